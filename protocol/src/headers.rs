@@ -1,0 +1,41 @@
+//! Header names, spelled once. All lower case, as HTTP/2 and `http::HeaderName` want them.
+
+/// RFC 9421 §4.1: which components the link signature covers, with its parameters.
+pub const SIGNATURE_INPUT: &str = "signature-input";
+/// RFC 9421 §4.2: the link signature itself.
+pub const SIGNATURE: &str = "signature";
+/// RFC 9530: SHA-256 of the body, present also for an empty body.
+pub const CONTENT_DIGEST: &str = "content-digest";
+/// The host that the client asked for, as the edge saw it.
+pub const PUBLIC_HOST: &str = "scanvault-host";
+/// The client's address from the one configured source, or `unknown`.
+pub const CLIENT_ADDRESS: &str = "scanvault-client";
+/// 32 lower-case hex digits that join the log lines of edge and origin.
+pub const REQUEST_ID: &str = "scanvault-request-id";
+/// What the edge thinks of the credential: `none`, `unverified` or `verified`. The origin decides for itself.
+pub const CREDENTIAL: &str = "scanvault-credential";
+/// The client's credentials, forwarded as they came.
+pub const AUTHORIZATION: &str = "authorization";
+/// The client's idempotency key.
+pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// The media type of the body.
+pub const CONTENT_TYPE: &str = "content-type";
+
+/// Sent with every answer: two years, all sub-domains, preload list (RFC 6797; hstspreload.org).
+pub const STRICT_TRANSPORT_SECURITY: (&str, &str) =
+    ("strict-transport-security", "max-age=63072000; includeSubDomains; preload");
+
+/// The content security policy of pages: everything from ourselves, nothing inline, no frame around us.
+pub const PAGE_CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
+     connect-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The policy of everything that is not a page.
+pub const API_CONTENT_SECURITY_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// Headers that harden an answer whatever it is; both halves set them, the edge has the last word.
+pub const HARDENING: &[(&str, &str)] = &[
+    STRICT_TRANSPORT_SECURITY,
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("x-frame-options", "DENY"),
+];

@@ -1,0 +1,303 @@
+//! The one route table: who may call a path, how, with what body, and who answers. Paths are spelled only here.
+//!
+//! The edge screens with it, the origin checks it again. A path that is not in the table does not exist (404 before
+//! authentication); `internal` rows do not exist at the edge.
+
+use crate::account::Role;
+use crate::problem::Problem;
+
+/// The largest body of any route in bytes; bodies are buffered whole and digested before they are sent.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// What a path is, independent of its parameters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Route {
+    /// A QR image.
+    QrImage,
+    /// The edge's state, for people and machines.
+    Monitor,
+    /// The pay page that a QR leads to.
+    PayPage,
+    /// The payer's sealed card.
+    Pay,
+    /// Script and style of the pay page.
+    Asset,
+    /// A new code.
+    CodeCreate,
+    /// One code.
+    CodeQuery,
+    /// One transaction's state.
+    TransactionState,
+}
+
+/// A request method that some route takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Method {
+    /// GET, and HEAD wherever GET is.
+    Get,
+    /// POST.
+    Post,
+    /// PUT.
+    Put,
+    /// DELETE.
+    Delete,
+}
+
+/// Who may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Nobody is asked for a credential.
+    Anyone,
+    /// Any account that proves itself.
+    Authenticated,
+    /// An account with this role.
+    Role(Role),
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answerer {
+    /// The edge, without asking the origin.
+    Edge,
+    /// The origin, over the signed link.
+    Origin,
+    /// The origin, only for systems of the same operator: the edge answers 404 whoever asks.
+    OriginInternal,
+}
+
+/// What may follow the `?`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Query {
+    /// These names only; anything else is 400.
+    Only(&'static [&'static str]),
+    /// Unknown names are ignored (images: cache busters are harmless).
+    Any,
+}
+
+/// One row of the table.
+#[derive(Debug)]
+pub struct RouteSpec {
+    /// What it is.
+    pub route: Route,
+    /// The method; HEAD counts as GET.
+    pub method: Method,
+    /// The path; `{name}` stands for one segment.
+    pub path: &'static str,
+    /// Who may call.
+    pub audience: Audience,
+    /// The largest body in bytes; 0 = none is taken.
+    pub max_body_bytes: usize,
+    /// What may follow the `?`.
+    pub query: Query,
+    /// Who answers.
+    pub answerer: Answerer,
+    /// Whether the answer is a page for a browser (its own content security policy).
+    pub is_page: bool,
+    /// How long the edge waits for the origin, in milliseconds. The origin's own limit is shorter.
+    pub deadline_ms: u32,
+}
+
+const NO_QUERY: Query = Query::Only(&[]);
+const SMALL_JSON: usize = 16 * 1024;
+const EXTERNAL: Audience = Audience::Role(Role::External);
+const READ_MS: u32 = 8_000;
+/// Longer than the acquirer call inside it (origin: 40 s), so that the payer is told what the origin knows.
+const PAY_MS: u32 = 55_000;
+
+/// The table. Order matters only where a literal segment and a parameter could both match: the first row wins.
+pub const ROUTES: &[RouteSpec] = &[
+    open(Route::Monitor, "/pluto/public/monitor", Query::Any, Answerer::Edge, false),
+    open(Route::PayPage, "/pluto/public/pay/{code}", Query::Any, Answerer::Origin, true),
+    open(Route::PayPage, "/q/{code}", Query::Any, Answerer::Origin, true),
+    RouteSpec {
+        max_body_bytes: SMALL_JSON,
+        method: Method::Post,
+        deadline_ms: PAY_MS,
+        ..open(Route::Pay, "/pluto/public/pay/{code}", NO_QUERY, Answerer::Origin, false)
+    },
+    open(Route::Asset, "/pluto/public/assets/{asset}", Query::Any, Answerer::Origin, false),
+    open(Route::QrImage, "/pluto/public/qr/{image}", Query::Any, Answerer::Edge, false),
+    open(Route::QrImage, "/pluto/public/stpqr/{image}", Query::Any, Answerer::Edge, false),
+    open(Route::QrImage, "/pluto/public/zimswitch/{image}", Query::Any, Answerer::Edge, false),
+    RouteSpec {
+        max_body_bytes: MAX_BODY_BYTES,
+        method: Method::Post,
+        ..external(Route::CodeCreate, "/pluto/code/create")
+    },
+    external(Route::CodeQuery, "/pluto/code/{code}"),
+    external(Route::TransactionState, "/pluto/code/transaction/state/{transactionId}"),
+];
+
+/// A row that matched, with the segments that its parameters stand for.
+#[derive(Debug)]
+pub struct RouteMatch<'p> {
+    /// The row.
+    pub spec: &'static RouteSpec,
+    /// The parameter's segment; rows have one at most.
+    pub parameter: Option<&'p str>,
+}
+
+/// Where a request goes.
+#[derive(Debug)]
+pub enum Resolution<'p> {
+    /// To this row.
+    Found(RouteMatch<'p>),
+    /// Nowhere: the path is known, the method is not. The value of `Allow`.
+    MethodNotAllowed(String),
+    /// Nowhere.
+    NotFound,
+}
+
+/// Finds the row of a canonical path (see [`crate::path::check`]). `at_edge` hides the internal rows.
+#[must_use]
+pub fn resolve<'p>(method: &str, path: &'p str, at_edge: bool) -> Resolution<'p> {
+    let mut allowed: Vec<&'static str> = Vec::new();
+    for spec in ROUTES.iter().filter(|spec| !(at_edge && spec.answerer == Answerer::OriginInternal)) {
+        let Some(parameter) = match_path(spec.path, path) else { continue };
+        if spec.method.takes(method) {
+            return Resolution::Found(RouteMatch { spec, parameter });
+        }
+        allowed.extend(spec.method.names().iter().filter(|name| !allowed.contains(name)).collect::<Vec<_>>());
+    }
+    if allowed.is_empty() { Resolution::NotFound } else { Resolution::MethodNotAllowed(allowed.join(", ")) }
+}
+
+/// Checks a query against the row.
+///
+/// # Errors
+/// [`Problem::BadRequest`] for a name that the row does not know.
+pub fn check_query(spec: &RouteSpec, query: Option<&str>) -> Result<(), Problem> {
+    match spec.query {
+        Query::Any => Ok(()),
+        Query::Only(names) => {
+            let known = crate::path::query_names(query.unwrap_or_default()).all(|name| names.contains(&name));
+            if known { Ok(()) } else { Err(Problem::BadRequest) }
+        }
+    }
+}
+
+/// Whether a path belongs to the public part, whatever comes after: plain HTTP is redirected only there.
+#[must_use]
+pub fn is_public(path: &str) -> bool {
+    let lower_q = |p: &str| p.get(..3).is_some_and(|head| head.eq_ignore_ascii_case("/q/"));
+    path.starts_with("/pluto/public/") || path.starts_with("/public/") || lower_q(path)
+}
+
+impl Method {
+    fn takes(self, method: &str) -> bool {
+        self.names().contains(&method)
+    }
+
+    fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Get => &["GET", "HEAD"],
+            Self::Post => &["POST"],
+            Self::Put => &["PUT"],
+            Self::Delete => &["DELETE"],
+        }
+    }
+}
+
+const fn open(route: Route, path: &'static str, query: Query, answerer: Answerer, is_page: bool) -> RouteSpec {
+    RouteSpec {
+        route,
+        method: Method::Get,
+        path,
+        audience: Audience::Anyone,
+        max_body_bytes: 0,
+        query,
+        answerer,
+        is_page,
+        deadline_ms: READ_MS,
+    }
+}
+
+const fn external(route: Route, path: &'static str) -> RouteSpec {
+    RouteSpec { audience: EXTERNAL, ..open(route, path, NO_QUERY, Answerer::Origin, false) }
+}
+
+/// `Some(parameter)` when the path fits. `/public/` is the same as `/pluto/public/`, and `/q/` takes any case.
+#[expect(clippy::option_option, reason = "matched or not, and with or without a parameter")]
+fn match_path<'p>(pattern: &str, path: &'p str) -> Option<Option<&'p str>> {
+    let rest = |prefix: &str| -> Option<&'p str> {
+        let head = path.get(..prefix.len())?;
+        (head == prefix).then(|| path.get(prefix.len()..)).flatten()
+    };
+    let (pattern, path) = if let (Some(tail), Some(rest)) = (pattern.strip_prefix("/pluto/public/"), rest("/public/")) {
+        (tail, rest)
+    } else if let (Some(tail), Some(rest)) = (pattern.strip_prefix("/q/"), rest("/q/").or_else(|| rest("/Q/"))) {
+        (tail, rest)
+    } else {
+        (pattern, path)
+    };
+    let (mut wanted, mut given, mut parameter) = (pattern.split('/'), path.split('/'), None);
+    loop {
+        match (wanted.next(), given.next()) {
+            (None, None) => return Some(parameter),
+            (Some(want), Some(segment)) if want.starts_with('{') => {
+                if segment.is_empty() {
+                    return None;
+                }
+                parameter = Some(segment);
+            }
+            (Some(want), Some(segment)) if want == segment => {}
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(method: &str, path: &'static str) -> (Route, Option<&'static str>) {
+        match resolve(method, path, true) {
+            Resolution::Found(hit) => (hit.spec.route, hit.parameter),
+            other => panic!("{method} {path}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn every_row_is_found_by_its_own_path() {
+        for spec in ROUTES {
+            let path: &'static str = spec
+                .path
+                .replace("{code}", "0123456789")
+                .replace("{image}", "0123456789.png")
+                .replace("{asset}", "pay.js")
+                .replace("{transactionId}", "81234")
+                .leak();
+            let method = spec.method.names()[0];
+            assert_eq!(found(method, path).0, spec.route, "{method} {path}");
+            assert_eq!(crate::path::check(path), Ok(()));
+        }
+    }
+
+    #[test]
+    fn aliases_lead_to_the_same_rows() {
+        assert_eq!(found("GET", "/public/qr/0123456789"), (Route::QrImage, Some("0123456789")));
+        assert_eq!(found("HEAD", "/pluto/public/stpqr/0123456789.svg"), (Route::QrImage, Some("0123456789.svg")));
+        assert_eq!(found("GET", "/Q/0123456789"), (Route::PayPage, Some("0123456789")));
+        assert_eq!(found("GET", "/q/0123456789"), (Route::PayPage, Some("0123456789")));
+        assert_eq!(found("GET", "/pluto/code/transaction/state/7"), (Route::TransactionState, Some("7")));
+    }
+
+    #[test]
+    fn other_methods_are_told_which_are_allowed_and_other_paths_do_not_exist() {
+        let Resolution::MethodNotAllowed(allow) = resolve("DELETE", "/pluto/public/pay/0123456789", true) else {
+            panic!()
+        };
+        assert_eq!(allow, "GET, HEAD, POST");
+        for path in ["/", "/pluto", "/pluto/internal/vault/cards", "/pluto/code", "/PLUTO/code/create", "/public", "/Q"]
+        {
+            assert!(matches!(resolve("GET", path, true), Resolution::NotFound), "{path}");
+        }
+    }
+
+    #[test]
+    fn unknown_query_names_are_refused_where_it_matters() {
+        let Resolution::Found(hit) = resolve("GET", "/pluto/code/0123456789", true) else { panic!() };
+        assert_eq!(check_query(hit.spec, Some("a=1")), Err(Problem::BadRequest));
+        assert_eq!(check_query(hit.spec, None), Ok(()));
+    }
+}
