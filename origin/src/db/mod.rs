@@ -1,0 +1,223 @@
+//! The database: which one, its pools, transactions and migrations. It knows no table but its own version.
+//!
+//! One SQL text serves SQLite and PostgreSQL through sqlx's `Any` driver; `$1` binds on both. SQLite has one writing
+//! connection (`BEGIN IMMEDIATE`, so writers queue here and never meet `SQLITE_BUSY`) and several reading ones.
+//! On PostgreSQL transactions are READ COMMITTED: every step that moves money is a conditional write whose row count
+//! is checked, so that it does not depend on the isolation level.
+
+mod migrate;
+
+use std::time::Duration;
+
+use sqlx::any::{AnyConnection, AnyPoolOptions};
+use sqlx::{AnyPool, Row};
+
+/// A transaction that ends with [`Tx::commit`] or is rolled back when dropped.
+pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
+
+/// The oldest SQLite without the WAL-reset corruption bug (fixed 2026-03-13).
+const MIN_SQLITE: (u32, u32, u32) = (3, 51, 3);
+const READERS: u32 = 4;
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// Which database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Embedded, one file.
+    Sqlite,
+    /// A server, shared by several origins.
+    Postgres,
+}
+
+/// An open database with its schema up to date.
+#[derive(Clone, Debug)]
+pub struct Db {
+    kind: Kind,
+    writer: AnyPool,
+    reader: AnyPool,
+}
+
+/// What can go wrong with the database itself.
+#[derive(Debug, thiserror::Error)]
+pub enum DbError {
+    /// The driver's or the server's word.
+    #[error("database: {0}")]
+    Sqlx(#[from] sqlx::Error),
+    /// The address names no database that we know.
+    #[error("DATABASE_URL must start with sqlite: or postgres:")]
+    UnknownUrl,
+    /// PostgreSQL over a network without a checked certificate.
+    #[error("PostgreSQL over a network needs sslmode=verify-full in DATABASE_URL")]
+    UncheckedTls,
+    /// The linked SQLite can corrupt its file.
+    #[error("SQLite {0} is too old: at least 3.51.3 is needed")]
+    OldSqlite(String),
+    /// Written by a newer release.
+    #[error("the database has schema {found}, this release knows {known}: run the newer release")]
+    NewerSchema {
+        /// The version in the database.
+        found: i64,
+        /// The newest that we know.
+        known: i64,
+    },
+    /// A stored value that no release of ours writes.
+    #[error("the stored {0} is not valid")]
+    Corrupt(&'static str),
+}
+
+impl DbError {
+    /// Whether a unique constraint refused the statement: somebody else was first.
+    #[must_use]
+    pub fn is_duplicate(&self) -> bool {
+        matches!(self, Self::Sqlx(sqlx::Error::Database(e)) if e.is_unique_violation())
+    }
+}
+
+impl Db {
+    /// Opens the database and brings its schema up to date.
+    ///
+    /// # Errors
+    /// See [`DbError`].
+    pub async fn open(url: &str) -> Result<Self, DbError> {
+        sqlx::any::install_default_drivers();
+        let db = if url.starts_with("sqlite:") {
+            Self::open_sqlite(url).await?
+        } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
+            refuse_unchecked_tls(url)?;
+            let pool = options(POSTGRES_CONNECTIONS).connect(url).await?;
+            Self { kind: Kind::Postgres, writer: pool.clone(), reader: pool }
+        } else {
+            return Err(DbError::UnknownUrl);
+        };
+        migrate::run(&db).await?;
+        Ok(db)
+    }
+
+    /// Which database it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// For reading outside of a transaction.
+    #[must_use]
+    pub fn read(&self) -> &AnyPool {
+        &self.reader
+    }
+
+    /// For a single writing statement outside of a transaction.
+    #[must_use]
+    pub fn write(&self) -> &AnyPool {
+        &self.writer
+    }
+
+    /// Starts a writing transaction.
+    ///
+    /// # Errors
+    /// When no connection is to be had.
+    pub async fn begin(&self) -> Result<Tx, DbError> {
+        Ok(match self.kind {
+            Kind::Sqlite => self.writer.begin_with("BEGIN IMMEDIATE").await?,
+            Kind::Postgres => self.writer.begin().await?,
+        })
+    }
+
+    /// Waits for running statements and closes.
+    pub async fn close(&self) {
+        self.writer.close().await;
+        self.reader.close().await;
+    }
+
+    async fn open_sqlite(url: &str) -> Result<Self, DbError> {
+        let separator = if url.contains('?') { '&' } else { '?' };
+        let writing = if url.contains("mode=") { url.to_owned() } else { format!("{url}{separator}mode=rwc") };
+        let writer = sqlite_options(1).connect(&writing).await?;
+        let version: String = sqlx::query("SELECT sqlite_version()").fetch_one(&writer).await?.try_get(0)?;
+        if parse_version(&version).is_none_or(|found| found < MIN_SQLITE) {
+            return Err(DbError::OldSqlite(version));
+        }
+        let reader = if url.contains(":memory:") { writer.clone() } else { sqlite_options(READERS).connect(&writing).await? };
+        Ok(Self { kind: Kind::Sqlite, writer, reader })
+    }
+}
+
+fn options(connections: u32) -> AnyPoolOptions {
+    AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5))
+}
+
+/// FULL: a commit is on disk before it is answered. `secure_delete`: what is deleted is overwritten.
+fn sqlite_options(connections: u32) -> AnyPoolOptions {
+    options(connections).after_connect(|connection: &mut AnyConnection, _| {
+        Box::pin(async move {
+            sqlx::raw_sql(
+                "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+                 PRAGMA foreign_keys = ON; PRAGMA secure_delete = ON; PRAGMA trusted_schema = OFF;",
+            )
+            .execute(connection)
+            .await?;
+            Ok(())
+        })
+    })
+}
+
+fn parse_version(text: &str) -> Option<(u32, u32, u32)> {
+    let mut parts = text.split('.').map(|part| part.parse().ok());
+    Some((parts.next()??, parts.next()??, parts.next()??))
+}
+
+/// sqlx's default, `prefer`, falls back to clear text without a word.
+fn refuse_unchecked_tls(url: &str) -> Result<(), DbError> {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let (authority, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let host_port = authority.split('/').next().unwrap_or("").rsplit('@').next().unwrap_or("");
+    let host = if let Some(v6) = host_port.strip_prefix('[') {
+        v6.split(']').next().unwrap_or("")
+    } else {
+        host_port.split(':').next().unwrap_or("")
+    };
+    let parameter = |name: &str| query.split('&').find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+    let host = parameter("host").unwrap_or(host).replace("%2F", "/").replace("%2f", "/");
+    let local = host.is_empty() || host.starts_with('/') || matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
+    if local || parameter("sslmode") == Some("verify-full") { Ok(()) } else { Err(DbError::UncheckedTls) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postgres_over_a_network_needs_a_checked_certificate() {
+        for url in [
+            "postgres://u:p@db.example/s",
+            "postgres://u:p@db.example/s?sslmode=require",
+            "postgres:///s?host=10.0.0.7",
+            "postgres://u:p%40localhost@db.example:5432/s?sslmode=prefer",
+        ] {
+            assert!(matches!(refuse_unchecked_tls(url), Err(DbError::UncheckedTls)), "{url}");
+        }
+        for url in [
+            "postgres://u:p@db.example/s?sslmode=verify-full",
+            "postgres://u@localhost:5433/s",
+            "postgres://[::1]/s",
+            "postgres:///s?host=/run/postgresql",
+            "postgres://u@%2Frun%2Fpg/s",
+        ] {
+            assert!(refuse_unchecked_tls(url).is_ok(), "{url}");
+        }
+    }
+
+    #[test]
+    fn versions_compare_as_numbers() {
+        assert!(parse_version("3.51.3") == Some(MIN_SQLITE));
+        assert!(parse_version("3.51.12").unwrap() > MIN_SQLITE);
+        assert!(parse_version("3.9.99").unwrap() < MIN_SQLITE);
+        assert_eq!(parse_version("x"), None);
+    }
+
+    #[tokio::test]
+    async fn a_newer_schema_is_refused() {
+        let db = Db::open("sqlite::memory:").await.unwrap();
+        sqlx::query("UPDATE schema_version SET version = 999").execute(db.write()).await.unwrap();
+        assert!(matches!(migrate::run(&db).await, Err(DbError::NewerSchema { found: 999, .. })));
+    }
+}
