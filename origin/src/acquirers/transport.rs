@@ -1,0 +1,76 @@
+//! HTTPS to an acquirer: bounded in time and size, no redirects, no proxy variables.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use reqwest::{Certificate, Client, redirect};
+
+use super::WireRequest;
+
+/// One call. Two of them (authorise, capture) fit into the edge's deadline for paying.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// A client for one acquirer's address.
+pub struct Transport {
+    client: Client,
+    base: String,
+}
+
+/// What went wrong on the way; it decides whether the call may have been booked.
+#[derive(Debug, PartialEq, Eq)]
+pub enum TransportError {
+    /// There was no connection: certainly not booked.
+    NotSent,
+    /// It was sent, or may have been.
+    NoAnswer(&'static str),
+}
+
+impl Transport {
+    /// For an address such as `https://gateway.example`; `extra_ca` is trusted too (development).
+    ///
+    /// # Errors
+    /// When the TLS client cannot be set up.
+    pub fn new(base: &str, extra_ca: &[Certificate]) -> Result<Self, reqwest::Error> {
+        let client = Client::builder()
+            .timeout(CALL_TIMEOUT)
+            .connect_timeout(CONNECT_TIMEOUT)
+            .redirect(redirect::Policy::none())
+            .no_proxy()
+            .tls_certs_merge(extra_ca.iter().cloned())
+            .user_agent("scanvault")
+            .build()?;
+        Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
+    }
+
+    /// Sends a call and reads the whole answer.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    pub async fn post(&self, wire: WireRequest) -> Result<(u16, Bytes), TransportError> {
+        let mut request = self.client.post(format!("{}{}", self.base, wire.path));
+        for (name, value) in &wire.headers {
+            request = request.header(*name, value.as_str());
+        }
+        // reqwest owns the body from here; the wiping allocator clears its copy when it is freed.
+        let mut response = request.body(wire.body.to_vec()).send().await.map_err(|error| {
+            if error.is_connect() || error.is_builder() {
+                TransportError::NotSent
+            } else if error.is_timeout() {
+                TransportError::NoAnswer("the acquirer did not answer in time")
+            } else {
+                TransportError::NoAnswer("the connection to the acquirer was cut")
+            }
+        })?;
+        let mut answer = BytesMut::new();
+        loop {
+            match response.chunk().await {
+                Ok(Some(chunk)) if answer.len() + chunk.len() <= MAX_ANSWER_BYTES => answer.extend_from_slice(&chunk),
+                Ok(Some(_)) => return Err(TransportError::NoAnswer("the acquirer's answer was too long")),
+                Ok(None) => return Ok((response.status().as_u16(), answer.freeze())),
+                Err(_) => return Err(TransportError::NoAnswer("the acquirer's answer was cut")),
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Amounts: integers in minor units, parsed from the decimal's text. No float is ever made of one.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// An ISO 4217 currency that we know the exponent of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Currency {
+    code: [u8; 3],
+    exponent: u8,
+}
+
+/// Currencies with other than two decimals (ISO 4217:2015 with amendments; Clearhaus' table agrees, ISK included).
+const NO_DECIMALS: &[&str] = &[
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF",
+];
+const THREE_DECIMALS: &[&str] = &["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
+const TWO_DECIMALS: &[&str] = &[
+    "AED", "AUD", "BWP", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "GHS", "HKD", "HUF", "ILS", "INR",
+    "KES", "LSL", "MUR", "MWK", "MXN", "MYR", "MZN", "NAD", "NGN", "NOK", "NZD", "PHP", "PLN", "RON", "SAR", "SEK",
+    "SGD", "SZL", "THB", "TRY", "TWD", "TZS", "USD", "ZAR", "ZMW",
+];
+
+impl Currency {
+    /// Decimals of the minor unit.
+    #[must_use]
+    pub fn exponent(self) -> u8 {
+        self.exponent
+    }
+
+    /// The three letters.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.code).unwrap_or("XXX")
+    }
+}
+
+impl FromStr for Currency {
+    type Err = AmountError;
+
+    fn from_str(text: &str) -> Result<Self, AmountError> {
+        let exponent = [(NO_DECIMALS, 0), (TWO_DECIMALS, 2), (THREE_DECIMALS, 3)]
+            .into_iter()
+            .find_map(|(codes, exponent)| codes.contains(&text).then_some(exponent))
+            .ok_or(AmountError::UnknownCurrency)?;
+        let code = text.as_bytes().try_into().map_err(|_| AmountError::UnknownCurrency)?;
+        Ok(Self { code, exponent })
+    }
+}
+
+impl fmt::Display for Currency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An amount of minor units. Zero is used for "the payer types it" in a payment request only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Amount {
+    minor: u64,
+    currency: Currency,
+}
+
+/// What is wrong with an amount; the texts are for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AmountError {
+    /// Not a plain JSON number: text, an exponent, a sign.
+    #[error("amount must be a plain decimal number such as 10.00")]
+    NotPlain,
+    /// Below zero.
+    #[error("amount must not be negative")]
+    Negative,
+    /// Positive, but nothing is left after rounding down to the currency's decimals.
+    #[error("amount is less than the smallest unit of the currency")]
+    TooSmall,
+    /// More than [`MAX_MAJOR`].
+    #[error("amount must not be more than 9,999,999.99")]
+    TooLarge,
+    /// No currency of ours.
+    #[error("unknown currency")]
+    UnknownCurrency,
+}
+
+/// The largest amount is 9,999,999.99 whatever the currency's decimals: ten million minus the smallest of two decimals.
+const MAX_MAJOR: u64 = 9_999_999;
+const MAX_HUNDREDTHS: u64 = MAX_MAJOR * 100 + 99;
+
+impl Amount {
+    /// Takes minor units, as stored or as sealed by the page.
+    ///
+    /// # Errors
+    /// [`AmountError::TooLarge`].
+    pub fn from_minor(minor: u64, currency: Currency) -> Result<Self, AmountError> {
+        // Compared in thousandths, so that no currency's rounding lets a larger one through.
+        let thousandths = minor.checked_mul(10_u64.pow(u32::from(3 - currency.exponent.min(3))));
+        match thousandths {
+            Some(value) if value <= MAX_HUNDREDTHS * 10 => Ok(Self { minor, currency }),
+            _ => Err(AmountError::TooLarge),
+        }
+    }
+
+    /// Parses the text of a JSON number in major units; what exceeds the currency's decimals is rounded down.
+    ///
+    /// # Errors
+    /// See [`AmountError`].
+    pub fn parse(text: &str, currency: Currency) -> Result<Self, AmountError> {
+        if let Some(positive) = text.strip_prefix('-') {
+            // `-0` and `-0.00` are zero in JSON, but nobody means them.
+            return Err(if is_plain(positive) { AmountError::Negative } else { AmountError::NotPlain });
+        }
+        if !is_plain(text) {
+            return Err(AmountError::NotPlain);
+        }
+        let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+        let is_zero = whole.bytes().chain(fraction.bytes()).all(|digit| digit == b'0');
+        if over_maximum(whole, fraction) {
+            return Err(AmountError::TooLarge);
+        }
+        let kept: String = fraction.chars().chain("000".chars()).take(usize::from(currency.exponent)).collect();
+        let minor: u64 = format!("{whole}{kept}").parse().map_err(|_| AmountError::TooLarge)?;
+        if minor == 0 && !is_zero {
+            return Err(AmountError::TooSmall);
+        }
+        Self::from_minor(minor, currency)
+    }
+
+    /// Minor units.
+    #[must_use]
+    pub fn minor(self) -> u64 {
+        self.minor
+    }
+
+    /// The currency.
+    #[must_use]
+    pub fn currency(self) -> Currency {
+        self.currency
+    }
+
+    /// Whether the payer is to type it.
+    #[must_use]
+    pub fn is_open(self) -> bool {
+        self.minor == 0
+    }
+
+    /// The major units as decimal text with all decimals: `10.00`.
+    #[must_use]
+    pub fn to_decimal(self) -> String {
+        let exponent = u32::from(self.currency.exponent);
+        let unit = 10_u64.pow(exponent);
+        let (whole, rest) = (self.minor / unit, self.minor % unit);
+        if exponent == 0 { whole.to_string() } else { format!("{whole}.{rest:0width$}", width = exponent as usize) }
+    }
+}
+
+/// Digits, and at most one point with digits on both sides: no sign, no exponent, no quotes. JSON itself forbids
+/// leading zeros.
+fn is_plain(text: &str) -> bool {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    text.len() <= 64 && text.split_once('.').map_or_else(|| digits(text), |(whole, part)| digits(whole) && digits(part))
+}
+
+/// Compares text, so that any number of decimals counts: 9999999.991 is over 9,999,999.99.
+fn over_maximum(whole: &str, fraction: &str) -> bool {
+    let whole = whole.trim_start_matches('0');
+    let maximum = MAX_MAJOR.to_string();
+    if whole.len() != maximum.len() {
+        return whole.len() > maximum.len();
+    }
+    whole > maximum.as_str() || (whole == maximum && fraction.trim_end_matches('0') > "99")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn zar() -> Currency {
+        "ZAR".parse().unwrap()
+    }
+
+    #[test]
+    fn decimals_are_text_and_rounded_down() {
+        for (text, currency, minor) in [
+            ("10.00", "ZAR", 1000), ("10", "ZAR", 1000), ("0.019", "ZAR", 1), ("10.999", "ZAR", 1099), ("0", "ZAR", 0),
+            ("0.00", "ZAR", 0), ("9999999.99", "ZAR", 999_999_999), ("9999999.990", "ZAR", 999_999_999),
+            ("10.9", "JPY", 10), ("9999999", "ISK", 9_999_999), ("1.2345", "KWD", 1234), ("0.1", "ZAR", 10),
+        ] {
+            assert_eq!(Amount::parse(text, currency.parse().unwrap()).map(Amount::minor), Ok(minor), "{text} {currency}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_amount_is_refused() {
+        for (text, error) in [
+            ("1e3", AmountError::NotPlain), ("\"10.00\"", AmountError::NotPlain), ("NaN", AmountError::NotPlain),
+            ("null", AmountError::NotPlain), ("+1", AmountError::NotPlain), ("1.", AmountError::NotPlain),
+            (".5", AmountError::NotPlain), ("1,00", AmountError::NotPlain), ("", AmountError::NotPlain),
+            ("1.0.0", AmountError::NotPlain), ("-1", AmountError::Negative), ("-0", AmountError::Negative),
+            ("0.001", AmountError::TooSmall), ("0.00999", AmountError::TooSmall), ("10000000", AmountError::TooLarge),
+            ("9999999.991", AmountError::TooLarge), ("99999999999999999999999", AmountError::TooLarge),
+        ] {
+            assert_eq!(Amount::parse(text, zar()), Err(error), "{text}");
+        }
+        assert_eq!(Amount::parse("0.4", "JPY".parse().unwrap()), Err(AmountError::TooSmall));
+        assert_eq!("EUX".parse::<Currency>(), Err(AmountError::UnknownCurrency));
+        assert_eq!("eur".parse::<Currency>(), Err(AmountError::UnknownCurrency));
+        assert_eq!(Amount::from_minor(u64::MAX, zar()), Err(AmountError::TooLarge));
+        assert_eq!(Amount::from_minor(1_000_000_000, zar()), Err(AmountError::TooLarge));
+    }
+
+    proptest! {
+        #[test]
+        fn text_and_minor_units_agree(minor in 0_u64..999_999_999) {
+            let amount = Amount::from_minor(minor, zar()).unwrap();
+            prop_assert_eq!(Amount::parse(&amount.to_decimal(), zar()), Ok(amount));
+        }
+
+        #[test]
+        fn never_more_than_what_was_written(text in "[0-9]{1,7}\\.[0-9]{1,8}") {
+            // Floats are exact enough here to check the direction of the rounding.
+            if let Ok(amount) = Amount::parse(&text, zar()) {
+                let (written, got) = (text.parse::<f64>().unwrap(), amount.minor() as f64 / 100.0);
+                prop_assert!(got <= written + 1e-9 && written - got < 0.01 + 1e-9);
+            }
+        }
+
+        #[test]
+        fn never_panics(text in "\\PC{0,80}") {
+            let _ = Amount::parse(&text, zar());
+        }
+    }
+}

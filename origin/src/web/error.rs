@@ -1,0 +1,80 @@
+//! What a handler may fail with: the problem that the client sees, and the cause that only the log sees.
+
+use std::error::Error;
+
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use scanvault_protocol::Problem;
+
+/// A failed call. [`super::reply::finish`] turns it into a problem document and writes the cause to the log, once.
+#[derive(Debug)]
+pub struct ApiError {
+    pub(super) problem: Problem,
+    pub(super) detail: Option<String>,
+    pub(super) cause: Option<String>,
+}
+
+impl ApiError {
+    /// A problem with the text of the table.
+    #[must_use]
+    pub fn new(problem: Problem) -> Self {
+        Self { problem, detail: None, cause: None }
+    }
+
+    /// A problem with a more precise text. Never put a secret, or what the client sent, into it.
+    #[must_use]
+    pub fn because(problem: Problem, detail: impl Into<String>) -> Self {
+        Self { detail: Some(detail.into()), ..Self::new(problem) }
+    }
+
+    /// Our fault: the client is told nothing but that.
+    #[must_use]
+    pub fn internal(cause: &dyn Error) -> Self {
+        let mut text = cause.to_string();
+        let mut source = cause.source();
+        while let Some(inner) = source {
+            text.push_str(": ");
+            text.push_str(&inner.to_string());
+            source = inner.source();
+        }
+        Self { cause: Some(text), ..Self::new(Problem::Internal) }
+    }
+
+    /// Which case of the table it is.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        self.problem
+    }
+}
+
+impl From<Problem> for ApiError {
+    fn from(problem: Problem) -> Self {
+        Self::new(problem)
+    }
+}
+
+impl From<crate::db::DbError> for ApiError {
+    fn from(error: crate::db::DbError) -> Self {
+        Self::internal(&error)
+    }
+}
+
+impl From<sqlx::Error> for ApiError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::internal(&crate::db::DbError::from(error))
+    }
+}
+
+/// The error rides in the response's extensions to `finish`, which knows the request id.
+#[derive(Clone, Debug)]
+pub(super) struct Failed(pub(super) std::sync::Arc<ApiError>);
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let mut response = Response::default();
+        *response.status_mut() =
+            StatusCode::from_u16(self.problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        response.extensions_mut().insert(Failed(std::sync::Arc::new(self)));
+        response
+    }
+}

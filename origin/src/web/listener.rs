@@ -1,0 +1,164 @@
+//! Listeners with every time-out set: hyper has none of its own.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use rustls::ServerConfig;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
+/// Also ends idle keep-alive connections: the edge is the only client, and must not race with the close.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+const HTTP2_PING: Duration = Duration::from_secs(20);
+const MAX_HEADER_BYTES: usize = 32 * 1024;
+const MAX_CONNECTIONS: usize = 4096;
+/// How long requests may run on after SIGTERM: longer than an acquirer call.
+const DRAIN: Duration = Duration::from_secs(45);
+
+type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+/// Answers one request; the peer is the Unix socket's other side, where there is one.
+pub type Service = Arc<dyn Fn(Request<Body>, Option<Peer>) -> Answer + Send + Sync>;
+
+/// Who is at the other end of a Unix socket (SO_PEERCRED).
+#[derive(Clone, Copy, Debug)]
+pub struct Peer {
+    /// The user's number.
+    pub uid: u32,
+}
+
+/// Serves TLS on TCP until `stop` turns true, then drains.
+///
+/// # Errors
+/// When the listener itself fails.
+pub async fn serve_tls(
+    listener: TcpListener,
+    config: Arc<ServerConfig>,
+    service: Service,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let acceptor = TlsAcceptor::from(config);
+    let connections = Connections::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Some((stream, _)) = connections.take(accepted).await else { continue };
+        let Ok(permit) = Arc::clone(&connections.limit).try_acquire_owned() else { continue };
+        let _ = stream.set_nodelay(true);
+        let (acceptor, service, watcher) = (acceptor.clone(), Arc::clone(&service), connections.graceful.watcher());
+        tokio::spawn(async move {
+            let _permit = permit;
+            if let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
+                serve_connection(tls, service, None, watcher).await;
+            }
+        });
+    }
+    drop(listener);
+    connections.drain().await;
+    Ok(())
+}
+
+/// Serves plain HTTP on a Unix socket until `stop` turns true, then drains.
+///
+/// # Errors
+/// When the listener itself fails.
+pub async fn serve_unix(
+    listener: UnixListener,
+    service: Service,
+    mut stop: watch::Receiver<bool>,
+) -> io::Result<()> {
+    let connections = Connections::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => break,
+        };
+        let Some((stream, _)) = connections.take(accepted).await else { continue };
+        let Some(peer) = peer(&stream) else { continue };
+        let (service, watcher) = (Arc::clone(&service), connections.graceful.watcher());
+        tokio::spawn(serve_connection(stream, service, Some(peer), watcher));
+    }
+    connections.drain().await;
+    Ok(())
+}
+
+struct Connections {
+    graceful: GracefulShutdown,
+    limit: Arc<Semaphore>,
+}
+
+impl Connections {
+    fn new() -> Self {
+        Self { graceful: GracefulShutdown::new(), limit: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
+    }
+
+    /// An accept that fails (out of descriptors, a connection gone again) is waited out, not fatal.
+    async fn take<T>(&self, accepted: io::Result<T>) -> Option<T> {
+        match accepted {
+            Ok(accepted) => Some(accepted),
+            Err(error) => {
+                tracing::warn!(cause = %error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                None
+            }
+        }
+    }
+
+    async fn drain(self) {
+        if tokio::time::timeout(DRAIN, self.graceful.shutdown()).await.is_err() {
+            tracing::warn!("connections were still open after the drain time");
+        }
+    }
+}
+
+async fn serve_connection<S>(
+    stream: S,
+    service: Service,
+    peer: Option<Peer>,
+    watcher: hyper_util::server::graceful::Watcher,
+) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .max_headers(64);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HTTP2_PING)
+        .keep_alive_timeout(HTTP2_PING)
+        .max_concurrent_streams(256)
+        .max_header_list_size(32 * 1024);
+    let handler = service_fn(move |request: Request<Incoming>| {
+        let answer = service(request.map(Body::new), peer);
+        async move { Ok::<_, std::convert::Infallible>(answer.await) }
+    });
+    let connection = builder.serve_connection(TokioIo::new(stream), handler).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(cause = %error, "connection ended");
+    }
+}
+
+fn peer(stream: &UnixStream) -> Option<Peer> {
+    stream.peer_cred().ok().map(|credentials| Peer { uid: credentials.uid() })
+}

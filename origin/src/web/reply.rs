@@ -1,0 +1,86 @@
+//! The one way out: every answer of a listener leaves through [`finish`].
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::{HeaderName, HeaderValue};
+use scanvault_protocol::{headers, problem};
+
+use super::error::Failed;
+
+/// What is known of a request when its answer leaves.
+#[derive(Debug)]
+pub struct Finish<'a> {
+    /// The id that joins edge and origin.
+    pub request_id: &'a str,
+    /// The row of the route table, or `unknown`.
+    pub route: &'a str,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Fills in the problem document, the hardening headers and the request id, and writes the request's one log line.
+#[must_use]
+pub fn finish(mut response: Response, about: &Finish<'_>) -> Response {
+    let failed = response.extensions_mut().remove::<Failed>();
+    if let Some(Failed(error)) = &failed {
+        let body = error.problem.body(error.detail.as_deref(), about.request_id);
+        *response.body_mut() = Body::from(body);
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
+        if let Some(challenge) = error.problem.www_authenticate() {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+        }
+        if let Some(secs) = error.problem.retry_after_secs() {
+            headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+        }
+    }
+    harden(&mut response);
+    if let Ok(id) = HeaderValue::from_str(about.request_id) {
+        response.headers_mut().insert(HeaderName::from_static(headers::REQUEST_ID), id);
+    }
+    log(&response, failed.as_ref(), about);
+    response
+}
+
+/// A 405 says what is allowed (RFC 9110 §15.5.6).
+#[must_use]
+pub fn with_allow(mut response: Response, allow: &str) -> Response {
+    if let Ok(value) = HeaderValue::from_str(allow) {
+        response.headers_mut().insert(ALLOW, value);
+    }
+    response
+}
+
+fn harden(response: &mut Response) {
+    let headers = response.headers_mut();
+    for (name, value) in headers::HARDENING {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+    if !headers.contains_key(CACHE_CONTROL) {
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    }
+    let policy = HeaderName::from_static("content-security-policy");
+    if !headers.contains_key(&policy) {
+        headers.insert(policy, HeaderValue::from_static(headers::API_CONTENT_SECURITY_POLICY));
+    }
+}
+
+fn log(response: &Response, failed: Option<&Failed>, about: &Finish<'_>) {
+    let status = response.status().as_u16();
+    let took_us = u64::try_from(about.took.as_micros()).unwrap_or(u64::MAX);
+    let (request_id, route) = (about.request_id, about.route);
+    match failed {
+        Some(Failed(error)) => {
+            let (problem, cause) = (error.problem.code(), error.cause.as_deref().unwrap_or(""));
+            if status >= 500 {
+                tracing::error!(request_id, route, status, took_us, problem, cause, "request failed");
+            } else {
+                tracing::info!(request_id, route, status, took_us, problem, "request refused");
+            }
+        }
+        None => tracing::info!(request_id, route, status, took_us, "request answered"),
+    }
+}
