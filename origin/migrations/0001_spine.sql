@@ -7,10 +7,7 @@
 -- The vault: one row once initialised. Nothing here opens anything without a threshold of shares.
 CREATE TABLE vault (
     id             BIGINT PRIMARY KEY CHECK (id = 1),
-    set_id         {blob} NOT NULL,   -- names the share set; 16 random bytes
-    generation     BIGINT NOT NULL,   -- counts re-shares
-    threshold      BIGINT NOT NULL,
-    share_hashes   TEXT   NOT NULL,   -- JSON: index and SHA-256 of each share, so that a wrong one is named
+    share_set      TEXT   NOT NULL,   -- JSON: set id, generation, threshold, total, SHA-256 of each share
     wrapped_root   {blob} NOT NULL,   -- the root key under the unseal key
     created_at_ms  BIGINT NOT NULL
 );
@@ -27,7 +24,7 @@ CREATE TABLE vault_keys (
 
 -- Who holds which share. The share itself is kept only as the custodian can open it.
 CREATE TABLE vault_custodians (
-    set_id         {blob} NOT NULL,
+    set_id         TEXT   NOT NULL,
     share_index    BIGINT NOT NULL,
     name           TEXT   NOT NULL,
     recipient      TEXT   NOT NULL,   -- age or ssh public key
@@ -47,7 +44,7 @@ CREATE TABLE accounts (
     webhook_url        TEXT,
     webhook_secret     {blob},                -- vault record
     change_seq         BIGINT NOT NULL,       -- the last number of the change feed
-    row_version        BIGINT NOT NULL,       -- bound into the vault records of this row
+    row_version        BIGINT NOT NULL,       -- bound into webhook_secret; one more when it is written again
     created_at_ms      BIGINT NOT NULL
 );
 

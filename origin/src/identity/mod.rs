@@ -1,0 +1,9 @@
+//! Accounts: who they are, how they prove it, and the secrets that are kept for them.
+
+pub mod account;
+pub mod authenticate;
+pub mod secrets;
+pub mod store;
+
+pub use account::{Account, NewAccount};
+pub use authenticate::authenticate;

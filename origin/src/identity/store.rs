@@ -1,0 +1,129 @@
+//! The accounts' tables.
+
+use std::str::FromStr;
+
+use scanvault_protocol::password::PasswordVerifier;
+use scanvault_protocol::{AccountName, Role};
+use sqlx::Row;
+use sqlx::any::AnyRow;
+
+use super::account::{Account, NewAccount};
+use super::secrets::FIRST_VERSION;
+use crate::db::{Db, DbError};
+
+/// A vault record with the row version that it is bound to.
+pub struct Sealed {
+    /// The envelope.
+    pub envelope: Vec<u8>,
+    /// Bound into it.
+    pub row_version: u64,
+}
+
+const COLUMNS: &str = "SELECT name, role, status, display_name, currency, psp, password_verifier, credential_version, \
+     webhook_url, change_seq, created_at_ms FROM accounts WHERE name = $1";
+
+/// Reads an account.
+///
+/// # Errors
+/// From the database.
+pub async fn find(db: &Db, name: &AccountName) -> Result<Option<Account>, DbError> {
+    let row = sqlx::query(COLUMNS).bind(name.to_string()).fetch_optional(db.read()).await?;
+    row.map(|row| account(&row)).transpose()
+}
+
+/// Adds an account.
+///
+/// # Errors
+/// [`DbError::is_duplicate`] when the name is taken.
+pub async fn create(db: &Db, new: &NewAccount, now_ms: i64) -> Result<(), DbError> {
+    let mut tx = db.begin().await?;
+    let (url, secret) = new.webhook.as_ref().map_or((None, None), |(url, secret)| (Some(url), Some(secret)));
+    sqlx::query(
+        "INSERT INTO accounts (name, role, status, display_name, currency, psp, password_verifier, credential_version, \
+         webhook_url, webhook_secret, change_seq, row_version, created_at_ms) \
+         VALUES ($1, $2, 'active', $3, $4, $5, $6, 1, $7, $8, 0, $9, $10)",
+    )
+    .bind(new.name.to_string())
+    .bind(new.role.as_str())
+    .bind(new.display_name.as_str())
+    .bind(new.currency.as_str())
+    .bind(new.psp.as_ref().map(ToString::to_string))
+    .bind(new.verifier.as_bytes().to_vec())
+    .bind(url.map(String::as_str))
+    .bind(secret.cloned())
+    .bind(FIRST_VERSION)
+    .bind(now_ms)
+    .execute(&mut *tx)
+    .await?;
+    if let Some((acquirer, sealed)) = &new.acquirer {
+        let statement =
+            "INSERT INTO acquirer_credentials (account, acquirer, sealed, row_version) VALUES ($1, $2, $3, $4)";
+        sqlx::query(statement)
+            .bind(new.name.to_string())
+            .bind(*acquirer)
+            .bind(sealed.clone())
+            .bind(FIRST_VERSION)
+            .execute(&mut *tx)
+            .await?;
+    }
+    tx.commit().await?;
+    Ok(())
+}
+
+/// Replaces the password: the old one ends and the new one begins with this statement. `false`: no such account.
+///
+/// # Errors
+/// From the database.
+pub async fn rotate(db: &Db, name: &AccountName, verifier: &PasswordVerifier) -> Result<bool, DbError> {
+    let statement = "UPDATE accounts SET password_verifier = $2, credential_version = credential_version + 1 WHERE name = $1";
+    let done =
+        sqlx::query(statement).bind(name.to_string()).bind(verifier.as_bytes().to_vec()).execute(db.write()).await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// The sealed secret of an account's webhooks.
+///
+/// # Errors
+/// From the database.
+pub async fn webhook_secret(db: &Db, name: &str) -> Result<Option<Sealed>, DbError> {
+    let statement = "SELECT webhook_secret, row_version FROM accounts WHERE name = $1 AND webhook_secret IS NOT NULL";
+    let row = sqlx::query(statement).bind(name).fetch_optional(db.read()).await?;
+    row.map(|row| sealed(&row)).transpose()
+}
+
+/// The sealed credentials of an account at an acquirer.
+///
+/// # Errors
+/// From the database.
+pub async fn acquirer_credentials(db: &Db, name: &AccountName, acquirer: &str) -> Result<Option<Sealed>, DbError> {
+    let statement = "SELECT sealed, row_version FROM acquirer_credentials WHERE account = $1 AND acquirer = $2";
+    let row = sqlx::query(statement).bind(name.to_string()).bind(acquirer).fetch_optional(db.read()).await?;
+    row.map(|row| sealed(&row)).transpose()
+}
+
+fn sealed(row: &AnyRow) -> Result<Sealed, DbError> {
+    let version: i64 = row.try_get(1)?;
+    let row_version = u64::try_from(version).map_err(|_| DbError::Corrupt("row version"))?;
+    Ok(Sealed { envelope: row.try_get(0)?, row_version })
+}
+
+fn account(row: &AnyRow) -> Result<Account, DbError> {
+    fn parsed<T: FromStr>(text: &str, what: &'static str) -> Result<T, DbError> {
+        text.parse().map_err(|_| DbError::Corrupt(what))
+    }
+    let text = |at: usize| row.try_get::<String, _>(at);
+    let verifier: Vec<u8> = row.try_get(6)?;
+    Ok(Account {
+        name: parsed(&text(0)?, "account name")?,
+        role: parsed::<Role>(&text(1)?, "role")?,
+        is_active: text(2)? == "active",
+        display_name: text(3)?,
+        currency: parsed(&text(4)?, "currency")?,
+        psp: row.try_get::<Option<String>, _>(5)?.map(|psp| parsed(&psp, "PSP")).transpose()?,
+        verifier: PasswordVerifier::from_bytes(verifier.try_into().map_err(|_| DbError::Corrupt("verifier"))?),
+        credential_version: row.try_get(7)?,
+        webhook_url: row.try_get(8)?,
+        change_seq: row.try_get(9)?,
+        created_at_ms: row.try_get(10)?,
+    })
+}
