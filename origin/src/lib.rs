@@ -1,1 +1,28 @@
-//! scanvault-origin
+//! The origin of scanvault: vault, payments, identity, and the operators' CLI.
+//!
+//! ```text
+//! app, cli → ceremonies, ops, pages → payments → identity, acquirers, outbox → vault → web, db → protocol
+//! ```
+//!
+//! Imports run one way along this line; `tests/imports.rs` holds every `use` against it. `clock`, `calendar` and
+//! `money` are leaves that anyone may use.
+
+pub mod acquirers;
+pub mod app;
+pub mod calendar;
+pub mod ceremonies;
+pub mod cli;
+pub mod clock;
+pub mod db;
+pub mod identity;
+pub mod money;
+pub mod ops;
+pub mod outbox;
+pub mod pages;
+pub mod payments;
+pub mod vault;
+pub mod web;
+
+/// Wipes what libraries free: copies of secrets that no type of ours can reach.
+#[global_allocator]
+static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);

@@ -136,6 +136,12 @@ impl Amount {
         self.currency
     }
 
+    /// The currency, for as long as the amount is there.
+    #[must_use]
+    pub fn currency_ref(&self) -> &Currency {
+        &self.currency
+    }
+
     /// Whether the payer is to type it.
     #[must_use]
     pub fn is_open(self) -> bool {

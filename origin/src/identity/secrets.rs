@@ -1,15 +1,11 @@
 //! Secrets that are kept for accounts, each a vault record bound to its row and column.
 
-use std::pin::Pin;
-use std::sync::Arc;
-
 use scanvault_protocol::AccountName;
 use zeroize::Zeroizing;
 
 use super::store;
-use crate::db::Db;
-use crate::outbox::worker::{SecretError, Secrets};
-use crate::vault::{RecordContext, Vault};
+use crate::db::{Db, DbError};
+use crate::vault::{EnvelopeError, RecordContext, Unsealed};
 
 /// The row version that a new row's records are bound to.
 pub const FIRST_VERSION: i64 = 1;
@@ -32,38 +28,36 @@ pub fn acquirer_context<'a>(account: &'a str, acquirer: &'a str, row_version: u6
 /// With a text for the log when they cannot be read.
 pub async fn acquirer_credentials(
     db: &Db,
-    unsealed: &crate::vault::Unsealed,
+    unsealed: &Unsealed,
     name: &AccountName,
     acquirer: &str,
 ) -> Result<Option<Zeroizing<Vec<u8>>>, SecretError> {
-    let failed = |error: &dyn std::error::Error| SecretError(error.to_string());
-    let Some(sealed) = store::acquirer_credentials(db, name, acquirer).await.map_err(|e| failed(&e))? else {
-        return Ok(None);
-    };
+    let Some(sealed) = store::acquirer_credentials(db, name, acquirer).await? else { return Ok(None) };
     let account = name.to_string();
     let context = acquirer_context(&account, acquirer, sealed.row_version);
-    unsealed.open_record(&context, &sealed.envelope).map(Some).map_err(|e| failed(&e))
+    Ok(Some(unsealed.open_record(&context, &sealed.envelope)?))
 }
 
-/// The outbox's way to the secrets.
-pub struct WebhookSecrets {
-    /// Where the records are.
-    pub db: Db,
-    /// What opens them.
-    pub vault: Arc<Vault>,
+/// Opens the secret that an account's webhooks are signed with.
+///
+/// # Errors
+/// With a text for the log when there is none or it cannot be read.
+pub async fn webhook_secret(db: &Db, unsealed: &Unsealed, account: &str) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    let found = store::webhook_secret(db, account).await?;
+    let sealed = found.ok_or(SecretError::Missing)?;
+    Ok(unsealed.open_record(&webhook_context(account, sealed.row_version), &sealed.envelope)?)
 }
 
-impl Secrets for WebhookSecrets {
-    fn webhook_secret<'a>(
-        &'a self,
-        account: &'a str,
-    ) -> Pin<Box<dyn Future<Output = Result<Option<Zeroizing<Vec<u8>>>, SecretError>> + Send + 'a>> {
-        Box::pin(async move {
-            let Ok(unsealed) = self.vault.unsealed() else { return Ok(None) };
-            let found = store::webhook_secret(&self.db, account).await.map_err(|e| SecretError(e.to_string()))?;
-            let sealed = found.ok_or_else(|| SecretError("there is none".to_owned()))?;
-            let context = webhook_context(account, sealed.row_version);
-            unsealed.open_record(&context, &sealed.envelope).map(Some).map_err(|e| SecretError(e.to_string()))
-        })
-    }
+/// A secret is not to be had. For the log only.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// The account has none.
+    #[error("the account has no such secret")]
+    Missing,
+    /// The database's word.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The record does not open where it stands.
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
 }

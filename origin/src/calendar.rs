@@ -1,0 +1,63 @@
+//! Unix time as a date in UTC, for the two places that need one: a card's expiry and the reference's date text.
+
+/// A date and time of day in UTC.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Utc {
+    /// Year of the Gregorian calendar.
+    pub year: u16,
+    /// 1 to 12.
+    pub month: u8,
+    /// 1 to 31.
+    pub day: u8,
+    millis_of_day: u64,
+}
+
+impl Utc {
+    /// From Unix milliseconds; the civil-from-days algorithm over 400-year eras that begin in March.
+    #[must_use]
+    pub fn from_unix_ms(at_ms: u64) -> Self {
+        let days = at_ms / 86_400_000 + 719_468; // since 0000-03-01
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted = (5 * day_of_year + 2) / 153; // 0 = March
+        let day = day_of_year - (153 * shifted + 2) / 5 + 1;
+        let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        Self {
+            year: u16::try_from(year).unwrap_or(u16::MAX),
+            month: u8::try_from(month).unwrap_or(12),
+            day: u8::try_from(day).unwrap_or(31),
+            millis_of_day: at_ms % 86_400_000,
+        }
+    }
+
+    /// `YYYY-MM-DD HH:MM:SS:mmm`, as the reference's queries have it.
+    #[must_use]
+    pub fn to_reference_text(self) -> String {
+        let (secs, millis) = (self.millis_of_day / 1000, self.millis_of_day % 1000);
+        let (hours, minutes, secs) = (secs / 3600, secs / 60 % 60, secs % 60);
+        let Self { year, month, day, .. } = self;
+        format!("{year:04}-{month:02}-{day:02} {hours:02}:{minutes:02}:{secs:02}:{millis:03}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn meets_dates_from_elsewhere() {
+        // date -u -d @N '+%F %T'
+        for (secs, text) in [
+            (0_u64, "1970-01-01 00:00:00:000"),
+            (951_782_399, "2000-02-28 23:59:59:000"),
+            (951_868_799, "2000-02-29 23:59:59:000"),
+            (1_709_164_800, "2024-02-29 00:00:00:000"),
+            (1_795_298_400, "2026-11-21 22:00:00:000"),
+            (4_107_542_400, "2100-03-01 00:00:00:000"),
+        ] {
+            assert_eq!(Utc::from_unix_ms(secs * 1000).to_reference_text(), text);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! A shopper pays a code.
+//!
+//! Steps, each with what stops it:
+//! 1. the vault is open (503); the code exists (404), is not expired (410), is available (409);
+//! 2. the sealed card opens and says what the page said: code, attempt, amount, currency, expiry (400);
+//! 3. intent: code locked, card stored, transaction and act written, attempt used up — one commit (409 for the loser);
+//! 4. the acquirer is asked to authorise; outcome and next intent are one commit;
+//! 5. the acquirer is asked to capture; outcome, code and notification are one commit.
+//!
+//! From 3 on the work runs in a task of its own: a shopper who closes the page cancels nothing.
+
+use std::sync::Arc;
+
+use scanvault_protocol::Problem;
+use tokio::sync::{Notify, mpsc};
+use zeroize::Zeroizing;
+
+use super::request::Code;
+use super::settle::{self, SettleError, Step};
+use super::state::{CodeState, TransactionState};
+use super::store::{self, ActKind, ActState, CodeRecord, NewTransaction};
+use crate::acquirers::{self, Acquirer, Decline, Outcome, Request, Transport};
+use crate::calendar::Utc;
+use crate::clock::Clock;
+use crate::db::{Db, DbError};
+use crate::identity::secrets;
+use crate::money::Amount;
+use crate::vault::cards::{self, Card};
+use crate::vault::{SealedCard, SealedError, SystemEntropy, Unsealed, Vault};
+use crate::web::ApiError;
+
+/// Everything a payment needs.
+pub struct Payments {
+    /// Where it is written.
+    pub db: Db,
+    /// What opens and seals cards.
+    pub vault: Arc<Vault>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Who moves the money.
+    pub acquirer: Arc<dyn Acquirer>,
+    /// How they are reached.
+    pub transport: Arc<Transport>,
+    /// Rung when a notification was written.
+    pub bell: Arc<Notify>,
+    /// Held by every running payment: the process waits for them when it stops.
+    pub running: mpsc::Sender<()>,
+}
+
+/// What the shopper is told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum PayOutcome {
+    /// Paid.
+    Paid {
+        /// The transaction.
+        transaction_id: i64,
+    },
+    /// Not paid, and not charged.
+    Declined {
+        /// The transaction.
+        transaction_id: i64,
+        /// Why.
+        reason: Decline,
+    },
+    /// Nobody knows yet. `may_retry`: the card cannot have been charged.
+    Unknown {
+        /// The transaction.
+        transaction_id: i64,
+        /// Whether paying again is safe.
+        may_retry: bool,
+    },
+}
+
+/// A payment whose intent is committed.
+struct Intent {
+    id: i64,
+    amount: Amount,
+    card: SealedCard,
+    credentials: Zeroizing<Vec<u8>>,
+    payer_address: String,
+}
+
+impl Payments {
+    /// Pays `code` with a card that the page sealed.
+    ///
+    /// # Errors
+    /// See the module's list.
+    pub async fn pay(
+        self: &Arc<Self>,
+        code: &Code,
+        sealed: &str,
+        payer_address: &str,
+    ) -> Result<PayOutcome, ApiError> {
+        let unsealed = self.vault.unsealed().map_err(sealed_problem)?;
+        let record = self.payable(code).await?;
+        let (card, amount) = self.open_card(&unsealed, &record, sealed)?;
+        let account = record.account.parse().map_err(|_| ApiError::internal(&DbError::Corrupt("account name")))?;
+        let credentials = secrets::acquirer_credentials(&self.db, &unsealed, &account, self.acquirer.name())
+            .await
+            .map_err(|error| ApiError::internal(&error))?
+            .ok_or_else(|| ApiError::because(Problem::Conflict, "This merchant cannot take cards yet"))?;
+        let id = self.write_intent(&unsealed, &record, &card, amount).await?;
+        let intent = Intent { id, amount, card, credentials, payer_address: payer_address.to_owned() };
+        let (payments, running) = (Arc::clone(self), self.running.clone());
+        let task = tokio::spawn(async move {
+            let _running = running;
+            payments.carry_out(intent).await
+        });
+        // A task that panicked left the transaction where it was; it is settled as abandoned.
+        Ok(task.await.unwrap_or(PayOutcome::Unknown { transaction_id: id, may_retry: false }))
+    }
+
+    /// The code, if it can be paid now.
+    ///
+    /// # Errors
+    /// 404, 410 or 409.
+    pub async fn payable(&self, code: &Code) -> Result<CodeRecord, ApiError> {
+        let record = store::find_code(&self.db, code).await?.ok_or(Problem::NotFound)?;
+        match record.state {
+            CodeState::Available if record.is_expired(self.clock.now_db()) => Err(Problem::CodeExpired.into()),
+            CodeState::Available => Ok(record),
+            CodeState::Locked => Err(Problem::CodeBusy.into()),
+            CodeState::Used | CodeState::Blocked | CodeState::Deleted => Err(Problem::CodeNotPayable.into()),
+        }
+    }
+
+    /// Opens what the page sealed and holds it against what the page was given.
+    fn open_card(
+        &self,
+        unsealed: &Unsealed,
+        record: &CodeRecord,
+        sealed: &str,
+    ) -> Result<(SealedCard, Amount), ApiError> {
+        // One text for all of it: what exactly did not fit is nobody's business but the page's.
+        let unreadable = |cause: &dyn std::error::Error| {
+            tracing::info!(cause = %cause, "sealed card refused");
+            ApiError::because(Problem::BadRequest, "The card data could not be read. Please reload the page")
+        };
+        let plaintext = unsealed.open_jwe(sealed).map_err(|error| unreadable(&error))?;
+        let card = SealedCard::parse(&plaintext).map_err(|error| unreadable(&error))?;
+        let attempt = unsealed
+            .verify_attempt(record.code.as_str(), &card.attempt, self.clock.now_secs())
+            .map_err(|error| unreadable(&error))?;
+        let asked = record.request.amount;
+        let amount = Amount::from_minor(card.amount_minor, asked.currency()).map_err(|error| unreadable(&error))?;
+        let agrees = card.code == record.code.as_str()
+            && card.expires_at_s == attempt.expires_at_s
+            && card.currency == asked.currency().as_str()
+            && (amount == asked || asked.is_open())
+            && !amount.is_open();
+        if !agrees {
+            let text = "What is to be paid has changed. Please reload the page";
+            return Err(ApiError::because(Problem::BadRequest, text));
+        }
+        let today = Utc::from_unix_ms(self.clock.now_ms());
+        if card.expiry.is_over(today.year, today.month) {
+            return Err(ApiError::because(Problem::BadRequest, "The card has expired"));
+        }
+        Ok((card, amount))
+    }
+
+    async fn write_intent(
+        &self,
+        unsealed: &Unsealed,
+        record: &CodeRecord,
+        card: &SealedCard,
+        amount: Amount,
+    ) -> Result<i64, ApiError> {
+        let now_ms = self.clock.now_db();
+        let mut entropy = SystemEntropy::new();
+        let mut tx = self.db.begin().await?;
+        if !store::lock_code(&mut tx, &record.code).await? {
+            return Err(Problem::CodeBusy.into());
+        }
+        let stored =
+            Card { account: &record.account, pan: &card.pan, expiry: &card.expiry, holder: card.name.as_ref() };
+        let token = cards::tokenize(&mut tx, unsealed, &stored, now_ms, &mut entropy)
+            .await
+            .map_err(|error| ApiError::internal(&error))?;
+        let new = NewTransaction {
+            code: &record.code,
+            request_id: &record.request_id,
+            account: &record.account,
+            attempt: &card.attempt,
+            card: &token,
+            amount,
+            acquirer: self.acquirer.name(),
+        };
+        let id = store::add_transaction(&mut tx, &new, now_ms).await.map_err(|error| {
+            if error.is_duplicate() {
+                ApiError::because(Problem::Conflict, "This page was used already. Please reload it")
+            } else {
+                error.into()
+            }
+        })?;
+        store::add_act(&mut tx, id, ActKind::Authorise, amount, now_ms).await?;
+        store::add_change(&mut tx, &record.account, id, now_ms).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// Authorises and captures. Whatever happens, the last thing written is what is known.
+    async fn carry_out(&self, intent: Intent) -> PayOutcome {
+        let id = intent.id;
+        let outcome = self.authorise_and_capture(intent).await;
+        self.bell.notify_one();
+        outcome.unwrap_or_else(|error| {
+            tracing::error!(transaction = id, cause = %error, "an outcome could not be written");
+            PayOutcome::Unknown { transaction_id: id, may_retry: false }
+        })
+    }
+
+    async fn authorise_and_capture(&self, intent: Intent) -> Result<PayOutcome, SettleError> {
+        use TransactionState as S;
+        let Intent { id, amount, card, credentials, payer_address } = intent;
+        let reference = format!("sv-{id}");
+        let request = Request::Authorise {
+            amount,
+            pan: &card.pan,
+            expiry: &card.expiry,
+            csc: &card.csc,
+            reference: &reference,
+            payer_address: Some(&payer_address),
+        };
+        let outcome = acquirers::ask(&*self.acquirer, &self.transport, &credentials, &request).await;
+        drop(card); // number and security code are wiped here: nothing after this needs them
+        let authorisation = match outcome {
+            Outcome::Approved { reference: Some(reference) } => reference,
+            Outcome::Declined(reason) => {
+                self.end(id, (S::Authorising, S::Declined), ActState::Refused, Some(reason)).await?;
+                return Ok(PayOutcome::Declined { transaction_id: id, reason });
+            }
+            // Approved without an id cannot be captured: it is as good as lost.
+            Outcome::Approved { reference: None } | Outcome::Unknown(_) => {
+                self.end(id, (S::Authorising, S::Lost), ActState::Unknown, None).await?;
+                return Ok(PayOutcome::Unknown { transaction_id: id, may_retry: true });
+            }
+        };
+        let step = Step {
+            from_to: (S::Authorising, S::Capturing),
+            act: ActState::Done,
+            acquirer_ref: Some(&authorisation),
+            decline: None,
+            next: Some(ActKind::Capture),
+        };
+        self.settle(id, &step).await?;
+        let request = Request::Capture { authorisation: &authorisation, amount };
+        match acquirers::ask(&*self.acquirer, &self.transport, &credentials, &request).await {
+            Outcome::Approved { .. } => {
+                self.end(id, (S::Capturing, S::Captured), ActState::Done, None).await?;
+                Ok(PayOutcome::Paid { transaction_id: id })
+            }
+            Outcome::Declined(reason) => self.give_back(id, &authorisation, &credentials, reason).await,
+            Outcome::Unknown(_) => {
+                self.end(id, (S::Capturing, S::CaptureUnknown), ActState::Unknown, None).await?;
+                Ok(PayOutcome::Unknown { transaction_id: id, may_retry: false })
+            }
+        }
+    }
+
+    /// The capture was refused for certain: the hold is released.
+    async fn give_back(
+        &self,
+        id: i64,
+        authorisation: &str,
+        credentials: &[u8],
+        reason: Decline,
+    ) -> Result<PayOutcome, SettleError> {
+        use TransactionState as S;
+        let step = Step {
+            from_to: (S::Capturing, S::Voiding),
+            act: ActState::Refused,
+            acquirer_ref: None,
+            decline: Some(reason),
+            next: Some(ActKind::Void),
+        };
+        self.settle(id, &step).await?;
+        let request = Request::Void { authorisation };
+        let (to, act) = match acquirers::ask(&*self.acquirer, &self.transport, credentials, &request).await {
+            Outcome::Approved { .. } => (S::Voided, ActState::Done),
+            Outcome::Declined(_) => (S::VoidUnknown, ActState::Refused),
+            Outcome::Unknown(_) => (S::VoidUnknown, ActState::Unknown),
+        };
+        self.end(id, (S::Voiding, to), act, None).await?;
+        Ok(PayOutcome::Declined { transaction_id: id, reason })
+    }
+
+    async fn end(
+        &self,
+        id: i64,
+        from_to: (TransactionState, TransactionState),
+        act: ActState,
+        decline: Option<Decline>,
+    ) -> Result<(), SettleError> {
+        self.settle(id, &Step { from_to, act, acquirer_ref: None, decline, next: None }).await
+    }
+
+    /// An outcome that cannot be written is tried again for a while: it is known here and nowhere else.
+    async fn settle(&self, id: i64, step: &Step<'_>) -> Result<(), SettleError> {
+        const PAUSES_MS: [u64; 4] = [50, 200, 1_000, 3_000];
+        let mut entropy = SystemEntropy::new();
+        for pause_ms in PAUSES_MS {
+            match settle::settle(&self.db, &*self.clock, &mut entropy, id, step).await {
+                Ok(_) => return Ok(()),
+                Err(SettleError::Db(error)) => tracing::warn!(transaction = id, cause = %error, "outcome not yet written"),
+                // After an error the step may have been made all the same: then it is where it should be.
+                Err(SettleError::Moved) if self.is_at(id, step.from_to.1).await => return Ok(()),
+                Err(error) => return Err(error),
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(pause_ms)).await;
+        }
+        settle::settle(&self.db, &*self.clock, &mut entropy, id, step).await.map(|_| ())
+    }
+
+    async fn is_at(&self, id: i64, state: TransactionState) -> bool {
+        matches!(store::find_transaction(&self.db, id).await, Ok(Some(found)) if found.state == state)
+    }
+}
+
+/// What needs a key is not to be had while there is none.
+#[must_use]
+pub fn sealed_problem(_: SealedError) -> ApiError {
+    Problem::Sealed.into()
+}

@@ -1,0 +1,103 @@
+//! The one way a transaction moves on: state, act, code, change number and notification in one database transaction.
+
+use super::notify;
+use super::state::TransactionState;
+use super::store::{self, ActKind, ActState, TransactionRecord};
+use crate::acquirers::Decline;
+use crate::clock::Clock;
+use crate::db::{Db, DbError};
+use crate::vault::Entropy;
+
+/// A transaction that waits longer than this for an answer was left by whoever asked: longer than authorisation,
+/// capture and void together can take.
+pub const ABANDONED_AFTER_MS: i64 = 90_000;
+
+/// What became of the act that was asked last.
+#[derive(Debug)]
+pub struct Step<'a> {
+    /// Where the transaction is thought to be, and where it goes.
+    pub from_to: (TransactionState, TransactionState),
+    /// How the act ended.
+    pub act: ActState,
+    /// The acquirer's id of the authorisation, when it gave one.
+    pub acquirer_ref: Option<&'a str>,
+    /// Why it was declined.
+    pub decline: Option<Decline>,
+    /// What will be asked next; written down before it is asked.
+    pub next: Option<ActKind>,
+}
+
+/// Why a step was not made.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// The database's word: the step may have been made all the same.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// Somebody else has moved the transaction, or the step does not exist.
+    #[error("the transaction is no longer where this step starts")]
+    Moved,
+    /// No delivery id could be drawn.
+    #[error(transparent)]
+    Entropy(#[from] crate::vault::EntropyError),
+}
+
+/// Makes a step, or none of it.
+///
+/// # Errors
+/// See [`SettleError`].
+pub async fn settle(
+    db: &Db,
+    clock: &dyn Clock,
+    entropy: &mut (dyn Entropy + Send),
+    id: i64,
+    step: &Step<'_>,
+) -> Result<TransactionRecord, SettleError> {
+    let (from, to) = step.from_to;
+    if !from.may_become(to) {
+        return Err(SettleError::Moved);
+    }
+    let now_ms = clock.now_db();
+    let mut tx = db.begin().await?;
+    if !store::move_transaction(&mut tx, id, (from, to), step.acquirer_ref, step.decline, now_ms).await? {
+        return Err(SettleError::Moved);
+    }
+    store::settle_act(&mut tx, id, step.act, now_ms).await?;
+    let transaction = store::find_transaction_in(&mut tx, id).await?.ok_or(SettleError::Moved)?;
+    if let Some(kind) = step.next {
+        store::add_act(&mut tx, id, kind, transaction.amount, now_ms).await?;
+    }
+    store::set_code(&mut tx, id, to.code_state(transaction.use_once)).await?;
+    let seq = store::add_change(&mut tx, &transaction.account, id, now_ms).await?;
+    if to.tx_state() == "SUCCESS" || to.tx_state().starts_with("END_") {
+        notify::add(&mut tx, &transaction, seq, now_ms, entropy).await?;
+    }
+    tx.commit().await.map_err(DbError::from)?;
+    tracing::info!(transaction = id, from = from.as_str(), to = to.as_str(), seq, "transaction moved");
+    Ok(transaction)
+}
+
+/// Gives up waiting for answers that nobody waits for any more: after a crash, or when an outcome could not be written.
+///
+/// # Errors
+/// From the database.
+pub async fn settle_abandoned(
+    db: &Db,
+    clock: &dyn Clock,
+    entropy: &mut (dyn Entropy + Send),
+) -> Result<usize, DbError> {
+    let mut settled = 0;
+    for (id, from) in store::find_abandoned(db, clock.now_db() - ABANDONED_AFTER_MS).await? {
+        let Some(to) = from.without_answer() else { continue };
+        let step = Step { from_to: (from, to), act: ActState::Unknown, acquirer_ref: None, decline: None, next: None };
+        match settle(db, clock, entropy, id, &step).await {
+            Ok(_) => {
+                tracing::warn!(transaction = id, state = to.as_str(), "no answer was recorded: the outcome is unknown");
+                settled += 1;
+            }
+            Err(SettleError::Moved) => {} // another origin was faster
+            Err(SettleError::Db(error)) => return Err(error),
+            Err(error @ SettleError::Entropy(_)) => tracing::error!(transaction = id, cause = %error, "not settled"),
+        }
+    }
+    Ok(settled)
+}

@@ -1,0 +1,150 @@
+//! What codes and transactions look like from outside. Amounts are JSON numbers with all their decimals, written as text.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use super::store::{CodeRecord, TransactionRecord};
+use crate::calendar::Utc;
+use crate::money::Amount;
+
+/// The answer to `POST /pluto/code/create`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Created<'a> {
+    code: &'a str,
+    expiry_date: i64,
+    code_url: String,
+}
+
+/// The answer to `GET /pluto/code/{code}`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CodeView<'a> {
+    code: &'a str,
+    code_state: &'static str,
+    merchant_reference: &'a str,
+    amount: Box<RawValue>,
+    currency_code: &'a str,
+    expiry_date: i64,
+    expired: bool,
+    use_once: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    short_description: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    product_url: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transaction_id: Option<i64>,
+    code_url: String,
+}
+
+/// The answer to `GET /pluto/code/transaction/state/{transactionId}`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TransactionView<'a> {
+    transaction_id: i64,
+    reference: &'a str,
+    code: &'a str,
+    amount: Box<RawValue>,
+    currency_code: &'a str,
+    status: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decline_reason: Option<&'static str>,
+    card_info: CardInfo<'a>,
+    date: String,
+}
+
+/// A webhook's body: the transaction as it is queried, and where the change stands in the feed.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Notification<'a> {
+    #[serde(flatten)]
+    transaction: TransactionView<'a>,
+    seq: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CardInfo<'a> {
+    bin: &'a str,
+    last_four: &'a str,
+}
+
+impl<'a> Created<'a> {
+    /// Of a code.
+    #[must_use]
+    pub fn of(record: &'a CodeRecord, public_url: &str) -> Self {
+        Self {
+            code: record.code.as_str(),
+            expiry_date: record.expires_at_ms,
+            code_url: code_url(public_url, record.code.as_str()),
+        }
+    }
+}
+
+impl<'a> CodeView<'a> {
+    /// Of a code, at a time.
+    #[must_use]
+    pub fn of(record: &'a CodeRecord, public_url: &str, now_ms: i64) -> Self {
+        Self {
+            code: record.code.as_str(),
+            code_state: record.state.as_str(),
+            merchant_reference: &record.request.merchant_reference,
+            amount: decimal(record.request.amount),
+            currency_code: currency(&record.request.amount),
+            expiry_date: record.expires_at_ms,
+            expired: record.is_expired(now_ms),
+            use_once: record.request.use_once,
+            short_description: record.request.short_description.as_deref(),
+            product_url: record.request.product_url.as_deref(),
+            transaction_id: record.transaction_id,
+            code_url: code_url(public_url, record.code.as_str()),
+        }
+    }
+}
+
+impl<'a> TransactionView<'a> {
+    /// Of a transaction.
+    #[must_use]
+    pub fn of(record: &'a TransactionRecord) -> Self {
+        Self {
+            transaction_id: record.id,
+            reference: &record.reference,
+            code: record.code.as_str(),
+            amount: decimal(record.amount),
+            currency_code: currency(&record.amount),
+            status: record.state.tx_state(),
+            decline_reason: record.decline.map(crate::acquirers::Decline::as_str),
+            card_info: CardInfo { bin: &record.card_bin, last_four: &record.card_last_four },
+            date: Utc::from_unix_ms(u64::try_from(record.created_at_ms).unwrap_or(0)).to_reference_text(),
+        }
+    }
+}
+
+impl<'a> Notification<'a> {
+    /// Of a transaction's change.
+    #[must_use]
+    pub fn of(record: &'a TransactionRecord, seq: i64) -> Self {
+        Self { transaction: TransactionView::of(record), seq }
+    }
+
+    /// The text that is signed and sent.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The short address that a code's QR carries.
+#[must_use]
+pub fn code_url(public_url: &str, code: &str) -> String {
+    format!("{}/Q/{code}", public_url.trim_end_matches('/'))
+}
+
+fn currency(amount: &Amount) -> &str {
+    amount.currency_ref().as_str()
+}
+
+fn decimal(amount: Amount) -> Box<RawValue> {
+    // Digits and a point are always a JSON number; `null` would be the visible sign of a mistake here.
+    RawValue::from_string(amount.to_decimal()).unwrap_or_else(|_| RawValue::NULL.to_owned())
+}
