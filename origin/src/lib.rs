@@ -1,1 +1,1 @@
-//! scanvault-origin
+pub mod pages;
