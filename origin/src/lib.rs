@@ -1,1 +1,1 @@
-//! scanvault-origin
+pub mod vault;
