@@ -56,7 +56,10 @@ pub struct EnvelopeKey {
 impl EnvelopeKey {
     #[must_use]
     pub fn new(id: u32, key: &Key32) -> Self {
-        Self { id, cipher: Box::new(Xaes256Gcm::new(key.expose().into())) }
+        Self {
+            id,
+            cipher: Box::new(Xaes256Gcm::new(key.expose().into())),
+        }
     }
 
     #[must_use]
@@ -73,6 +76,8 @@ pub enum EnvelopeError {
     UnknownVersion(u8),
     #[error("the envelope names key {named}, not key {given}")]
     OtherKey { named: u32, given: u32 },
+    #[error("the envelope names key {0}, which is not in the ring")]
+    UnknownKey(u32),
     #[error("the envelope was changed, moved or sealed for another place")]
     DoesNotOpen,
     #[error("the plaintext is too long")]
@@ -98,7 +103,10 @@ pub fn seal(
     sealed.extend_from_slice(plaintext);
     let (_, body) = sealed.split_at_mut(BODY_AT);
     let aad = associated_data(context, key.id);
-    let Ok(tag) = key.cipher.encrypt_inout_detached(&Nonce::from(nonce), &aad, body.into()) else {
+    let Ok(tag) = key
+        .cipher
+        .encrypt_inout_detached(&Nonce::from(nonce), &aad, body.into())
+    else {
         sealed.zeroize();
         return Err(EnvelopeError::TooLong);
     };
@@ -114,12 +122,20 @@ pub fn open(
 ) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
     let parts = Parts::of(envelope)?;
     if parts.key_id != key.id {
-        return Err(EnvelopeError::OtherKey { named: parts.key_id, given: key.id });
+        return Err(EnvelopeError::OtherKey {
+            named: parts.key_id,
+            given: key.id,
+        });
     }
     let aad = associated_data(context, key.id);
     let mut plaintext = Zeroizing::new(parts.ciphertext.to_vec());
     key.cipher
-        .decrypt_inout_detached(&Nonce::from(parts.nonce), &aad, plaintext.as_mut_slice().into(), &Tag::from(parts.tag))
+        .decrypt_inout_detached(
+            &Nonce::from(parts.nonce),
+            &aad,
+            plaintext.as_mut_slice().into(),
+            &Tag::from(parts.tag),
+        )
         .map_err(|_| EnvelopeError::DoesNotOpen)?;
     Ok(plaintext)
 }
@@ -145,7 +161,12 @@ impl<'a> Parts<'a> {
         let (key_id, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Truncated)?;
         let (nonce, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Truncated)?;
         let (ciphertext, tag) = rest.split_last_chunk().ok_or(EnvelopeError::Truncated)?;
-        Ok(Self { key_id: u32::from_be_bytes(*key_id), nonce: *nonce, ciphertext, tag: *tag })
+        Ok(Self {
+            key_id: u32::from_be_bytes(*key_id),
+            nonce: *nonce,
+            ciphertext,
+            tag: *tag,
+        })
     }
 }
 

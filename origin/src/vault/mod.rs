@@ -50,6 +50,7 @@ pub use secret::{Key32, RootKey, SecretBytes, UnsealKey};
 pub use shamir::{DealError, Quorum, deal};
 pub use share::{SetId, Share, ShareSet, ShareText, ShareTextError};
 pub use state::{
-    NewVault, SealedError, SubmitError, Submitted, Vault, VaultError, VaultRecord, VaultStatus, initialise,
+    NewVault, SealedError, SubmitError, Submitted, Vault, VaultError, VaultRecord, VaultStatus,
+    initialise,
 };
 pub use unsealed::Unsealed;
