@@ -106,12 +106,7 @@ impl Unsealed {
     /// Keyed hash of a card number, for duplicates within one account.
     #[must_use]
     pub fn fingerprint(&self, account: &str, pan: &Pan) -> [u8; 32] {
-        let account = account.as_bytes();
-        let digits = pan.expose().as_bytes();
-        self.mac(
-            KeyKind::Fingerprint,
-            &[FINGERPRINT_DOMAIN, &length_prefix(account), account, digits],
-        )
+        fingerprint(self.active_secret(KeyKind::Fingerprint), account, pan)
     }
 
     /// The key under which [`fingerprint`](Self::fingerprint) hashes; a stored hash of another is to be made anew.
@@ -353,4 +348,17 @@ impl Unsealed {
         )]
         self.ring.active_id(kind).expect("an active key")
     }
+}
+
+pub(super) fn fingerprint(key: &Key32, account: &str, pan: &Pan) -> [u8; 32] {
+    let account = account.as_bytes();
+    hmac_sha256(
+        key,
+        &[
+            FINGERPRINT_DOMAIN,
+            &length_prefix(account),
+            account,
+            pan.expose().as_bytes(),
+        ],
+    )
 }
