@@ -1,0 +1,56 @@
+//! The vault: keys that no one holds alone, records that are worthless when stolen.
+//!
+//! Pure logic: no SQL, no HTTP, no clock and no random source of its own. Time comes in as unix
+//! milliseconds or seconds, randomness as [`Entropy`], stored rows as [`VaultRecord`].
+//!
+//! ```text
+//! custodians' shares ──t of n──▶ unseal key ──opens──▶ root key ──opens──▶ key ring
+//!   share, shamir, collector       secret                 state                ring
+//!
+//! key ring: data 1, 2, …  │ fingerprint │ token │ login │ page 1, 2, … │ audit │ rejection │ backup │ attempt
+//!             envelope       unsealed                       jwe, card                               attempt
+//! ```
+//!
+//! The byte formats are stated once, each in the module that owns it: share text in [`share`], the
+//! record envelope in [`envelope`], wrapped keys in [`ring`], attempt ids in [`attempt`], the page's
+//! JWE in [`jwe`]. They are frozen by `origin/vectors/`.
+
+pub mod attempt;
+pub mod card;
+pub mod collector;
+pub mod custodian;
+pub mod entropy;
+pub mod envelope;
+pub mod jwe;
+pub mod memory;
+pub mod ring;
+pub mod secret;
+pub mod shamir;
+pub mod share;
+pub mod state;
+pub mod unsealed;
+
+mod hex;
+mod mac;
+#[cfg(test)]
+mod shamir_check;
+#[cfg(test)]
+mod testing;
+
+pub use attempt::{Attempt, AttemptError};
+pub use card::{CardExpiry, CardholderName, Csc, Pan, SealedCard};
+pub use collector::{Collector, Progress, ShareRefused};
+pub use custodian::{Custodian, CustodianError};
+pub use entropy::{Entropy, EntropyError, SystemEntropy};
+pub use envelope::{EnvelopeError, RecordContext};
+pub use jwe::{JweError, PublicJwk};
+pub use memory::MemoryProtection;
+pub use ring::{KeyInfo, KeyKind, KeyState, RingError, WrappedKey};
+pub use secret::{Key32, RootKey, SecretBytes, UnsealKey};
+pub use shamir::{DealError, Quorum, deal};
+pub use share::{SetId, Share, ShareSet, ShareText, ShareTextError};
+pub use state::{
+    NewVault, SealedError, SubmitError, Submitted, Vault, VaultError, VaultRecord, VaultStatus,
+    initialise,
+};
+pub use unsealed::Unsealed;

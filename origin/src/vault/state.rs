@@ -1,0 +1,402 @@
+//! Sealed or open: initialisation, the collection of shares, sealing, reloading.
+//!
+//! [`Vault`] is the one place that knows whether keys are there. Its lock is held for the length of
+//! a check or of one unsealing, never across an await.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use serde::Serialize;
+use thiserror::Error;
+
+use super::collector::{Collector, Progress, ShareRefused};
+use super::entropy::{Entropy, EntropyError};
+use super::envelope::{self, EnvelopeError, EnvelopeKey, RecordContext};
+use super::ring::{
+    KeyInfo, KeyKind, KeyState, RingError, Slot, WRAPPING_KEY_ID, WrappedKey, generate,
+};
+use super::secret::{Key32, RootKey, UnsealKey};
+use super::shamir::{DealError, Quorum, combine, deal};
+use super::share::{SetId, Share, ShareSet, ShareTextError};
+use super::unsealed::Unsealed;
+
+/// Shares that do not come together within this time are forgotten.
+pub const COLLECTION_TIMEOUT_MS: u64 = 10 * 60 * 1000;
+
+/// What the store keeps of a vault. Nothing in it is secret without a threshold of shares.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VaultRecord {
+    pub share_set: ShareSet,
+    /// The root key under the unseal key.
+    pub wrapped_root: Vec<u8>,
+    pub keys: Vec<WrappedKey>,
+}
+
+/// A vault that was just made: the record is to be stored, the shares are to go to their custodians.
+#[derive(Debug)]
+pub struct NewVault {
+    pub record: VaultRecord,
+    pub shares: Vec<Share>,
+}
+
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+pub enum VaultError {
+    #[error(transparent)]
+    Deal(#[from] DealError),
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    #[error("the root key does not open under the key of these shares")]
+    Root,
+    #[error("the dealt shares did not give the key back")]
+    Unproven,
+    #[error("the share set cannot be dealt again")]
+    Generations,
+    #[error("the vault is initialised already")]
+    AlreadyInitialised,
+    #[error(transparent)]
+    Envelope(#[from] EnvelopeError),
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
+/// Why there are no keys to be had.
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+pub enum SealedError {
+    #[error("the vault is not initialised")]
+    NotInitialised,
+    #[error("the vault is sealed")]
+    Sealed,
+}
+
+/// Why a share was not taken.
+#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
+pub enum SubmitError {
+    #[error(transparent)]
+    Text(#[from] ShareTextError),
+    #[error(transparent)]
+    Refused(#[from] ShareRefused),
+    #[error("the vault is not initialised")]
+    NotInitialised,
+    #[error("the vault is unsealed already")]
+    AlreadyUnsealed,
+    /// All shares were right, but what is stored does not open: the vault stays sealed.
+    #[error("the shares are right, but the stored vault does not open: {0}")]
+    Stored(VaultError),
+}
+
+/// What a share did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Submitted {
+    /// Taken; more are needed. `index` is the share's own.
+    Progress { index: u8, progress: Progress },
+    /// It was the last one needed.
+    Unsealed { index: u8 },
+}
+
+/// For `vault status` and the metrics; nothing in it is secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VaultStatus {
+    pub initialized: bool,
+    pub sealed: bool,
+    pub set_id: Option<SetId>,
+    pub generation: Option<u16>,
+    pub threshold: Option<u8>,
+    pub shares: Option<u8>,
+    /// Number of shares collected.
+    pub progress: usize,
+    /// Their indices.
+    pub submitted: Vec<u8>,
+    pub keys: Vec<KeyInfo>,
+}
+
+/// Makes all keys of a new vault and cuts its unseal key into shares.
+pub fn initialise(
+    quorum: Quorum,
+    now_ms: u64,
+    entropy: &mut dyn Entropy,
+) -> Result<NewVault, VaultError> {
+    let unseal_key = UnsealKey(Key32::random(entropy)?);
+    let root = RootKey(Key32::random(entropy)?);
+    let (share_set, shares) = deal(&unseal_key, quorum, SetId::random(entropy)?, 0, entropy)?;
+    prove(&unseal_key, quorum, &shares)?;
+    let wrapped_root = wrap_root(&unseal_key, &share_set, &root, entropy)?;
+    let mut keys = Vec::new();
+    for kind in KeyKind::ALL.into_iter().filter(|kind| kind.made_at_init()) {
+        let slot = Slot {
+            kind,
+            id: 1,
+            state: KeyState::Active,
+            created_at_ms: now_ms,
+        };
+        keys.push(slot.wrap(&root, &generate(kind, entropy)?, entropy)?);
+    }
+    Ok(NewVault {
+        record: VaultRecord {
+            share_set,
+            wrapped_root,
+            keys,
+        },
+        shares,
+    })
+}
+
+/// The vault of this process.
+#[derive(Debug)]
+pub struct Vault {
+    state: RwLock<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    Empty,
+    Sealed(Sealed),
+    Unsealed(Arc<Unsealed>),
+}
+
+/// No key at all; perhaps some shares.
+#[derive(Debug)]
+struct Sealed {
+    record: VaultRecord,
+    collector: Collector,
+    /// When the first share of this collection came.
+    started_at_ms: Option<u64>,
+}
+
+impl Vault {
+    /// Sealed, over what the store holds; `None` before initialisation.
+    #[must_use]
+    pub fn new(record: Option<VaultRecord>) -> Self {
+        let state = record.map_or(State::Empty, |record| State::Sealed(Sealed::new(record)));
+        Self {
+            state: RwLock::new(state),
+        }
+    }
+
+    /// The keys, for the length of one operation. Sealing does not take them from whoever holds
+    /// them, but nothing new gets them.
+    pub fn unsealed(&self) -> Result<Arc<Unsealed>, SealedError> {
+        match &*self.read() {
+            State::Empty => Err(SealedError::NotInitialised),
+            State::Sealed(_) => Err(SealedError::Sealed),
+            State::Unsealed(unsealed) => Ok(Arc::clone(unsealed)),
+        }
+    }
+
+    /// Takes over a record that has just been stored by the initialisation; sealed afterwards.
+    pub fn install(&self, record: VaultRecord) -> Result<(), VaultError> {
+        let mut state = self.write();
+        if !matches!(*state, State::Empty) {
+            return Err(VaultError::AlreadyInitialised);
+        }
+        *state = State::Sealed(Sealed::new(record));
+        Ok(())
+    }
+
+    /// Takes one share. The last one needed opens the vault.
+    pub fn submit_share(&self, text: &str, now_ms: u64) -> Result<Submitted, SubmitError> {
+        let share = Share::parse(text)?;
+        let mut state = self.write();
+        let opened = match &mut *state {
+            State::Empty => return Err(SubmitError::NotInitialised),
+            State::Unsealed(_) => return Err(SubmitError::AlreadyUnsealed),
+            State::Sealed(sealed) => sealed.submit(share, now_ms)?,
+        };
+        match opened {
+            Step::Waiting(submitted) => Ok(submitted),
+            Step::Opened { index, unsealed } => {
+                *state = State::Unsealed(Arc::new(unsealed));
+                Ok(Submitted::Unsealed { index })
+            }
+        }
+    }
+
+    /// Checks a custodian's share without collecting it, sealed or not; answers its index.
+    pub fn prove_share(&self, text: &str) -> Result<u8, SubmitError> {
+        let share = Share::parse(text)?;
+        let state = self.read();
+        let record = state.record().ok_or(SubmitError::NotInitialised)?;
+        record.share_set.check(&share)?;
+        Ok(share.index())
+    }
+
+    /// Forgets collected shares.
+    pub fn reset_collection(&self) {
+        if let State::Sealed(sealed) = &mut *self.write() {
+            sealed.reset();
+        }
+    }
+
+    /// Drops all keys and collected shares; answers whether there were keys. Requests in flight finish.
+    pub fn seal(&self) -> bool {
+        let mut state = self.write();
+        let Some(record) = state.record().cloned() else {
+            return false;
+        };
+        let was_open = matches!(*state, State::Unsealed(_));
+        *state = State::Sealed(Sealed::new(record));
+        was_open
+    }
+
+    /// Takes over a record that was changed in the store (rotation, re-share, another process).
+    /// Open, its keys must open under the root key in hand; if not, all stays as it was.
+    pub fn reload(&self, record: VaultRecord) -> Result<(), VaultError> {
+        let mut state = self.write();
+        match &mut *state {
+            State::Empty => *state = State::Sealed(Sealed::new(record)),
+            State::Sealed(sealed) if sealed.record.share_set == record.share_set => {
+                sealed.record = record
+            }
+            State::Sealed(_) => *state = State::Sealed(Sealed::new(record)),
+            State::Unsealed(unsealed) => *unsealed = Arc::new(unsealed.with_record(record)?),
+        }
+        Ok(())
+    }
+
+    #[must_use]
+    pub fn status(&self, now_ms: u64) -> VaultStatus {
+        let state = self.read();
+        let record = state.record();
+        let set = record.map(|record| &record.share_set);
+        let submitted = match &*state {
+            State::Sealed(sealed) if !sealed.timed_out(now_ms) => {
+                sealed.collector.progress().submitted
+            }
+            _ => Vec::new(),
+        };
+        VaultStatus {
+            initialized: record.is_some(),
+            sealed: !matches!(*state, State::Unsealed(_)),
+            set_id: set.map(ShareSet::set_id),
+            generation: set.map(ShareSet::generation),
+            threshold: set.map(|set| set.quorum().threshold()),
+            shares: set.map(|set| set.quorum().total()),
+            progress: submitted.len(),
+            submitted,
+            keys: record
+                .map(|record| record.keys.iter().map(KeyInfo::from).collect())
+                .unwrap_or_default(),
+        }
+    }
+
+    // A panic elsewhere leaves the state whole: it is replaced in one assignment.
+    fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, State> {
+        self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn record(&self) -> Option<&VaultRecord> {
+        match self {
+            Self::Empty => None,
+            Self::Sealed(sealed) => Some(&sealed.record),
+            Self::Unsealed(unsealed) => Some(unsealed.record()),
+        }
+    }
+}
+
+enum Step {
+    Waiting(Submitted),
+    Opened { index: u8, unsealed: Unsealed },
+}
+
+impl Sealed {
+    fn new(record: VaultRecord) -> Self {
+        let collector = Collector::new(record.share_set.clone());
+        Self {
+            record,
+            collector,
+            started_at_ms: None,
+        }
+    }
+
+    fn submit(&mut self, share: Share, now_ms: u64) -> Result<Step, SubmitError> {
+        if self.timed_out(now_ms) {
+            self.reset();
+        }
+        let index = share.index();
+        let progress = self.collector.submit(share)?;
+        self.started_at_ms.get_or_insert(now_ms);
+        let Some(unseal_key) = self.collector.combine() else {
+            return Ok(Step::Waiting(Submitted::Progress { index, progress }));
+        };
+        self.started_at_ms = None;
+        let unsealed = self.open(&unseal_key).map_err(SubmitError::Stored)?;
+        Ok(Step::Opened { index, unsealed })
+    }
+
+    fn open(&self, unseal_key: &UnsealKey) -> Result<Unsealed, VaultError> {
+        let root = unwrap_root(
+            unseal_key,
+            &self.record.share_set,
+            &self.record.wrapped_root,
+        )?;
+        Ok(Unsealed::open(self.record.clone(), root)?)
+    }
+
+    fn timed_out(&self, now_ms: u64) -> bool {
+        self.started_at_ms
+            .is_some_and(|started| now_ms.saturating_sub(started) > COLLECTION_TIMEOUT_MS)
+    }
+
+    fn reset(&mut self) {
+        self.collector.reset();
+        self.started_at_ms = None;
+    }
+}
+
+pub(super) fn wrap_root(
+    unseal_key: &UnsealKey,
+    set: &ShareSet,
+    root: &RootKey,
+    entropy: &mut dyn Entropy,
+) -> Result<Vec<u8>, EnvelopeError> {
+    let key = EnvelopeKey::new(WRAPPING_KEY_ID, &unseal_key.0);
+    envelope::seal(
+        &key,
+        &root_context(set, &set.set_id().to_string()),
+        root.0.expose(),
+        entropy,
+    )
+}
+
+pub(super) fn unwrap_root(
+    unseal_key: &UnsealKey,
+    set: &ShareSet,
+    wrapped: &[u8],
+) -> Result<RootKey, VaultError> {
+    let key = EnvelopeKey::new(WRAPPING_KEY_ID, &unseal_key.0);
+    let root = envelope::open(&key, &root_context(set, &set.set_id().to_string()), wrapped);
+    root.ok()
+        .and_then(|root| Key32::from_slice(&root))
+        .map(RootKey)
+        .ok_or(VaultError::Root)
+}
+
+fn root_context<'a>(set: &ShareSet, row: &'a str) -> RecordContext<'a> {
+    let row_version = u64::from(set.generation());
+    RecordContext {
+        account: "",
+        table: "vault_root",
+        row,
+        column: "key",
+        row_version,
+    }
+}
+
+/// Nobody is to rely on shares that do not give the key back: the last t of them must.
+fn prove(unseal_key: &UnsealKey, quorum: Quorum, shares: &[Share]) -> Result<(), VaultError> {
+    let first = usize::from(quorum.total() - quorum.threshold());
+    let combined = shares.get(first..).and_then(|last| combine(quorum, last));
+    if combined.as_ref() == Some(unseal_key) {
+        Ok(())
+    } else {
+        Err(VaultError::Unproven)
+    }
+}
+
+#[cfg(test)]
+mod tests;
