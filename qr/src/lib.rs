@@ -5,6 +5,7 @@
 //! [`request::ImageRequest`] is what the edge uses; [`Plan`] and [`Matrix`] are the encoder.
 
 mod bits;
+mod code;
 mod codewords;
 mod deflate;
 pub mod emv;
@@ -15,10 +16,12 @@ mod penalty;
 mod png;
 pub mod request;
 mod segment;
+mod settings;
 mod svg;
 mod terminal;
 mod version;
 
+pub use code::Code;
 pub use matrix::{Mask, Matrix, Plan, TooLong};
 pub use segment::{Mode, Segment};
 pub use version::{Ecc, Level, Version};

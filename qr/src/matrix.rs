@@ -198,7 +198,7 @@ pub(crate) struct DarkRuns {
 }
 
 impl DarkRuns {
-    fn new([a, b, c]: [u64; 3]) -> Self {
+    pub(crate) fn new([a, b, c]: [u64; 3]) -> Self {
         // A bit where a module differs from the one before it.
         Self {
             changes: [a ^ a << 1, b ^ (b << 1 | a >> 63), c ^ (c << 1 | b >> 63)],
