@@ -36,10 +36,6 @@ pub(crate) trait Bits:
     fn bit(column: u32) -> Self {
         Self::from_low(1) << column
     }
-
-    fn has(self, column: u32) -> bool {
-        (self >> column).low() & 1 == 1
-    }
 }
 
 /// Versions 1–11 have at most 61 columns.
@@ -152,6 +148,14 @@ impl Shr<u32> for Wide {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    trait Has: Bits {
+        fn has(self, column: u32) -> bool {
+            (self >> column).low() & 1 == 1
+        }
+    }
+
+    impl<B: Bits> Has for B {}
 
     #[test]
     fn wide_shifts_carry_over_words() {

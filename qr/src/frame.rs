@@ -63,6 +63,16 @@ pub(crate) struct Frame {
     pub(crate) text_top: u32,
 }
 
+impl Matrix {
+    /// A square black-and-white PNG of `size` pixels with at least `margin` modules of white.
+    ///
+    /// `None` when a module would have fewer than two pixels.
+    #[must_use]
+    pub fn to_png(&self, size: u32, margin: u32) -> Option<Vec<u8>> {
+        Some(Layout::new(self.size(), margin, size, None)?.png(self, ""))
+    }
+}
+
 impl Paint {
     pub(crate) fn rgb(self) -> [u8; 3] {
         match self {
