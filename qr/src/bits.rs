@@ -56,7 +56,7 @@ impl Bits for u64 {
 
     fn repeat12(pattern: u16) -> Self {
         // One bit every twelve columns; the product copies the pattern to each of them.
-        u64::from(pattern).wrapping_mul(0x1001_0010_0100_1001)
+        Self::from(pattern).wrapping_mul(0x1001_0010_0100_1001)
     }
 
     fn words(self) -> [u64; 3] {
