@@ -11,9 +11,8 @@ pub struct Currency {
 }
 
 /// Currencies with other than two decimals (ISO 4217:2015 with amendments; Clearhaus' table agrees, ISK included).
-const NO_DECIMALS: &[&str] = &[
-    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF",
-];
+const NO_DECIMALS: &[&str] =
+    &["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"];
 const THREE_DECIMALS: &[&str] = &["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
 const TWO_DECIMALS: &[&str] = &[
     "AED", "AUD", "BWP", "BRL", "CAD", "CHF", "CNY", "CZK", "DKK", "EUR", "GBP", "GHS", "HKD", "HUF", "ILS", "INR",
@@ -187,23 +186,47 @@ mod tests {
     #[test]
     fn decimals_are_text_and_rounded_down() {
         for (text, currency, minor) in [
-            ("10.00", "ZAR", 1000), ("10", "ZAR", 1000), ("0.019", "ZAR", 1), ("10.999", "ZAR", 1099), ("0", "ZAR", 0),
-            ("0.00", "ZAR", 0), ("9999999.99", "ZAR", 999_999_999), ("9999999.990", "ZAR", 999_999_999),
-            ("10.9", "JPY", 10), ("9999999", "ISK", 9_999_999), ("1.2345", "KWD", 1234), ("0.1", "ZAR", 10),
+            ("10.00", "ZAR", 1000),
+            ("10", "ZAR", 1000),
+            ("0.019", "ZAR", 1),
+            ("10.999", "ZAR", 1099),
+            ("0", "ZAR", 0),
+            ("0.00", "ZAR", 0),
+            ("9999999.99", "ZAR", 999_999_999),
+            ("9999999.990", "ZAR", 999_999_999),
+            ("10.9", "JPY", 10),
+            ("9999999", "ISK", 9_999_999),
+            ("1.2345", "KWD", 1234),
+            ("0.1", "ZAR", 10),
         ] {
-            assert_eq!(Amount::parse(text, currency.parse().unwrap()).map(Amount::minor), Ok(minor), "{text} {currency}");
+            assert_eq!(
+                Amount::parse(text, currency.parse().unwrap()).map(Amount::minor),
+                Ok(minor),
+                "{text} {currency}"
+            );
         }
     }
 
     #[test]
     fn what_is_no_amount_is_refused() {
         for (text, error) in [
-            ("1e3", AmountError::NotPlain), ("\"10.00\"", AmountError::NotPlain), ("NaN", AmountError::NotPlain),
-            ("null", AmountError::NotPlain), ("+1", AmountError::NotPlain), ("1.", AmountError::NotPlain),
-            (".5", AmountError::NotPlain), ("1,00", AmountError::NotPlain), ("", AmountError::NotPlain),
-            ("1.0.0", AmountError::NotPlain), ("-1", AmountError::Negative), ("-0", AmountError::Negative),
-            ("0.001", AmountError::TooSmall), ("0.00999", AmountError::TooSmall), ("10000000", AmountError::TooLarge),
-            ("9999999.991", AmountError::TooLarge), ("99999999999999999999999", AmountError::TooLarge),
+            ("1e3", AmountError::NotPlain),
+            ("\"10.00\"", AmountError::NotPlain),
+            ("NaN", AmountError::NotPlain),
+            ("null", AmountError::NotPlain),
+            ("+1", AmountError::NotPlain),
+            ("1.", AmountError::NotPlain),
+            (".5", AmountError::NotPlain),
+            ("1,00", AmountError::NotPlain),
+            ("", AmountError::NotPlain),
+            ("1.0.0", AmountError::NotPlain),
+            ("-1", AmountError::Negative),
+            ("-0", AmountError::Negative),
+            ("0.001", AmountError::TooSmall),
+            ("0.00999", AmountError::TooSmall),
+            ("10000000", AmountError::TooLarge),
+            ("9999999.991", AmountError::TooLarge),
+            ("99999999999999999999999", AmountError::TooLarge),
         ] {
             assert_eq!(Amount::parse(text, zar()), Err(error), "{text}");
         }

@@ -1,8 +1,5 @@
 //! A row of modules as machine words, so that whole rows are masked and scored at once.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "indices are bounded by the loops over three words"
-)]
+#![expect(clippy::indexing_slicing, reason = "indices are bounded by the loops over three words")]
 
 use std::ops::{BitAnd, BitOr, BitXor, Not, Shl, Shr};
 

@@ -1,8 +1,5 @@
 //! The symbol under construction: function patterns, placement, masks.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "rows and columns are below the version's size"
-)]
+#![expect(clippy::indexing_slicing, reason = "rows and columns are below the version's size")]
 
 use crate::bits::Bits;
 use crate::matrix::Mask;
@@ -52,13 +49,7 @@ impl<B: Bits, const N: usize> Board<B, N> {
         rows[6] = rows[6] | B::bit(8);
         rows[n - 8] = rows[n - 8] & !both;
         function[n - 8] = function[n - 8] | both;
-        let mut board = Self {
-            version,
-            rows,
-            columns: rows,
-            function,
-            maskable: function,
-        };
+        let mut board = Self { version, rows, columns: rows, function, maskable: function };
         board.draw_alignment();
         board.draw_version();
         board.maskable = board.function.map(|line| !line & B::span(0, size));
@@ -70,10 +61,7 @@ impl<B: Bits, const N: usize> Board<B, N> {
     fn draw_alignment(&mut self) {
         let last = self.version.size() - 7;
         let centres = self.version.alignment_centres();
-        for (cy, cx) in centres
-            .clone()
-            .flat_map(|cy| centres.clone().map(move |cx| (cy, cx)))
-        {
+        for (cy, cx) in centres.clone().flat_map(|cy| centres.clone().map(move |cx| (cy, cx))) {
             if matches!((cy, cx), (6, 6)) || (cy, cx) == (6, last) || (cy, cx) == (last, 6) {
                 continue; // a finder is there
             }
@@ -110,11 +98,7 @@ impl<B: Bits, const N: usize> Board<B, N> {
     /// Writes the codewords in the zig-zag of two columns (§7.7.3). Left-over modules stay light.
     pub(crate) fn place(&mut self, codewords: &[u8]) {
         let size = self.version.size();
-        let mut bits = BitReader {
-            bytes: codewords.iter(),
-            bits: 0,
-            len: 0,
-        };
+        let mut bits = BitReader { bytes: codewords.iter(), bits: 0, len: 0 };
         let mut right = size - 1;
         let mut upwards = true;
         loop {
@@ -175,11 +159,7 @@ impl<B: Bits, const N: usize> Board<B, N> {
 
     fn masked_columns(&self, mask: Mask, level: Level) -> impl Iterator<Item = B> {
         let (along, across) = self.format(mask, level);
-        self.mask_lines(
-            &self.columns,
-            &MASK_COLUMNS[usize::from(mask.number())],
-            (across, along),
-        )
+        self.mask_lines(&self.columns, &MASK_COLUMNS[usize::from(mask.number())], (across, along))
     }
 
     fn mask_lines(
@@ -193,11 +173,7 @@ impl<B: Bits, const N: usize> Board<B, N> {
         let lines = lines.iter().zip(&self.maskable).take(size);
         lines.enumerate().map(move |(i, (&line, &maskable))| {
             let masked = line ^ (patterns[i % 12] & maskable);
-            let format = if i == 8 {
-                along
-            } else {
-                B::from_low((across >> i as u32).low() & 1) << 8
-            };
+            let format = if i == 8 { along } else { B::from_low((across >> i as u32).low() & 1) << 8 };
             masked | format
         })
     }
@@ -210,10 +186,8 @@ impl<B: Bits, const N: usize> Board<B, N> {
         let reversed = bits.reverse_bits() >> 49;
         // Six modules beside the finder, skip the timing pattern, then up to the corner.
         let corner = |bits: u64| bits & 0x3F | (bits & 0x40) << 1;
-        let row = B::from_low(corner(reversed) | (bits >> 7 & 1) << 8)
-            | B::from_low(reversed >> 7) << (size - 8);
-        let column = B::from_low(corner(bits) | (bits >> 7 & 1) << 8)
-            | B::from_low(bits >> 8 << 1 | 1) << (size - 8);
+        let row = B::from_low(corner(reversed) | (bits >> 7 & 1) << 8) | B::from_low(reversed >> 7) << (size - 8);
+        let column = B::from_low(corner(bits) | (bits >> 7 & 1) << 8) | B::from_low(bits >> 8 << 1 | 1) << (size - 8);
         (row, column)
     }
 }
@@ -246,9 +220,7 @@ fn remainder(mut value: u32, generator: u32) -> u32 {
     value
 }
 
-const FINDER: [u64; 7] = [
-    0b111_1111, 0b100_0001, 0b101_1101, 0b101_1101, 0b101_1101, 0b100_0001, 0b111_1111,
-];
+const FINDER: [u64; 7] = [0b111_1111, 0b100_0001, 0b101_1101, 0b101_1101, 0b101_1101, 0b100_0001, 0b111_1111];
 const ALIGNMENT: [u64; 5] = [0b11111, 0b10001, 0b10101, 0b10001, 0b11111];
 
 /// Twelve rows (columns) of each mask, twelve modules wide: every pattern repeats by then.

@@ -9,10 +9,7 @@ impl Code {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         let digits: [u8; 10] = text.as_bytes().try_into().ok()?;
-        digits
-            .iter()
-            .all(u8::is_ascii_digit)
-            .then_some(Self(digits))
+        digits.iter().all(u8::is_ascii_digit).then_some(Self(digits))
     }
 
     #[must_use]
@@ -41,14 +38,7 @@ mod tests {
     #[test]
     fn only_ten_ascii_digits_are_a_code() {
         assert_eq!(Code::parse("0123456789").unwrap().as_str(), "0123456789");
-        for text in [
-            "",
-            "123456789",
-            "01234567890",
-            "012345678a",
-            "٠١٢٣٤",
-            "012345678 ",
-        ] {
+        for text in ["", "123456789", "01234567890", "012345678a", "٠١٢٣٤", "012345678 "] {
             assert_eq!(Code::parse(text), None, "{text}");
         }
     }

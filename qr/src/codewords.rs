@@ -1,30 +1,18 @@
 //! From segments to the final sequence of codewords: bit stream, padding, Reed–Solomon, interleaving.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "lengths follow from the version's tables"
-)]
+#![expect(clippy::indexing_slicing, reason = "lengths follow from the version's tables")]
 
 use crate::segment::{Mode, Segment, alphanumeric};
 use crate::version::{Level, Version};
 
 /// All codewords of the symbol in the order of placement (ISO/IEC 18004 §7.4–7.6).
-pub(crate) fn codewords(
-    message: &[u8],
-    segments: &[Segment],
-    version: Version,
-    level: Level,
-) -> Vec<u8> {
+pub(crate) fn codewords(message: &[u8], segments: &[Segment], version: Version, level: Level) -> Vec<u8> {
     let data = data_codewords(message, segments, version, level);
     interleave(&data, version, level)
 }
 
 fn data_codewords(message: &[u8], segments: &[Segment], version: Version, level: Level) -> Vec<u8> {
     let capacity = version.data_codewords(level);
-    let mut stream = BitStream {
-        bytes: Vec::with_capacity(capacity + 8),
-        bits: 0,
-        len: 0,
-    };
+    let mut stream = BitStream { bytes: Vec::with_capacity(capacity + 8), bits: 0, len: 0 };
     let mut rest = message;
     for segment in segments {
         let (part, tail) = rest.split_at(segment.len.min(rest.len()));
@@ -34,9 +22,7 @@ fn data_codewords(message: &[u8], segments: &[Segment], version: Version, level:
         match segment.mode {
             Mode::Numeric => push_numeric(&mut stream, part),
             Mode::Alphanumeric => push_alphanumeric(&mut stream, part),
-            Mode::Byte => part
-                .iter()
-                .for_each(|&byte| stream.push(u32::from(byte), 8)),
+            Mode::Byte => part.iter().for_each(|&byte| stream.push(u32::from(byte), 8)),
         }
     }
     stream.finish(capacity)
@@ -44,18 +30,14 @@ fn data_codewords(message: &[u8], segments: &[Segment], version: Version, level:
 
 fn push_numeric(stream: &mut BitStream, digits: &[u8]) {
     for group in digits.chunks(3) {
-        let value = group
-            .iter()
-            .fold(0, |value, digit| value * 10 + u32::from(digit & 0x0F));
+        let value = group.iter().fold(0, |value, digit| value * 10 + u32::from(digit & 0x0F));
         stream.push(value, 1 + 3 * group.len() as u32);
     }
 }
 
 fn push_alphanumeric(stream: &mut BitStream, text: &[u8]) {
     for group in text.chunks(2) {
-        let value = group
-            .iter()
-            .fold(0, |v, &byte| v * 45 + alphanumeric(byte).unwrap_or(0));
+        let value = group.iter().fold(0, |v, &byte| v * 45 + alphanumeric(byte).unwrap_or(0));
         stream.push(value, if group.len() == 2 { 11 } else { 6 });
     }
 }
@@ -101,11 +83,7 @@ fn interleave(data: &[u8], version: Version, level: Level) -> Vec<u8> {
         let (part, tail) = rest.split_at(short + usize::from(is_long));
         rest = tail;
         for (i, &byte) in part.iter().enumerate() {
-            let column = if i < short {
-                i * count + block
-            } else {
-                short * count + block - (count - longer)
-            };
+            let column = if i < short { i * count + block } else { short * count + block - (count - longer) };
             out[column] = byte;
         }
         for (i, byte) in code.remainder(part).enumerate() {
@@ -127,10 +105,7 @@ struct ReedSolomon {
 
 impl ReedSolomon {
     fn new(len: usize) -> Self {
-        let index = DEGREES
-            .iter()
-            .position(|&degree| degree == len)
-            .unwrap_or(0);
+        let index = DEGREES.iter().position(|&degree| degree == len).unwrap_or(0);
         let basis = &MULTIPLES[index];
         let table = |shift: usize| {
             let mut table = [[0; 4]; 16];
@@ -141,23 +116,14 @@ impl ReedSolomon {
             }
             table
         };
-        Self {
-            len,
-            high: table(4),
-            low: table(0),
-        }
+        Self { len, high: table(4), low: table(0) }
     }
 
     fn remainder(&self, data: &[u8]) -> impl Iterator<Item = u8> {
         let mut r: Register = [0; 4];
         for &byte in data {
             let factor = usize::from(byte ^ (r[0] >> 56) as u8);
-            let shifted = [
-                r[0] << 8 | r[1] >> 56,
-                r[1] << 8 | r[2] >> 56,
-                r[2] << 8 | r[3] >> 56,
-                r[3] << 8,
-            ];
+            let shifted = [r[0] << 8 | r[1] >> 56, r[1] << 8 | r[2] >> 56, r[2] << 8 | r[3] >> 56, r[3] << 8];
             r = xor(shifted, xor(self.high[factor >> 4], self.low[factor & 15]));
         }
         r.into_iter().flat_map(u64::to_be_bytes).take(self.len)
@@ -201,11 +167,7 @@ const fn generator(degree: usize) -> [u8; 30] {
     while factor < degree {
         let mut i = 0;
         while i < degree {
-            let next = if i + 1 < degree {
-                coefficients[i + 1]
-            } else {
-                0
-            };
+            let next = if i + 1 < degree { coefficients[i + 1] } else { 0 };
             coefficients[i] = multiply(coefficients[i], root) ^ next;
             i += 1;
         }
@@ -235,36 +197,23 @@ mod tests {
     fn the_worked_example_of_the_standard() {
         // ISO/IEC 18004 annex I: "01234567", version 1-M.
         let version = Version::new(1).unwrap();
-        let segments = [Segment {
-            mode: Mode::Numeric,
-            len: 8,
-        }];
+        let segments = [Segment { mode: Mode::Numeric, len: 8 }];
         let expected = [
-            0x10, 0x20, 0x0C, 0x56, 0x61, 0x80, 0xEC, 0x11, 0xEC, 0x11, 0xEC, 0x11, 0xEC, 0x11,
-            0xEC, 0x11, 0xA5, 0x24, 0xD4, 0xC1, 0xED, 0x36, 0xC7, 0x87, 0x2C, 0x55,
+            0x10, 0x20, 0x0C, 0x56, 0x61, 0x80, 0xEC, 0x11, 0xEC, 0x11, 0xEC, 0x11, 0xEC, 0x11, 0xEC, 0x11, 0xA5, 0x24,
+            0xD4, 0xC1, 0xED, 0x36, 0xC7, 0x87, 0x2C, 0x55,
         ];
-        assert_eq!(
-            codewords(b"01234567", &segments, version, Level::M),
-            expected
-        );
+        assert_eq!(codewords(b"01234567", &segments, version, Level::M), expected);
     }
 
     #[test]
     fn a_block_with_its_remainder_vanishes_at_every_root() {
         for &len in &DEGREES {
             let data: Vec<u8> = (0..100).map(|i| (i * 37 + 11) as u8).collect();
-            let code: Vec<u8> = data
-                .iter()
-                .copied()
-                .chain(ReedSolomon::new(len).remainder(&data))
-                .collect();
+            let code: Vec<u8> = data.iter().copied().chain(ReedSolomon::new(len).remainder(&data)).collect();
             assert_eq!(code.len(), 100 + len);
             let mut root = 1;
             for _ in 0..len {
-                assert_eq!(
-                    code.iter().fold(0, |sum, &byte| multiply(sum, root) ^ byte),
-                    0
-                );
+                assert_eq!(code.iter().fold(0, |sum, &byte| multiply(sum, root) ^ byte), 0);
                 root = multiply(root, 2);
             }
         }

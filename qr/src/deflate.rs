@@ -2,10 +2,7 @@
 //!
 //! An image of squares has two kinds: a byte repeated within a row, and a row repeated below
 //! itself. So there are two distances, 1 and one row, and the block has its own Huffman codes.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "symbols are below 286, distances below 30"
-)]
+#![expect(clippy::indexing_slicing, reason = "symbols are below 286, distances below 30")]
 
 use crate::huffman::{Code, SYMBOLS, codes};
 
@@ -48,13 +45,7 @@ impl Deflate {
         let mut literals = [0; SYMBOLS];
         literals[END_OF_BLOCK] = 1;
         let tokens = Vec::with_capacity(1024);
-        Self {
-            tokens,
-            literals,
-            distances: [0; 30],
-            row: distance(row_len),
-            last: 0,
-        }
+        Self { tokens, literals, distances: [0; 30], row: distance(row_len), last: 0 }
     }
 
     /// The same byte `count` times.
@@ -113,18 +104,10 @@ impl Deflate {
     pub(crate) fn finish(self, out: &mut Vec<u8>) {
         let literals = codes(&self.literals, 15);
         let distances = codes(&self.distances, 15);
-        let mut bits = BitWriter {
-            out,
-            bits: 0,
-            len: 0,
-        };
+        let mut bits = BitWriter { out, bits: 0, len: 0 };
         bits.push(0b101, 3);
         write_code_lengths(&mut bits, &literals, &distances);
-        let one = Symbol {
-            symbol: 0,
-            extra: 0,
-            extra_len: 0,
-        };
+        let one = Symbol { symbol: 0, extra: 0, extra_len: 0 };
         for token in self.tokens {
             match token {
                 Token::Literal(byte, count) => {
@@ -160,10 +143,7 @@ fn pair(literals: &[Code], distances: &[Code], len: u32, distance: Symbol) -> Co
     let mut word = literals[usize::from(len.symbol)];
     for (bits, len) in [
         (u32::from(len.extra), len.extra_len),
-        (
-            distances[usize::from(distance.symbol)].bits,
-            distances[usize::from(distance.symbol)].len,
-        ),
+        (distances[usize::from(distance.symbol)].bits, distances[usize::from(distance.symbol)].len),
         (u32::from(distance.extra), distance.extra_len),
     ] {
         word.bits |= bits << word.len;
@@ -176,24 +156,12 @@ fn pair(literals: &[Code], distances: &[Code], len: u32, distance: Symbol) -> Co
 fn length(len: u32) -> Symbol {
     let l = len - 3;
     match len {
-        LONGEST => Symbol {
-            symbol: 285,
-            extra: 0,
-            extra_len: 0,
-        },
-        ..11 => Symbol {
-            symbol: (257 + l) as u16,
-            extra: 0,
-            extra_len: 0,
-        },
+        LONGEST => Symbol { symbol: 285, extra: 0, extra_len: 0 },
+        ..11 => Symbol { symbol: (257 + l) as u16, extra: 0, extra_len: 0 },
         _ => {
             let extra_len = l.ilog2() - 2;
             let symbol = (257 + 4 * extra_len + (l >> extra_len)) as u16;
-            Symbol {
-                symbol,
-                extra: (l & ((1 << extra_len) - 1)) as u16,
-                extra_len,
-            }
+            Symbol { symbol, extra: (l & ((1 << extra_len) - 1)) as u16, extra_len }
         }
     }
 }
@@ -202,37 +170,20 @@ fn length(len: u32) -> Symbol {
 fn distance(distance: u32) -> Symbol {
     let d = distance - 1;
     if d < 4 {
-        return Symbol {
-            symbol: d as u16,
-            extra: 0,
-            extra_len: 0,
-        };
+        return Symbol { symbol: d as u16, extra: 0, extra_len: 0 };
     }
     let extra_len = d.ilog2() - 1;
     let symbol = (2 * extra_len + (d >> extra_len)) as u16;
-    Symbol {
-        symbol,
-        extra: (d & ((1 << extra_len) - 1)) as u16,
-        extra_len,
-    }
+    Symbol { symbol, extra: (d & ((1 << extra_len) - 1)) as u16, extra_len }
 }
 
 /// The two codes as their lengths, run-length coded, under a third Huffman code.
 fn write_code_lengths(bits: &mut BitWriter, literals: &[Code; SYMBOLS], distances: &[Code; 30]) {
-    const ORDER: [usize; 19] = [
-        16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15,
-    ];
-    let used = |codes: &[Code]| {
-        codes
-            .iter()
-            .rposition(|code| code.len > 0)
-            .map_or(1, |i| i + 1)
-    };
+    const ORDER: [usize; 19] = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15];
+    let used = |codes: &[Code]| codes.iter().rposition(|code| code.len > 0).map_or(1, |i| i + 1);
     let (literal_count, distance_count) = (used(literals).max(257), used(distances));
     let mut lengths = [0_u8; SYMBOLS + 30];
-    let all = literals[..literal_count]
-        .iter()
-        .chain(&distances[..distance_count]);
+    let all = literals[..literal_count].iter().chain(&distances[..distance_count]);
     for (length, code) in lengths.iter_mut().zip(all) {
         *length = code.len as u8;
     }
@@ -242,10 +193,7 @@ fn write_code_lengths(bits: &mut BitWriter, literals: &[Code; SYMBOLS], distance
         counts[usize::from(run.symbol)] += 1;
     }
     let codes = codes(&counts, 7);
-    let listed = ORDER
-        .iter()
-        .rposition(|&symbol| codes[symbol].len > 0)
-        .map_or(4, |i| (i + 1).max(4));
+    let listed = ORDER.iter().rposition(|&symbol| codes[symbol].len > 0).map_or(4, |i| (i + 1).max(4));
     bits.push(literal_count as u32 - 257, 5);
     bits.push(distance_count as u32 - 1, 5);
     bits.push(listed as u32 - 4, 4);
@@ -263,11 +211,7 @@ fn run_lengths(lengths: &[u8]) -> Vec<Symbol> {
     for run in lengths.chunk_by(|a, b| a == b) {
         let (value, mut left) = (u16::from(run[0]), run.len());
         if value > 0 {
-            out.push(Symbol {
-                symbol: value,
-                extra: 0,
-                extra_len: 0,
-            });
+            out.push(Symbol { symbol: value, extra: 0, extra_len: 0 });
             left -= 1;
         }
         while left > 0 {
@@ -278,11 +222,7 @@ fn run_lengths(lengths: &[u8]) -> Vec<Symbol> {
                 _ => (value, 1, 1, 0),
             };
             let taken = left.min(most);
-            out.push(Symbol {
-                symbol,
-                extra: (taken - least) as u16,
-                extra_len,
-            });
+            out.push(Symbol { symbol, extra: (taken - least) as u16, extra_len });
             left -= taken;
         }
     }
@@ -303,8 +243,7 @@ impl BitWriter<'_> {
         self.bits |= u64::from(value) << self.len;
         self.len += len;
         if self.len >= 32 {
-            self.out
-                .extend_from_slice(&(self.bits as u32).to_le_bytes());
+            self.out.extend_from_slice(&(self.bits as u32).to_le_bytes());
             self.bits >>= 32;
             self.len -= 32;
         }
@@ -317,8 +256,7 @@ impl BitWriter<'_> {
 
     fn flush(self) {
         let bytes = self.bits.to_le_bytes();
-        self.out
-            .extend_from_slice(&bytes[..self.len.div_ceil(8) as usize]);
+        self.out.extend_from_slice(&bytes[..self.len.div_ceil(8) as usize]);
     }
 }
 
@@ -329,19 +267,10 @@ mod tests {
     #[test]
     fn lengths_and_distances_match_the_tables_of_the_rfc() {
         let l = |len| (length(len).symbol, length(len).extra_len, length(len).extra);
-        assert_eq!(
-            [l(3), l(10), l(11), l(12)],
-            [(257, 0, 0), (264, 0, 0), (265, 1, 0), (265, 1, 1)]
-        );
-        assert_eq!(
-            [l(19), l(34), l(257), l(258)],
-            [(269, 2, 0), (272, 2, 3), (284, 5, 30), (285, 0, 0)]
-        );
+        assert_eq!([l(3), l(10), l(11), l(12)], [(257, 0, 0), (264, 0, 0), (265, 1, 0), (265, 1, 1)]);
+        assert_eq!([l(19), l(34), l(257), l(258)], [(269, 2, 0), (272, 2, 3), (284, 5, 30), (285, 0, 0)]);
         let d = |n| (distance(n).symbol, distance(n).extra_len, distance(n).extra);
-        assert_eq!(
-            [d(1), d(4), d(5), d(6)],
-            [(0, 0, 0), (3, 0, 0), (4, 1, 0), (4, 1, 1)]
-        );
+        assert_eq!([d(1), d(4), d(5), d(6)], [(0, 0, 0), (3, 0, 0), (4, 1, 0), (4, 1, 1)]);
         assert_eq!([d(9), d(513), d(515)], [(6, 2, 0), (18, 8, 0), (18, 8, 2)]);
     }
 

@@ -67,15 +67,9 @@ impl std::error::Error for PayloadError {}
 impl Merchant {
     /// # Errors
     /// The first field that does not have the form of the specification.
-    pub fn new(
-        country: &str,
-        currency: &str,
-        name: &str,
-        city: &str,
-    ) -> Result<Self, MerchantError> {
-        let text = |text: &str, most: usize| {
-            (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-        };
+    pub fn new(country: &str, currency: &str, name: &str, city: &str) -> Result<Self, MerchantError> {
+        let text =
+            |text: &str, most: usize| (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control);
         if country.len() != 2 || !country.bytes().all(|b| b.is_ascii_uppercase()) {
             return Err(MerchantError::Country);
         }
@@ -89,12 +83,7 @@ impl Merchant {
             return Err(MerchantError::City);
         }
         let [country, currency, name, city] = [country, currency, name, city].map(str::to_owned);
-        Ok(Self {
-            country,
-            currency,
-            name,
-            city,
-        })
+        Ok(Self { country, currency, name, city })
     }
 
     /// The fields in the order of their tags.
@@ -156,9 +145,7 @@ pub fn code_in(payload: &str) -> Result<Code, PayloadError> {
 #[must_use]
 pub fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0xFFFF, |crc, &byte| {
-        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
-            (crc << 1) ^ ((crc >> 15) * 0x1021)
-        })
+        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| (crc << 1) ^ ((crc >> 15) * 0x1021))
     })
 }
 
@@ -182,20 +169,13 @@ fn code_of_template(template: &str) -> Option<Code> {
 
 /// The checksum covers everything before its value, and must come last.
 fn check_crc(payload: &str, value: &str, end: usize) -> Result<(), PayloadError> {
-    let covered = payload
-        .as_bytes()
-        .get(..end - value.len())
-        .unwrap_or_default();
+    let covered = payload.as_bytes().get(..end - value.len()).unwrap_or_default();
     let is_last = end == payload.len();
     if !is_last || value.len() != 4 {
         return Err(PayloadError::Malformed);
     }
     let computed = format!("{:04X}", crc16(covered));
-    if computed.eq_ignore_ascii_case(value) {
-        Ok(())
-    } else {
-        Err(PayloadError::Checksum)
-    }
+    if computed.eq_ignore_ascii_case(value) { Ok(()) } else { Err(PayloadError::Checksum) }
 }
 
 struct Object<'a> {
@@ -230,9 +210,7 @@ fn first_object(text: &str) -> Option<((u8, &str), &str)> {
 }
 
 fn two_digits(text: &str) -> Option<u8> {
-    text.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| text.parse().ok())?
+    text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
 #[cfg(test)]
@@ -290,10 +268,7 @@ mod tests {
             ("00020126250008za.co.mp0109123456789", PayloadError::NoCode),
             (&format!("000201{ours}{ours}"), PayloadError::NoCode),
             (&format!("000201{ours}63040000"), PayloadError::Checksum),
-            (
-                &format!("000201{ours}6304000058020A"),
-                PayloadError::Malformed,
-            ),
+            (&format!("000201{ours}6304000058020A"), PayloadError::Malformed),
         ];
         for (text, error) in cases {
             assert_eq!(code_in(text), Err(error), "{text}");
@@ -303,8 +278,7 @@ mod tests {
     #[test]
     fn merchants_outside_the_specification_are_refused() {
         let (limit, long) = ("é".repeat(25), "é".repeat(26));
-        let with =
-            |country, currency, name, city| Merchant::new(country, currency, name, city).err();
+        let with = |country, currency, name, city| Merchant::new(country, currency, name, city).err();
         assert_eq!(with("za", "710", "A", "B"), Some(MerchantError::Country));
         assert_eq!(with("ZA", "ZAR", "A", "B"), Some(MerchantError::Currency));
         assert_eq!(with("ZA", "710", "", "B"), Some(MerchantError::Name));

@@ -106,14 +106,7 @@ impl Layout {
         let scale = size / (modules + 2 * margin);
         let offset = (size - modules * scale) / 2;
         let left = align(offset, scale, 8);
-        (scale >= LEAST_SCALE).then_some(Self {
-            size,
-            scale,
-            left,
-            top: offset,
-            modules,
-            frame: None,
-        })
+        (scale >= LEAST_SCALE).then_some(Self { size, scale, left, top: offset, modules, frame: None })
     }
 
     fn framed(modules: u32, margin: u32, size: u32, style: Style) -> Option<Self> {
@@ -121,11 +114,7 @@ impl Layout {
         // The digits take about nine tenths of the width; at the smallest scales one pixel each.
         let unit = |scale: u32| (quiet * scale / (TEXT_WIDTH + 6)).max(1);
         let bar = |scale: u32| {
-            if style.paint == Paint::Line {
-                scale.div_ceil(3)
-            } else {
-                scale
-            }
+            if style.paint == Paint::Line { scale.div_ceil(3) } else { scale }
         };
         let height = |scale: u32| quiet * scale + 2 * bar(scale) + TEXT_BAND * unit(scale);
         let scales = (LEAST_SCALE..=size / quiet).rev();
@@ -142,14 +131,7 @@ impl Layout {
             text_top: top + (modules + margin) * scale,
         };
         let left = align(left, scale, 8 / style.paint.colours().bits_per_pixel());
-        Some(Self {
-            size,
-            scale,
-            left,
-            top,
-            modules,
-            frame: Some(frame),
-        })
+        Some(Self { size, scale, left, top, modules, frame: Some(frame) })
     }
 
     /// The image as PNG. `digits` are drawn only within a frame.
@@ -181,32 +163,18 @@ impl Layout {
             png.rows(self.scale, self.line(side, (self.left, self.scale), row));
         }
         let below = self.top + self.modules * self.scale;
-        png.rows(
-            if to == 0 { self.size } else { to } - below,
-            self.blank(side),
-        );
+        png.rows(if to == 0 { self.size } else { to } - below, self.blank(side));
     }
 
     fn blank(&self, side: u32) -> impl Iterator<Item = (Tone, u32)> {
         let ends = [side, self.size - side, self.size];
-        [Tone::Frame, Tone::White, Tone::Frame]
-            .into_iter()
-            .zip(ends)
+        [Tone::Frame, Tone::White, Tone::Frame].into_iter().zip(ends)
     }
 
     /// One row of cells between the sides of the frame; each run of pixels by where it ends.
-    fn line(
-        &self,
-        side: u32,
-        (left, scale): (u32, u32),
-        dark: DarkRuns,
-    ) -> impl Iterator<Item = (Tone, u32)> {
-        let inner = dark.flat_map(move |(start, end)| {
-            [
-                (Tone::White, left + start * scale),
-                (Tone::Black, left + end * scale),
-            ]
-        });
+    fn line(&self, side: u32, (left, scale): (u32, u32), dark: DarkRuns) -> impl Iterator<Item = (Tone, u32)> {
+        let inner =
+            dark.flat_map(move |(start, end)| [(Tone::White, left + start * scale), (Tone::Black, left + end * scale)]);
         let after = [(Tone::White, self.size - side), (Tone::Frame, self.size)];
         iter::once((Tone::Frame, side)).chain(inner).chain(after)
     }
@@ -235,34 +203,14 @@ fn align(left: u32, scale: u32, pixels_per_byte: u32) -> u32 {
 
 /// Our own digits, five columns by seven rows.
 const GLYPHS: [[u8; 7]; 10] = [
-    [
-        0b01110, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b01110,
-    ],
-    [
-        0b00100, 0b01100, 0b10100, 0b00100, 0b00100, 0b00100, 0b11111,
-    ],
-    [
-        0b01110, 0b10001, 0b00001, 0b00110, 0b01000, 0b10000, 0b11111,
-    ],
-    [
-        0b11110, 0b00001, 0b00001, 0b01110, 0b00001, 0b00001, 0b11110,
-    ],
-    [
-        0b00010, 0b00110, 0b01010, 0b10010, 0b11111, 0b00010, 0b00010,
-    ],
-    [
-        0b11111, 0b10000, 0b11110, 0b00001, 0b00001, 0b00001, 0b11110,
-    ],
-    [
-        0b00110, 0b01000, 0b10000, 0b11110, 0b10001, 0b10001, 0b01110,
-    ],
-    [
-        0b11111, 0b00001, 0b00010, 0b00100, 0b00100, 0b01000, 0b01000,
-    ],
-    [
-        0b01110, 0b10001, 0b10001, 0b01110, 0b10001, 0b10001, 0b01110,
-    ],
-    [
-        0b01110, 0b10001, 0b10001, 0b01111, 0b00001, 0b00010, 0b01100,
-    ],
+    [0b01110, 0b10001, 0b10001, 0b10001, 0b10001, 0b10001, 0b01110],
+    [0b00100, 0b01100, 0b10100, 0b00100, 0b00100, 0b00100, 0b11111],
+    [0b01110, 0b10001, 0b00001, 0b00110, 0b01000, 0b10000, 0b11111],
+    [0b11110, 0b00001, 0b00001, 0b01110, 0b00001, 0b00001, 0b11110],
+    [0b00010, 0b00110, 0b01010, 0b10010, 0b11111, 0b00010, 0b00010],
+    [0b11111, 0b10000, 0b11110, 0b00001, 0b00001, 0b00001, 0b11110],
+    [0b00110, 0b01000, 0b10000, 0b11110, 0b10001, 0b10001, 0b01110],
+    [0b11111, 0b00001, 0b00010, 0b00100, 0b00100, 0b01000, 0b01000],
+    [0b01110, 0b10001, 0b10001, 0b01110, 0b10001, 0b10001, 0b01110],
+    [0b01110, 0b10001, 0b10001, 0b01111, 0b00001, 0b00010, 0b01100],
 ];

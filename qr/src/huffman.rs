@@ -1,8 +1,5 @@
 //! Canonical Huffman codes for deflate (RFC 1951 §3.2.2).
-#![expect(
-    clippy::indexing_slicing,
-    reason = "at most 286 symbols; every array here holds them all"
-)]
+#![expect(clippy::indexing_slicing, reason = "at most 286 symbols; every array here holds them all")]
 
 /// The largest alphabet: literals, end of block, lengths.
 pub(crate) const SYMBOLS: usize = 286;

@@ -72,19 +72,12 @@ impl<'a> Plan<'a> {
         // Count fields widen after versions 9 and 26, which changes what the best split is.
         for (first, last) in [(1, 9), (10, 26), (27, 40)] {
             let segments = segment(message, Version::new(first).ok_or(TooLong)?);
-            let fits = |version: &Version, level| {
-                bit_length(&segments, *version) <= 8 * version.data_codewords(level)
-            };
+            let fits = |version: &Version, level| bit_length(&segments, *version) <= 8 * version.data_codewords(level);
             let mut versions = (first..=last).filter_map(Version::new);
             if let Some(version) = versions.find(|version| fits(version, least)) {
                 let free = |level: &&Level| ecc == Ecc::Auto && fits(&version, **level);
                 let level = *Level::ALL.iter().rev().find(free).unwrap_or(&least);
-                return Ok(Self {
-                    message,
-                    segments,
-                    version,
-                    level,
-                });
+                return Ok(Self { message, segments, version, level });
             }
         }
         Err(TooLong)
@@ -127,20 +120,10 @@ impl<'a> Plan<'a> {
 
     fn draw_in<B: Bits, const N: usize>(&self, mask: Option<Mask>) -> Matrix {
         let mut board = Board::<B, N>::with_function_patterns(self.version);
-        board.place(&codewords(
-            self.message,
-            &self.segments,
-            self.version,
-            self.level,
-        ));
+        board.place(&codewords(self.message, &self.segments, self.version, self.level));
         let mask = mask.unwrap_or_else(|| board.best_mask(self.level));
         let rows = board.masked(mask, self.level).map(Bits::words).collect();
-        Matrix {
-            version: self.version,
-            level: self.level,
-            mask,
-            rows,
-        }
+        Matrix { version: self.version, level: self.level, mask, rows }
     }
 }
 
@@ -177,10 +160,7 @@ impl Matrix {
     /// Light outside the symbol.
     #[must_use]
     pub fn is_dark(&self, x: u32, y: u32) -> bool {
-        let word = self
-            .rows
-            .get(y as usize)
-            .and_then(|row| row.get((x / 64) as usize));
+        let word = self.rows.get(y as usize).and_then(|row| row.get((x / 64) as usize));
         word.is_some_and(|word| word >> (x % 64) & 1 == 1)
     }
 
@@ -198,9 +178,7 @@ pub(crate) struct DarkRuns {
 impl DarkRuns {
     pub(crate) fn new([a, b, c]: [u64; 3]) -> Self {
         // A bit where a module differs from the one before it.
-        Self {
-            changes: [a ^ a << 1, b ^ (b << 1 | a >> 63), c ^ (c << 1 | b >> 63)],
-        }
+        Self { changes: [a ^ a << 1, b ^ (b << 1 | a >> 63), c ^ (c << 1 | b >> 63)] }
     }
 
     fn next_change(&mut self) -> Option<u32> {

@@ -20,9 +20,7 @@ pub(crate) fn rows_with_columns<B: Bits>(
     columns: impl Iterator<Item = B>,
     size: u32,
 ) -> Lines {
-    let lines = rows
-        .zip(columns)
-        .map(|(row, column)| row | column << COLUMN_AT);
+    let lines = rows.zip(columns).map(|(row, column)| row | column << COLUMN_AT);
     let pairs = B::span(0, size - 1) | B::span(COLUMN_AT, size - 1);
     score(lines, pairs, B::span(0, size))
 }
@@ -50,9 +48,7 @@ fn score<B: Bits>(lines: impl Iterator<Item = B>, pairs: B, row: B) -> Lines {
 /// Scores all columns: runs and finder-like patterns.
 pub(crate) fn columns<B: Bits>(lines: impl Iterator<Item = B>, size: u32) -> u32 {
     let pairs = B::span(0, size - 1);
-    lines
-        .map(|line| runs(!(line ^ line >> 1) & pairs) + finder_like(line))
-        .sum()
+    lines.map(|line| runs(!(line ^ line >> 1) & pairs) + finder_like(line)).sum()
 }
 
 impl Lines {
@@ -95,9 +91,7 @@ pub(crate) mod tests {
     /// The rules read literally, module by module.
     pub(crate) fn literal(grid: &[Vec<bool>]) -> u32 {
         let size = grid.len();
-        let transposed: Vec<Vec<bool>> = (0..size)
-            .map(|x| grid.iter().map(|row| row[x]).collect())
-            .collect();
+        let transposed: Vec<Vec<bool>> = (0..size).map(|x| grid.iter().map(|row| row[x]).collect()).collect();
         let mut score = 0;
         for line in grid.iter().chain(&transposed) {
             for run in line.chunk_by(|a, b| a == b).filter(|run| run.len() >= 5) {
@@ -116,12 +110,7 @@ pub(crate) mod tests {
             }
         }
         for (y, x) in (1..size).flat_map(|y| (1..size).map(move |x| (y, x))) {
-            let block = [
-                grid[y][x],
-                grid[y - 1][x],
-                grid[y][x - 1],
-                grid[y - 1][x - 1],
-            ];
+            let block = [grid[y][x], grid[y - 1][x], grid[y][x - 1], grid[y - 1][x - 1]];
             score += if block == [block[0]; 4] { 3 } else { 0 };
         }
         let dark = grid.iter().flatten().filter(|dark| **dark).count() as f64;
@@ -131,17 +120,12 @@ pub(crate) mod tests {
 
     fn pack<B: Bits>(lines: &[Vec<bool>]) -> Vec<B> {
         let bit = |(x, &dark): (usize, &bool)| if dark { B::bit(x as u32) } else { B::ZERO };
-        lines
-            .iter()
-            .map(|l| l.iter().enumerate().map(bit).fold(B::ZERO, |a, b| a | b))
-            .collect()
+        lines.iter().map(|l| l.iter().enumerate().map(bit).fold(B::ZERO, |a, b| a | b)).collect()
     }
 
     fn by_words<B: Bits>(grid: &[Vec<bool>]) -> u32 {
         let size = grid.len() as u32;
-        let transposed: Vec<Vec<bool>> = (0..grid.len())
-            .map(|x| grid.iter().map(|row| row[x]).collect())
-            .collect();
+        let transposed: Vec<Vec<bool>> = (0..grid.len()).map(|x| grid.iter().map(|row| row[x]).collect()).collect();
         let lines = rows(pack::<B>(grid).into_iter(), size);
         let score = lines.score + columns(pack::<B>(&transposed).into_iter(), size);
         if size <= 29 {

@@ -56,14 +56,7 @@ impl Png {
     pub(crate) fn new(width: u32, height: u32, colours: Colours) -> Self {
         let row_len = 1 + (width * colours.bits_per_pixel()).div_ceil(8);
         let stream = Deflate::new(row_len);
-        Self {
-            width,
-            height,
-            colours,
-            row_len,
-            stream,
-            adler: Adler { a: 1, b: 0 },
-        }
+        Self { width, height, colours, row_len, stream, adler: Adler { a: 1, b: 0 } }
     }
 
     /// `count` equal pixel rows made of these runs, each given by its tone and where it ends.
@@ -72,12 +65,7 @@ impl Png {
         if count == 0 {
             return;
         }
-        let mut sums = RowSums {
-            row_len: u64::from(self.row_len),
-            at: 0,
-            sum: 0,
-            weighted: 0,
-        };
+        let mut sums = RowSums { row_len: u64::from(self.row_len), at: 0, sum: 0, weighted: 0 };
         let mut write = |byte, count| {
             self.stream.bytes(byte, count);
             sums.add(byte, count);
@@ -116,11 +104,7 @@ impl Png {
     pub(crate) fn finish(self) -> Vec<u8> {
         let mut out = Vec::with_capacity(2048);
         out.extend_from_slice(b"\x89PNG\r\n\x1a\n");
-        let colour_type = if self.colours == Colours::BlackAndWhite {
-            0
-        } else {
-            3
-        };
+        let colour_type = if self.colours == Colours::BlackAndWhite { 0 } else { 3 };
         chunk(&mut out, b"IHDR", |out| {
             out.extend_from_slice(&self.width.to_be_bytes());
             out.extend_from_slice(&self.height.to_be_bytes());
@@ -198,9 +182,7 @@ fn crc32(bytes: &[u8]) -> u32 {
     let (words, rest) = bytes.as_chunks::<8>();
     for word in words {
         let mixed = u64::from_le_bytes(*word) ^ u64::from(crc);
-        crc = (0..8).fold(0, |crc, i| {
-            crc ^ CRC[7 - i][(mixed >> (8 * i)) as usize & 0xFF]
-        });
+        crc = (0..8).fold(0, |crc, i| crc ^ CRC[7 - i][(mixed >> (8 * i)) as usize & 0xFF]);
     }
     for &byte in rest {
         crc = crc >> 8 ^ CRC[0][(crc as u8 ^ byte) as usize];
@@ -241,12 +223,7 @@ mod tests {
     #[test]
     fn adler_of_repeated_rows_equals_byte_by_byte() {
         let row = [0_u8, 255, 255, 255, 7, 90, 90, 90, 90];
-        let mut sums = RowSums {
-            row_len: 9,
-            at: 0,
-            sum: 0,
-            weighted: 0,
-        };
+        let mut sums = RowSums { row_len: 9, at: 0, sum: 0, weighted: 0 };
         for run in row.chunk_by(|a, b| a == b) {
             sums.add(run[0], run.len() as u32);
         }

@@ -140,15 +140,9 @@ impl ImageRequest {
             kind,
             code,
             format: format(suffix, query.format)?,
-            size: query
-                .size
-                .map_or(Ok(400), |text| whole(text, 64, 2048).ok_or(Refusal::Size))?,
-            margin: query
-                .margin
-                .map_or(Ok(4), |text| whole(text, 4, 16).ok_or(Refusal::Margin))?,
-            ecc: query
-                .ecc
-                .map_or(Ok(Ecc::Auto), |text| ecc(text).ok_or(Refusal::Ecc))?,
+            size: query.size.map_or(Ok(400), |text| whole(text, 64, 2048).ok_or(Refusal::Size))?,
+            margin: query.margin.map_or(Ok(4), |text| whole(text, 4, 16).ok_or(Refusal::Margin))?,
+            ecc: query.ecc.map_or(Ok(Ecc::Auto), |text| ecc(text).ok_or(Refusal::Ecc))?,
             payload: query.payload.map_or(Ok(Payload::Url), payload)?,
             // A colour is checked even where nothing is painted with it.
             paint: query
@@ -225,9 +219,7 @@ impl ImageRequest {
             Format::Svg => "svg",
             Format::DataUri => "datauri",
         };
-        let Self {
-            code, size, margin, ..
-        } = self;
+        let Self { code, size, margin, .. } = self;
         format!("\"{RENDERER}.{kind}.{code}.{size}.{margin}.{ecc}.{payload}.{frame}.{format}\"")
     }
 
@@ -243,23 +235,15 @@ impl ImageRequest {
         };
         // Settings bound the payload far below the largest symbol.
         let matrix = Matrix::encode(payload.as_bytes(), self.ecc).map_err(|_| Refusal::TooSmall)?;
-        let shape = if self.kind == Kind::Zimswitch {
-            Shape::Bars
-        } else {
-            Shape::Ring
-        };
+        let shape = if self.kind == Kind::Zimswitch { Shape::Bars } else { Shape::Ring };
         let style = self.paint.map(|paint| Style { shape, paint });
-        let layout =
-            Layout::new(matrix.size(), self.margin, self.size, style).ok_or(Refusal::TooSmall)?;
+        let layout = Layout::new(matrix.size(), self.margin, self.size, style).ok_or(Refusal::TooSmall)?;
         let bytes = match self.format {
             Format::Png => layout.png(&matrix, self.code.as_str()),
             Format::Svg => svg(&layout, self.margin, &matrix, self.code.as_str()).into_bytes(),
             Format::DataUri => data_uri(&layout.png(&matrix, self.code.as_str())),
         };
-        Ok(Image {
-            content_type: self.content_type(),
-            bytes,
-        })
+        Ok(Image { content_type: self.content_type(), bytes })
     }
 }
 
@@ -268,9 +252,7 @@ fn data_uri(png: &[u8]) -> Vec<u8> {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = b"data:image/png;base64,".to_vec();
     for group in png.chunks(3) {
-        let bits = group
-            .iter()
-            .fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte));
+        let bits = group.iter().fold(0_u32, |bits, &byte| bits << 8 | u32::from(byte));
         let bits = bits << (8 * (3 - group.len()));
         for place in 0..4 {
             let index = (bits >> (18 - 6 * place)) as usize & 63;
@@ -300,14 +282,8 @@ mod tests {
         let short = parse("stpqr/0123456789", "").unwrap();
         let long = "size=400&margin=4&ecc=auto&payload=url&colorCode=0&format=png";
         assert_eq!(parse("stpqr/0123456789.png", long), Ok(short));
-        assert_eq!(
-            parse("stpqr/0123456789", "utm_source=x&&=&size%5b%5d=1&PLAIN"),
-            Ok(short)
-        );
-        assert_eq!(
-            short.etag(&settings()).split_once("url-").unwrap().0,
-            "\"q1.stpqr.0123456789.400.4.auto."
-        );
+        assert_eq!(parse("stpqr/0123456789", "utm_source=x&&=&size%5b%5d=1&PLAIN"), Ok(short));
+        assert_eq!(short.etag(&settings()).split_once("url-").unwrap().0, "\"q1.stpqr.0123456789.400.4.auto.");
         assert!(short.etag(&settings()).ends_with(".0.png\""));
     }
 
@@ -337,24 +313,12 @@ mod tests {
         ];
         for (path, query, refusal) in cases {
             assert_eq!(parse(path, query), Err(refusal), "{path}?{query}");
-            assert_eq!(
-                refusal.status(),
-                if refusal == Refusal::UnknownType {
-                    404
-                } else {
-                    400
-                }
-            );
+            assert_eq!(refusal.status(), if refusal == Refusal::UnknownType { 404 } else { 400 });
         }
         // 25 + 8 modules at 64 pixels: one pixel each.
         let small = parse("qr/0123456789", "size=64").unwrap();
         assert_eq!(small.render(&settings()), Err(Refusal::TooSmall));
-        assert!(
-            parse("qr/0123456789", "size=66")
-                .unwrap()
-                .render(&settings())
-                .is_ok()
-        );
+        assert!(parse("qr/0123456789", "size=66").unwrap().render(&settings()).is_ok());
     }
 
     #[test]
@@ -371,17 +335,10 @@ mod tests {
         assert_ne!(tag("payload=emv", &one), tag("payload=emv", &three));
         // A plain symbol has no colour.
         assert_eq!(tag("colorCode=1", &one), tag("colorCode=2", &one));
-        let mut tags: Vec<_> = [
-            "",
-            "size=300",
-            "margin=5",
-            "ecc=H",
-            "payload=code",
-            "format=svg",
-        ]
-        .into_iter()
-        .map(|query| tag(query, &one))
-        .collect();
+        let mut tags: Vec<_> = ["", "size=300", "margin=5", "ecc=H", "payload=code", "format=svg"]
+            .into_iter()
+            .map(|query| tag(query, &one))
+            .collect();
         tags.sort();
         tags.dedup();
         assert_eq!(tags.len(), 6);
@@ -390,12 +347,7 @@ mod tests {
     #[test]
     fn base64_vectors_of_the_rfc() {
         let encoded = |text: &str| String::from_utf8(data_uri(text.as_bytes())).unwrap();
-        for (text, expected) in [
-            ("", ""),
-            ("f", "Zg=="),
-            ("fo", "Zm8="),
-            ("foobar", "Zm9vYmFy"),
-        ] {
+        for (text, expected) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foobar", "Zm9vYmFy")] {
             assert_eq!(encoded(text), format!("data:image/png;base64,{expected}"));
         }
     }

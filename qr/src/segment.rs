@@ -1,8 +1,5 @@
 //! Optimal segmentation: the split into numeric, alphanumeric and byte runs with the fewest bits.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "indexed by mode (three entries) and by table bounds"
-)]
+#![expect(clippy::indexing_slicing, reason = "indexed by mode (three entries) and by table bounds")]
 
 use crate::version::Version;
 
@@ -91,13 +88,7 @@ pub(crate) fn segment(message: &[u8], version: Version) -> Vec<Segment> {
     // For each character and mode, the mode of the character before it on the cheapest way.
     let mut came_from = Vec::with_capacity(message.len());
     for &byte in message {
-        let ended = costs.map(|cost| {
-            if cost == NO_WAY {
-                NO_WAY
-            } else {
-                cost.div_ceil(6) * 6
-            }
-        });
+        let ended = costs.map(|cost| if cost == NO_WAY { NO_WAY } else { cost.div_ceil(6) * 6 });
         let mut from = [0_u8, 1, 2];
         let mut next = [NO_WAY; 3];
         for (to, mode) in Mode::ALL.into_iter().enumerate() {
@@ -129,10 +120,7 @@ fn trace_back(came_from: &[[u8; 3]], costs: [u32; 3]) -> Vec<Segment> {
     for from in came_from.iter().rev() {
         match segments.last_mut() {
             Some(last) if current == Some(mode) => last.len += 1,
-            _ => segments.push(Segment {
-                mode: Mode::ALL[mode],
-                len: 1,
-            }),
+            _ => segments.push(Segment { mode: Mode::ALL[mode], len: 1 }),
         }
         current = Some(mode);
         mode = usize::from(from[mode]);
@@ -180,10 +168,7 @@ mod tests {
             for end in start + 1..=message.len() {
                 for mode in Mode::ALL {
                     if message[start..end].iter().all(|&byte| mode.takes(byte)) {
-                        let one = Segment {
-                            mode,
-                            len: end - start,
-                        };
+                        let one = Segment { mode, len: end - start };
                         best[start] = best[start].min(bit_length(&[one], version) + best[end]);
                     }
                 }
@@ -195,13 +180,7 @@ mod tests {
     #[test]
     fn known_splits() {
         let v1 = Version::new(1).unwrap();
-        assert_eq!(
-            segment(b"0123456789", v1),
-            [Segment {
-                mode: Mode::Numeric,
-                len: 10
-            }]
-        );
+        assert_eq!(segment(b"0123456789", v1), [Segment { mode: Mode::Numeric, len: 10 }]);
         let url = b"HTTPS://PAY.EXAMPLE.COM/Q/0123456789";
         let modes: Vec<_> = segment(url, v1).iter().map(|s| (s.mode, s.len)).collect();
         assert_eq!(modes, [(Mode::Alphanumeric, 26), (Mode::Numeric, 10)]);

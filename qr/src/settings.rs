@@ -32,12 +32,7 @@ impl Settings {
         let prefix = prefix(public_url).ok_or(PublicUrlError)?;
         let prefix_hash = fnv1a([prefix.as_str()]);
         let merchant_hash = fnv1a(merchant.fields());
-        Ok(Self {
-            prefix,
-            merchant,
-            prefix_hash,
-            merchant_hash,
-        })
+        Ok(Self { prefix, merchant, prefix_hash, merchant_hash })
     }
 
     /// Where a phone's camera goes: the pay page of a code, in its shortest form as a symbol.
@@ -52,34 +47,22 @@ impl Settings {
 fn prefix(public_url: &str) -> Option<String> {
     let base = public_url.trim_end_matches('/');
     let (scheme, rest) = base.split_once("://")?;
-    let is_http = ["http", "https"]
-        .iter()
-        .any(|known| scheme.eq_ignore_ascii_case(known));
+    let is_http = ["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     let host = rest.split('/').next().filter(|host| !host.is_empty())?;
     let path = rest.get(host.len()..)?;
     // No user information, query or fragment, and nothing that would have to be escaped.
-    let plain = rest
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&b));
+    let plain = rest.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._~:/[]%".contains(&b));
     if !is_http || !plain || base.len() > 200 || host.contains('%') || host.starts_with(':') {
         return None;
     }
     let case_free = !path.bytes().any(|b| b.is_ascii_lowercase());
-    Some(if case_free {
-        format!("{}/Q/", base.to_ascii_uppercase())
-    } else {
-        format!("{base}/Q/")
-    })
+    Some(if case_free { format!("{}/Q/", base.to_ascii_uppercase()) } else { format!("{base}/Q/") })
 }
 
 /// FNV-1a over the parts and their ends: changes of settings change ETags; no secret is in it.
 fn fnv1a<'a>(parts: impl IntoIterator<Item = &'a str>) -> u64 {
-    let bytes = parts
-        .into_iter()
-        .flat_map(|part| part.bytes().chain([0xFF]));
-    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3)
-    })
+    let bytes = parts.into_iter().flat_map(|part| part.bytes().chain([0xFF]));
+    bytes.fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01B3))
 }
 
 #[cfg(test)]
@@ -97,22 +80,10 @@ mod tests {
         let cases = [
             ("https://pay.example", "HTTPS://PAY.EXAMPLE/Q/0123456789"),
             ("https://pay.example/", "HTTPS://PAY.EXAMPLE/Q/0123456789"),
-            (
-                "http://127.0.0.1:8787",
-                "HTTP://127.0.0.1:8787/Q/0123456789",
-            ),
-            (
-                "https://pay.example/7/A",
-                "HTTPS://PAY.EXAMPLE/7/A/Q/0123456789",
-            ),
-            (
-                "https://pay.example/shop",
-                "https://pay.example/shop/Q/0123456789",
-            ),
-            (
-                "https://pay.example/A%2f",
-                "https://pay.example/A%2f/Q/0123456789",
-            ),
+            ("http://127.0.0.1:8787", "HTTP://127.0.0.1:8787/Q/0123456789"),
+            ("https://pay.example/7/A", "HTTPS://PAY.EXAMPLE/7/A/Q/0123456789"),
+            ("https://pay.example/shop", "https://pay.example/shop/Q/0123456789"),
+            ("https://pay.example/A%2f", "https://pay.example/A%2f/Q/0123456789"),
         ];
         for (public_url, expected) in cases {
             assert_eq!(url(public_url).as_deref(), Ok(expected));

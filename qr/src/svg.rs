@@ -9,11 +9,7 @@ use crate::matrix::{DarkRuns, Matrix};
 /// the pixels of the layout, which are the PNG's.
 pub(crate) fn svg(layout: &Layout, margin: u32, matrix: &Matrix, title: &str) -> String {
     let mut out = String::with_capacity(4096);
-    let view = if layout.frame.is_some() {
-        layout.size
-    } else {
-        layout.modules + 2 * margin
-    };
+    let view = if layout.frame.is_some() { layout.size } else { layout.modules + 2 * margin };
     let size = layout.size;
     out.push_str(&format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{size}\" height=\"{size}\" \
@@ -26,19 +22,9 @@ pub(crate) fn svg(layout: &Layout, margin: u32, matrix: &Matrix, title: &str) ->
         Some(frame) => {
             border(&mut out, &frame, size);
             let corner = (layout.left, layout.top);
-            cells(
-                &mut out,
-                matrix.rows(),
-                (0, 0),
-                Some((corner, layout.scale)),
-            );
+            cells(&mut out, matrix.rows(), (0, 0), Some((corner, layout.scale)));
             let corner = (frame.text_left, frame.text_top);
-            cells(
-                &mut out,
-                text_rows(title),
-                (0, 0),
-                Some((corner, frame.unit)),
-            );
+            cells(&mut out, text_rows(title), (0, 0), Some((corner, frame.unit)));
         }
     }
     out.push_str("</svg>\n");
@@ -96,9 +82,7 @@ fn border(out: &mut String, frame: &Frame, size: u32) {
     ));
     if side > 0 {
         let (inner, right) = (size - 2 * bar, size - side);
-        out.push_str(&format!(
-            "M0 {bar}h{side}v{inner}H0zM{right} {bar}h{side}v{inner}h-{side}z"
-        ));
+        out.push_str(&format!("M0 {bar}h{side}v{inner}H0zM{right} {bar}h{side}v{inner}h-{side}z"));
     }
     out.push_str("\"/>");
 }

@@ -114,13 +114,7 @@ impl Version {
             32 => 26,
             _ => (last - 6).div_ceil(2 * (count - 1)) * 2,
         };
-        (0..count).map(move |i| {
-            if i == 0 {
-                6
-            } else {
-                last - (count - 1 - i) * step
-            }
-        })
+        (0..count).map(move |i| if i == 0 { 6 } else { last - (count - 1 - i) * step })
     }
 }
 
@@ -167,12 +161,7 @@ mod tests {
 
     #[test]
     fn alignment_centres_match_annex_e() {
-        let centres = |v| {
-            Version::new(v)
-                .unwrap()
-                .alignment_centres()
-                .collect::<Vec<_>>()
-        };
+        let centres = |v| Version::new(v).unwrap().alignment_centres().collect::<Vec<_>>();
         assert_eq!(centres(1), []);
         assert_eq!(centres(2), [6, 18]);
         assert_eq!(centres(7), [6, 22, 38]);

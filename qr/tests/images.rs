@@ -1,10 +1,5 @@
 //! Whole images by the public interface: every pixel, and what a decoder reads from them.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "helpers of tests"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::io::Cursor;
 
@@ -36,10 +31,7 @@ impl Pixels {
             png::ColorType::Rgb => buffer.as_chunks::<3>().0.to_vec(),
             other => panic!("{other:?}"),
         };
-        Self {
-            size: info.width as usize,
-            rgb,
-        }
+        Self { size: info.width as usize, rgb }
     }
 
     fn at(&self, x: usize, y: usize) -> [u8; 3] {
@@ -53,12 +45,7 @@ impl Pixels {
             ((299 * red + 587 * green + 114 * blue) / 1000) as u8
         };
         let mut image = rqrr::PreparedImage::prepare_from_greyscale(self.size, self.size, luma);
-        image
-            .detect_grids()
-            .first()?
-            .decode()
-            .ok()
-            .map(|(_, text)| text)
+        image.detect_grids().first()?.decode().ok().map(|(_, text)| text)
     }
 }
 
@@ -91,32 +78,17 @@ fn assert_plain(pixels: &Pixels, matrix: &Matrix, margin: usize) {
     let scale = pixels.size / (modules + 2 * margin);
     let dark = |x: usize, y: usize| pixels.at(x, y) == BLACK;
     // The top left finder's corner is dark: it fixes the symbol's place.
-    let top = (0..pixels.size)
-        .find(|&y| (0..pixels.size).any(|x| dark(x, y)))
-        .unwrap();
-    let left = (0..pixels.size)
-        .find(|&x| (0..pixels.size).any(|y| dark(x, y)))
-        .unwrap();
+    let top = (0..pixels.size).find(|&y| (0..pixels.size).any(|x| dark(x, y))).unwrap();
+    let left = (0..pixels.size).find(|&x| (0..pixels.size).any(|y| dark(x, y))).unwrap();
     for (corner, name) in [(left, "left"), (top, "top")] {
         let after = pixels.size - corner - modules * scale;
-        assert!(
-            corner >= margin * scale && after >= margin * scale,
-            "{name}: {corner} {after}"
-        );
-        assert!(
-            corner.abs_diff(after) <= 15,
-            "{name}: {corner} {after} is not the middle"
-        );
+        assert!(corner >= margin * scale && after >= margin * scale, "{name}: {corner} {after}");
+        assert!(corner.abs_diff(after) <= 15, "{name}: {corner} {after} is not the middle");
     }
     for (i, &pixel) in pixels.rgb.iter().enumerate() {
         let (x, y) = (i % pixels.size, i / pixels.size);
-        let module =
-            |at: usize, corner: usize| at.checked_sub(corner).map_or(999, |d| d / scale) as u32;
-        let expected = if matrix.is_dark(module(x, left), module(y, top)) {
-            BLACK
-        } else {
-            WHITE
-        };
+        let module = |at: usize, corner: usize| at.checked_sub(corner).map_or(999, |d| d / scale) as u32;
+        let expected = if matrix.is_dark(module(x, left), module(y, top)) { BLACK } else { WHITE };
         assert_eq!(pixel, expected, "{x}, {y}");
     }
 }
@@ -128,10 +100,7 @@ fn every_pixel_of_plain_images() {
         let matrix = Matrix::encode(text.as_bytes(), Ecc::Auto).unwrap();
         for margin in [4, 5, 7, 16] {
             let least = 2 * (matrix.size() + 2 * margin);
-            for size in (least.max(64)..600)
-                .step_by(17)
-                .chain([512, 777, 1024, 1563, 2048])
-            {
+            for size in (least.max(64)..600).step_by(17).chain([512, 777, 1024, 1563, 2048]) {
                 let query = format!("size={size}&margin={margin}&payload={kind}&plain");
                 let image = render("stpqr/0123456789", &query);
                 assert_eq!(image.content_type, "image/png");
@@ -148,24 +117,14 @@ fn decoders_read_what_was_encoded() {
     let kinds = ["qr", "stpqr", "zimswitch"];
     let mut read = 0;
     for i in 0..270_u64 {
-        let code = format!(
-            "{:010}",
-            i.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 10_000_000_000
-        );
+        let code = format!("{:010}", i.wrapping_mul(0x9E37_79B9_7F4A_7C15) % 10_000_000_000);
         let carried = ["url", "code", "emv"][(i / 3 % 3) as usize];
         let ecc = ["auto", "L", "M", "Q", "H"][(i / 9 % 5) as usize];
         let size = [400, 300, 333, 512][(i / 45 % 4) as usize];
-        let query = format!(
-            "payload={carried}&ecc={ecc}&size={size}&colorCode={}",
-            i % 4
-        );
+        let query = format!("payload={carried}&ecc={ecc}&size={size}&colorCode={}", i % 4);
         let image = render(&format!("{}/{code}", kinds[(i % 3) as usize]), &query);
         let decoded = Pixels::of(&image.bytes).decode();
-        assert_eq!(
-            decoded.as_deref(),
-            Some(payload(carried, &code).as_str()),
-            "{code} {query}"
-        );
+        assert_eq!(decoded.as_deref(), Some(payload(carried, &code).as_str()), "{code} {query}");
         read += 1;
     }
     println!("{read} images decoded");
@@ -176,21 +135,11 @@ fn frames_have_their_colour_and_keep_the_symbol_black_on_white() {
     for (colour, rgb) in [ORANGE, BLACK, GREY, BLACK].into_iter().enumerate() {
         for (kind, has_sides) in [("stpqr", true), ("zimswitch", false)] {
             for size in [80, 150, 400, 641, 1024] {
-                let image = render(
-                    &format!("{kind}/0123456789"),
-                    &format!("colorCode={colour}&size={size}"),
-                );
+                let image = render(&format!("{kind}/0123456789"), &format!("colorCode={colour}&size={size}"));
                 let pixels = Pixels::of(&image.bytes);
                 let last = size - 1;
                 let middle = size / 2;
-                for (x, y) in [
-                    (0, 0),
-                    (last, 0),
-                    (0, last),
-                    (last, last),
-                    (middle, 0),
-                    (middle, last),
-                ] {
+                for (x, y) in [(0, 0), (last, 0), (0, last), (last, last), (middle, 0), (middle, last)] {
                     assert_eq!(pixels.at(x, y), rgb);
                 }
                 for x in [0, last] {
@@ -237,9 +186,7 @@ fn strokes(path: &str) -> Vec<(i64, i64, i64)> {
     let (mut x, mut y) = (0, 0);
     let mut rest = path;
     while let Some(command) = rest.chars().next() {
-        let end = rest[1..]
-            .find(|c: char| c.is_ascii_alphabetic())
-            .map_or(rest.len(), |i| i + 1);
+        let end = rest[1..].find(|c: char| c.is_ascii_alphabetic()).map_or(rest.len(), |i| i + 1);
         let (arguments, tail) = (&rest[1..end], &rest[end..]);
         rest = tail;
         match command {
@@ -247,12 +194,7 @@ fn strokes(path: &str) -> Vec<(i64, i64, i64)> {
                 let (dx, dy) = arguments.split_once(' ').unwrap();
                 x += dx.parse::<i64>().unwrap();
                 // The half that puts the line into the middle of its row comes once, at the start.
-                y += dy
-                    .strip_suffix(".5")
-                    .filter(|_| command == 'M')
-                    .unwrap_or(dy)
-                    .parse::<i64>()
-                    .unwrap();
+                y += dy.strip_suffix(".5").filter(|_| command == 'M').unwrap_or(dy).parse::<i64>().unwrap();
             }
             'h' => {
                 let len: i64 = arguments.parse().unwrap();
@@ -266,27 +208,15 @@ fn strokes(path: &str) -> Vec<(i64, i64, i64)> {
 }
 
 fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
-    text.split_once(start)?
-        .1
-        .split_once(end)
-        .map(|(found, _)| found)
+    text.split_once(start)?.1.split_once(end).map(|(found, _)| found)
 }
 
 #[test]
 fn svg_strokes_are_the_modules() {
-    for (kind, carried) in [
-        ("qr", "code"),
-        ("qr", "url"),
-        ("qr", "emv"),
-        ("stpqr", "url"),
-        ("zimswitch", "emv"),
-    ] {
+    for (kind, carried) in [("qr", "code"), ("qr", "url"), ("qr", "emv"), ("stpqr", "url"), ("zimswitch", "emv")] {
         let text = payload(carried, "0123456789");
         let matrix = Matrix::encode(text.as_bytes(), Ecc::Auto).unwrap();
-        let image = render(
-            &format!("{kind}/0123456789.svg"),
-            &format!("payload={carried}"),
-        );
+        let image = render(&format!("{kind}/0123456789.svg"), &format!("payload={carried}"));
         assert_eq!(image.content_type, "image/svg+xml; charset=utf-8");
         let svg = String::from_utf8(image.bytes).unwrap();
         let offset = if kind == "qr" { 4 } else { 0 };
@@ -305,16 +235,11 @@ fn svg_strokes_are_the_modules() {
             }
         }
         let view = if kind == "qr" { matrix.size() + 8 } else { 400 };
-        assert_eq!(
-            between(&svg, "viewBox=\"", "\""),
-            Some(format!("0 0 {view} {view}").as_str())
-        );
+        assert_eq!(between(&svg, "viewBox=\"", "\""), Some(format!("0 0 {view} {view}").as_str()));
         assert_eq!(between(&svg, "<title>", "</title>"), Some("0123456789"));
         assert_eq!(between(&svg, "aria-label=\"", "\""), Some("0123456789"));
         assert!(svg.contains("shape-rendering=\"crispEdges\""));
-        assert!(svg.contains(&format!(
-            "<path fill=\"#fff\" d=\"M0 0h{view}v{view}H0z\"/>"
-        )));
+        assert!(svg.contains(&format!("<path fill=\"#fff\" d=\"M0 0h{view}v{view}H0z\"/>")));
     }
 }
 
@@ -323,10 +248,7 @@ fn framed_svg_and_png_share_their_geometry() {
     let svg = String::from_utf8(render("stpqr/0123456789.svg", "").bytes).unwrap();
     let pixels = Pixels::of(&render("stpqr/0123456789", "").bytes);
     for part in svg.split("stroke=\"#000\" ").skip(1) {
-        let (x, y) = between(part, "translate(", ")")
-            .unwrap()
-            .split_once(' ')
-            .unwrap();
+        let (x, y) = between(part, "translate(", ")").unwrap().split_once(' ').unwrap();
         let (x, y): (usize, usize) = (x.parse().unwrap(), y.parse().unwrap());
         let scale: usize = between(part, "scale(", ")").unwrap().parse().unwrap();
         for (column, row, len) in strokes(between(part, " d=\"", "\"").unwrap()) {
@@ -353,10 +275,7 @@ fn a_data_uri_is_the_png() {
     };
     let mut bytes = Vec::new();
     for group in base64.as_bytes().chunks(4) {
-        let bits = group
-            .iter()
-            .filter(|&&c| c != b'=')
-            .fold(0_u32, |bits, &c| bits << 6 | u32::from(value(c)));
+        let bits = group.iter().filter(|&&c| c != b'=').fold(0_u32, |bits, &c| bits << 6 | u32::from(value(c)));
         let len = group.iter().filter(|&&c| c != b'=').count();
         let bits = bits << (6 * (4 - len));
         bytes.extend_from_slice(&bits.to_be_bytes()[1..len]);

@@ -1,9 +1,5 @@
 //! Module-exact against `qrcodegen`: same segments, version, level and mask.
-#![expect(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "helpers of tests"
-)]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
 
 use qrcodegen::{QrCode, QrCodeEcc, QrSegment, Version as TheirVersion};
 use scanvault_qr::{Ecc, Level, Mask, Matrix, Mode, Plan, Version};
@@ -110,18 +106,9 @@ fn modules_equal_those_of_qrcodegen() {
         met.insert((ours.version(), ours.level() as u8));
         masks[usize::from(ours.mask().number())] += 1;
     }
-    println!(
-        "{payloads} payloads, {} of 160 version-level pairs, masks {masks:?}",
-        met.len()
-    );
+    println!("{payloads} payloads, {} of 160 version-level pairs, masks {masks:?}", met.len());
     assert!(masks.iter().all(|&count| count > 0));
-    assert_eq!(
-        met.iter()
-            .map(|pair| pair.0)
-            .collect::<std::collections::BTreeSet<_>>()
-            .len(),
-        40
-    );
+    assert_eq!(met.iter().map(|pair| pair.0).collect::<std::collections::BTreeSet<_>>().len(), 40);
 }
 
 #[test]
@@ -141,10 +128,7 @@ fn every_version_level_and_mask_equals_qrcodegen() {
             let plan = Plan::new(&payload[..longest], Ecc::Fixed(level)).unwrap();
             assert_eq!(plan.version(), version);
             for mask in Mask::all() {
-                assert_same(
-                    &plan.draw_with(mask),
-                    &theirs(&payload[..longest], &plan, mask),
-                );
+                assert_same(&plan.draw_with(mask), &theirs(&payload[..longest], &plan, mask));
             }
         }
     }
@@ -172,21 +156,9 @@ fn the_versions_that_our_payloads_need() {
         (plan.version().number(), plan.level())
     };
     assert_eq!(needs("0123456789", Ecc::Auto), (1, Level::H));
-    assert_eq!(
-        needs("HTTPS://PAY.EXAMPLE.COM/Q/0123456789", Ecc::Auto),
-        (2, Level::M)
-    );
-    assert_eq!(
-        needs("https://app.scantopay.io/qr?qrcode=8962148867", Ecc::Auto),
-        (3, Level::M)
-    );
-    assert_eq!(
-        needs(
-            "https://qa.scantopay.io/pluto/public/qr/8784599487",
-            Ecc::Fixed(Level::L)
-        ),
-        (3, Level::L)
-    );
+    assert_eq!(needs("HTTPS://PAY.EXAMPLE.COM/Q/0123456789", Ecc::Auto), (2, Level::M));
+    assert_eq!(needs("https://app.scantopay.io/qr?qrcode=8962148867", Ecc::Auto), (3, Level::M));
+    assert_eq!(needs("https://qa.scantopay.io/pluto/public/qr/8784599487", Ecc::Fixed(Level::L)), (3, Level::L));
 }
 
 #[test]

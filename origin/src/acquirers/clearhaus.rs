@@ -36,7 +36,8 @@ impl Credentials {
     /// # Errors
     /// [`AcquirerError::Credentials`].
     pub fn check(&self) -> Result<(), AcquirerError> {
-        let is_token = |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b':');
+        let is_token =
+            |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic() && b != b':');
         if !is_token(&self.api_key) || !is_token(&self.signing_key_id) {
             return Err(AcquirerError::Credentials("API key or signing key id"));
         }
@@ -70,10 +71,13 @@ impl Acquirer for Clearhaus {
             serde_json::from_slice(credentials).map_err(|_| AcquirerError::Credentials("not our JSON"))?;
         let (path, form) = match request {
             Request::Authorise { .. } => ("/authorizations".to_owned(), authorisation_form(request)?),
-            Request::Capture { authorisation, amount } => {
-                (format!("/authorizations/{}/captures", checked_id(authorisation)?), Form::new().with("amount", &amount.minor().to_string()))
+            Request::Capture { authorisation, amount } => (
+                format!("/authorizations/{}/captures", checked_id(authorisation)?),
+                Form::new().with("amount", &amount.minor().to_string()),
+            ),
+            Request::Void { authorisation } => {
+                (format!("/authorizations/{}/voids", checked_id(authorisation)?), Form::new())
             }
-            Request::Void { authorisation } => (format!("/authorizations/{}/voids", checked_id(authorisation)?), Form::new()),
         };
         let body = form.into_body();
         let signature = format!("{} RS256-hex {}", credentials.signing_key_id, credentials.sign(&body)?);
@@ -267,18 +271,35 @@ mod tests {
     #[test]
     fn every_documented_status_has_its_outcome() {
         let of = |status: u16, code: u32| {
-            Clearhaus.decode(status, format!(r#"{{"id":"84412a34-fa29-4369-a098-0165a80e8fda","status":{{"code":{code}}}}}"#).as_bytes())
+            Clearhaus.decode(
+                status,
+                format!(r#"{{"id":"84412a34-fa29-4369-a098-0165a80e8fda","status":{{"code":{code}}}}}"#).as_bytes(),
+            )
         };
         let approved = Outcome::Approved { reference: Some("84412a34-fa29-4369-a098-0165a80e8fda".into()) };
         assert_eq!((of(201, 20000), of(200, 20000)), (approved.clone(), approved));
         for (code, reason) in [
-            (40000, Decline::Configuration), (40110, Decline::InvalidCard), (40111, Decline::UnsupportedScheme),
-            (40120, Decline::InvalidCsc), (40130, Decline::Expired), (40135, Decline::Expired),
-            (40140, Decline::Configuration), (40150, Decline::Configuration), (40200, Decline::Rule),
-            (40300, Decline::ThreeDSecure), (40310, Decline::ThreeDSecure), (40400, Decline::Technical),
-            (40410, Decline::DoNotHonour), (40411, Decline::Restricted), (40412, Decline::Restricted),
-            (40413, Decline::InsufficientFunds), (40414, Decline::Restricted), (40415, Decline::AmountLimit),
-            (40416, Decline::ThreeDSecure), (40420, Decline::Restricted), (42900, Decline::DoNotHonour),
+            (40000, Decline::Configuration),
+            (40110, Decline::InvalidCard),
+            (40111, Decline::UnsupportedScheme),
+            (40120, Decline::InvalidCsc),
+            (40130, Decline::Expired),
+            (40135, Decline::Expired),
+            (40140, Decline::Configuration),
+            (40150, Decline::Configuration),
+            (40200, Decline::Rule),
+            (40300, Decline::ThreeDSecure),
+            (40310, Decline::ThreeDSecure),
+            (40400, Decline::Technical),
+            (40410, Decline::DoNotHonour),
+            (40411, Decline::Restricted),
+            (40412, Decline::Restricted),
+            (40413, Decline::InsufficientFunds),
+            (40414, Decline::Restricted),
+            (40415, Decline::AmountLimit),
+            (40416, Decline::ThreeDSecure),
+            (40420, Decline::Restricted),
+            (42900, Decline::DoNotHonour),
         ] {
             assert_eq!(of(201, code), Outcome::Declined(reason), "{code}");
             assert_eq!(of(400, code), Outcome::Declined(reason), "{code}");

@@ -97,12 +97,7 @@ pub enum AcquirerError {
 }
 
 /// Asks, and says what became of it; never fails, because an error means unknown.
-pub async fn ask(
-    acquirer: &dyn Acquirer,
-    transport: &Transport,
-    credentials: &[u8],
-    request: &Request<'_>,
-) -> Outcome {
+pub async fn ask(acquirer: &dyn Acquirer, transport: &Transport, credentials: &[u8], request: &Request<'_>) -> Outcome {
     let wire = match acquirer.encode(credentials, request) {
         Ok(wire) => wire,
         Err(error) => {

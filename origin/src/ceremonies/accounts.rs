@@ -12,7 +12,6 @@ use zeroize::Zeroizing;
 use super::{Admin, AdminCall};
 use crate::acquirers::Acquirer;
 use crate::acquirers::clearhaus::{Clearhaus, Credentials};
-use crate::clock::Clock;
 use crate::identity::secrets::{FIRST_VERSION, acquirer_context, webhook_context};
 use crate::identity::{NewAccount, store};
 use crate::outbox::Target;

@@ -6,7 +6,6 @@
 mod accounts;
 mod vault;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use axum::response::Response;
@@ -35,8 +34,6 @@ pub struct Admin {
     pub allow_local_callbacks: bool,
     /// Rung when the vault opens: deliveries may be waiting.
     pub bell: Arc<tokio::sync::Notify>,
-    /// Where the socket is, for the log.
-    pub socket: PathBuf,
 }
 
 /// One call of the CLI.

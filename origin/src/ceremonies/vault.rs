@@ -112,7 +112,13 @@ impl Admin {
         match self.vault.submit_share(&body.share, self.clock.now_ms()) {
             Ok(Submitted::Progress { index, progress }) => {
                 let have = progress.submitted.len();
-                tracing::warn!(operator_uid = call.peer.uid, share = index, have, need = progress.threshold, "share accepted");
+                tracing::warn!(
+                    operator_uid = call.peer.uid,
+                    share = index,
+                    have,
+                    need = progress.threshold,
+                    "share accepted"
+                );
             }
             Ok(Submitted::Unsealed { index }) => {
                 tracing::warn!(operator_uid = call.peer.uid, share = index, "vault unsealed");

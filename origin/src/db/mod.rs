@@ -9,8 +9,8 @@ mod migrate;
 
 use std::time::Duration;
 
-use sqlx::any::{AnyConnection, AnyPoolOptions};
-use sqlx::{AnyPool, Row};
+use sqlx::any::AnyPoolOptions;
+use sqlx::{AnyConnection, AnyPool, Row};
 
 /// A transaction that ends with [`Tx::commit`] or is rolled back when dropped.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
@@ -136,7 +136,8 @@ impl Db {
         if parse_version(&version).is_none_or(|found| found < MIN_SQLITE) {
             return Err(DbError::OldSqlite(version));
         }
-        let reader = if url.contains(":memory:") { writer.clone() } else { sqlite_options(READERS).connect(&writing).await? };
+        let reader =
+            if url.contains(":memory:") { writer.clone() } else { sqlite_options(READERS).connect(&writing).await? };
         Ok(Self { kind: Kind::Sqlite, writer, reader })
     }
 }

@@ -75,7 +75,8 @@ pub async fn create(db: &Db, new: &NewAccount, now_ms: i64) -> Result<(), DbErro
 /// # Errors
 /// From the database.
 pub async fn rotate(db: &Db, name: &AccountName, verifier: &PasswordVerifier) -> Result<bool, DbError> {
-    let statement = "UPDATE accounts SET password_verifier = $2, credential_version = credential_version + 1 WHERE name = $1";
+    let statement =
+        "UPDATE accounts SET password_verifier = $2, credential_version = credential_version + 1 WHERE name = $1";
     let done =
         sqlx::query(statement).bind(name.to_string()).bind(verifier.as_bytes().to_vec()).execute(db.write()).await?;
     Ok(done.rows_affected() == 1)

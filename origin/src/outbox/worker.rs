@@ -1,5 +1,6 @@
 //! Sends what is due. While the vault is sealed deliveries wait: their secrets are vault records.
 
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,11 +29,11 @@ const CONCURRENT: usize = 8;
 /// Gives the secret that an account's deliveries are signed with.
 pub trait Secrets: Send + Sync {
     /// `Ok(None)`: not now (the vault is sealed).
-    fn webhook_secret<'a>(
-        &'a self,
-        account: &'a str,
-    ) -> std::pin::Pin<Box<dyn Future<Output = Result<Option<Zeroizing<Vec<u8>>>, SecretError>> + Send + 'a>>;
+    fn webhook_secret<'a>(&'a self, account: &'a str) -> SecretFuture<'a>;
 }
+
+/// A secret, or none for now, in a while.
+pub type SecretFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Zeroizing<Vec<u8>>>, SecretError>> + Send + 'a>>;
 
 /// The secret is not to be had, now or ever.
 #[derive(Debug, thiserror::Error)]
@@ -126,7 +127,13 @@ impl Worker {
             }
             Err(reason) => {
                 let next = next_attempt_ms(due.attempts, self.clock.now_db());
-                tracing::warn!(delivery = due.id, account = due.account, attempts = due.attempts, reason, "not delivered");
+                tracing::warn!(
+                    delivery = due.id,
+                    account = due.account,
+                    attempts = due.attempts,
+                    reason,
+                    "not delivered"
+                );
                 store::postpone(&self.db, &due.id, next, reason).await
             }
         }

@@ -156,8 +156,7 @@ fn page(status: StatusCode, code: &str, content: Content<'_>) -> Response {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers
-        .insert("content-security-policy", HeaderValue::from_static(policies::PAGE_CONTENT_SECURITY_POLICY));
+    headers.insert("content-security-policy", HeaderValue::from_static(policies::PAGE_CONTENT_SECURITY_POLICY));
     if let Some(secs) = Problem::Sealed.retry_after_secs().filter(|_| status == StatusCode::SERVICE_UNAVAILABLE) {
         headers.insert(RETRY_AFTER, HeaderValue::from(secs));
     }

@@ -79,21 +79,14 @@ impl PayPage<'_> {
             "reason" => self.reason().into(),
             "code" => self.code.into(),
             "attempt" => attempt.map_or("", |a| a.id).into(),
-            "attempt_expires" => attempt
-                .map_or(String::new(), |a| a.expires.to_string())
-                .into(),
+            "attempt_expires" => attempt.map_or(String::new(), |a| a.expires.to_string()).into(),
             "key" => attempt.map_or("", |a| a.key).into(),
             "merchant" => order.map_or("", |o| o.merchant).into(),
             "description" => order.map_or("", |o| o.description).into(),
             "reference" => order.map_or("", |o| o.reference).into(),
             "currency" => order.map_or("", |o| o.currency).into(),
-            "exponent" => order
-                .map_or(String::new(), |o| o.exponent.to_string())
-                .into(),
-            "amount_minor" => order
-                .and_then(|o| o.amount_minor)
-                .map_or(String::new(), |m| m.to_string())
-                .into(),
+            "exponent" => order.map_or(String::new(), |o| o.exponent.to_string()).into(),
+            "amount_minor" => order.and_then(|o| o.amount_minor).map_or(String::new(), |m| m.to_string()).into(),
             "amount" => order.map_or(String::new(), Order::amount_text).into(),
             "summary_hidden" => hidden(order.is_none()),
             "description_hidden" => hidden(order.is_none_or(|o| o.description.is_empty())),
@@ -176,11 +169,10 @@ enum Piece<'t> {
 fn pieces(template: &str) -> impl Iterator<Item = Piece<'_>> {
     let mut parts = template.split("{{");
     let head = parts.next().map(Piece::Text);
-    head.into_iter()
-        .chain(parts.flat_map(|part| match part.split_once("}}") {
-            Some((name, text)) => [Piece::Name(name), Piece::Text(text)],
-            None => [Piece::Text("{{"), Piece::Text(part)],
-        }))
+    head.into_iter().chain(parts.flat_map(|part| match part.split_once("}}") {
+        Some((name, text)) => [Piece::Name(name), Piece::Text(text)],
+        None => [Piece::Text("{{"), Piece::Text(part)],
+    }))
 }
 
 /// Escapes for element text and for quoted attributes alike, the only two places of the template.
@@ -235,9 +227,9 @@ mod tests {
         ] {
             let html = page(order(), state).render();
             assert!(!html.contains("{{") && !html.contains("}}"));
-            assert!(html.contains(&format!(
-                r#"<main data-state="{status}" data-reason="{reason}" data-code="0123456789""#
-            )));
+            assert!(
+                html.contains(&format!(r#"<main data-state="{status}" data-reason="{reason}" data-code="0123456789""#))
+            );
         }
     }
 
@@ -268,10 +260,7 @@ mod tests {
                     let in_tag = !tag.contains('>');
                     let quoted = tag.matches('"').count() % 2 == 1;
                     assert!(!in_tag || quoted || name.ends_with("_hidden"), "{name}");
-                    assert!(
-                        !in_tag || !(tag.ends_with("href=\"") || tag.ends_with("src=\"")),
-                        "{name}"
-                    );
+                    assert!(!in_tag || !(tag.ends_with("href=\"") || tag.ends_with("src=\"")), "{name}");
                     before.push('v');
                 }
             }
@@ -282,18 +271,9 @@ mod tests {
     fn hostile_texts_add_no_markup() {
         let plain = marks(&page(order(), ready()).render());
         for hostile in HOSTILE {
-            let order = Order {
-                merchant: hostile,
-                description: hostile,
-                reference: hostile,
-                currency: hostile,
-                ..order()
-            };
-            let attempt = Attempt {
-                id: hostile,
-                expires: 1,
-                key: hostile,
-            };
+            let order =
+                Order { merchant: hostile, description: hostile, reference: hostile, currency: hostile, ..order() };
+            let attempt = Attempt { id: hostile, expires: 1, key: hostile };
             let page = PayPage {
                 language: Language::English,
                 code: hostile,
@@ -307,14 +287,7 @@ mod tests {
 
     #[test]
     fn a_hostile_code_adds_no_markup_to_the_unknown_page() {
-        let unknown = |code| {
-            PayPage {
-                language: Language::English,
-                code,
-                content: Content::UnknownCode,
-            }
-            .render()
-        };
+        let unknown = |code| PayPage { language: Language::English, code, content: Content::UnknownCode }.render();
         let html = unknown("0123456789");
         assert!(html.contains(r#"data-state="expired" data-reason="unknown-code""#));
         assert!(html.contains(r#"aria-labelledby="merchant" hidden>"#));
@@ -325,53 +298,30 @@ mod tests {
 
     #[test]
     fn values_come_back_unchanged_when_unescaped() {
-        let order = Order {
-            merchant: "Søn & Co <\"'>",
-            ..order()
-        };
+        let order = Order { merchant: "Søn & Co <\"'>", ..order() };
         let html = page(order, ready()).render();
         assert!(html.contains(r#"data-merchant="Søn &amp; Co &lt;&quot;&#39;&gt;""#));
         assert!(html.contains("<title>Pay Søn &amp; Co &lt;&quot;&#39;&gt;</title>"));
         assert!(html.contains(&format!("data-key=\"{}\"", KEY.replace('"', "&quot;"))));
-        assert!(
-            html.contains(r#"data-attempt="att-1""#)
-                && html.contains(r#"data-attempt-expires="1700000000""#)
-        );
+        assert!(html.contains(r#"data-attempt="att-1""#) && html.contains(r#"data-attempt-expires="1700000000""#));
     }
 
     #[test]
     fn a_value_is_never_read_as_a_template() {
-        let order = Order {
-            merchant: "{{key}}",
-            ..order()
-        };
+        let order = Order { merchant: "{{key}}", ..order() };
         let html = page(order, ready()).render();
         assert!(html.contains("<bdi>{{key}}</bdi>"));
     }
 
     #[test]
     fn direction_controls_become_spaces() {
-        let order = Order {
-            merchant: "Shop\u{202e}RAZ\u{2066}!",
-            ..order()
-        };
-        assert!(
-            page(order, ready())
-                .render()
-                .contains("<bdi>Shop RAZ !</bdi>")
-        );
+        let order = Order { merchant: "Shop\u{202e}RAZ\u{2066}!", ..order() };
+        assert!(page(order, ready()).render().contains("<bdi>Shop RAZ !</bdi>"));
     }
 
     #[test]
     fn amounts_follow_the_exponent() {
-        let text = |minor, exponent| {
-            Order {
-                amount_minor: minor,
-                exponent,
-                ..order()
-            }
-            .amount_text()
-        };
+        let text = |minor, exponent| Order { amount_minor: minor, exponent, ..order() }.amount_text();
         assert_eq!(text(Some(1000), 2), "10.00 ZAR");
         assert_eq!(text(Some(5), 2), "0.05 ZAR");
         assert_eq!(text(Some(0), 2), "0.00 ZAR");
@@ -384,45 +334,23 @@ mod tests {
 
     #[test]
     fn the_payer_types_the_amount_when_none_is_given() {
-        let html = page(
-            Order {
-                amount_minor: None,
-                ..order()
-            },
-            ready(),
-        )
-        .render();
+        let html = page(Order { amount_minor: None, ..order() }, ready()).render();
         assert!(html.contains(r#"data-amount-minor="" data-currency="ZAR" data-exponent="2""#));
         assert!(html.contains(r#"<p class="total"></p>"#));
         let html = page(order(), ready()).render();
-        assert!(
-            html.contains(r#"data-amount-minor="1000""#)
-                && html.contains("disabled>Pay 10.00 ZAR</button>")
-        );
+        assert!(html.contains(r#"data-amount-minor="1000""#) && html.contains("disabled>Pay 10.00 ZAR</button>"));
     }
 
     #[test]
     fn empty_texts_hide_their_rows() {
-        let html = page(
-            Order {
-                description: "",
-                ..order()
-            },
-            ready(),
-        )
-        .render();
+        let html = page(Order { description: "", ..order() }, ready()).render();
         assert!(html.contains(r#"<div hidden><dt data-text="what">"#));
         assert!(html.contains(r#"<div ><dt data-text="reference">"#));
     }
 
     #[test]
     fn only_a_ready_page_carries_a_key_and_an_attempt() {
-        for state in [
-            State::Paid,
-            State::Expired,
-            State::BusyElsewhere,
-            State::BusySealed,
-        ] {
+        for state in [State::Paid, State::Expired, State::BusyElsewhere, State::BusySealed] {
             let html = page(order(), state).render();
             assert!(html.contains(r#"data-attempt="""#) && html.contains(r#"data-key="""#));
         }
@@ -432,29 +360,15 @@ mod tests {
     #[test]
     fn nothing_inline_and_nothing_foreign() {
         let html = page(order(), ready()).render();
-        for forbidden in [
-            "<style",
-            " style=",
-            " onclick=",
-            " onload=",
-            "https://",
-            "//cdn",
-            "name=\"number\"",
-        ] {
+        for forbidden in ["<style", " style=", " onclick=", " onload=", "https://", "//cdn", "name=\"number\""] {
             assert!(!html.contains(forbidden), "{forbidden}");
         }
         assert_eq!(html.matches("<script").count(), 1);
-        assert!(
-            html.contains(r#"<script type="module" src="/pluto/public/assets/pay.js"></script>"#)
-        );
+        assert!(html.contains(r#"<script type="module" src="/pluto/public/assets/pay.js"></script>"#));
     }
 
     fn page<'a>(order: Order<'a>, state: State<'a>) -> PayPage<'a> {
-        PayPage {
-            language: Language::English,
-            code: "0123456789",
-            content: Content::Order(order, state),
-        }
+        PayPage { language: Language::English, code: "0123456789", content: Content::Order(order, state) }
     }
 
     fn order() -> Order<'static> {
@@ -469,11 +383,7 @@ mod tests {
     }
 
     fn ready() -> State<'static> {
-        State::Ready(Attempt {
-            id: "att-1",
-            expires: 1_700_000_000,
-            key: KEY,
-        })
+        State::Ready(Attempt { id: "att-1", expires: 1_700_000_000, key: KEY })
     }
 
     /// What markup is made of; equal counts mean that no value added any.

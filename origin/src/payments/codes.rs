@@ -12,8 +12,8 @@ use super::store::{self, CodeRecord};
 use super::view::{CodeView, Created, TransactionView};
 use crate::clock::Clock;
 use crate::db::Db;
-use crate::identity::authenticate::acting_for;
 use crate::identity::Account;
+use crate::identity::authenticate::acting_for;
 use crate::vault::{Entropy, EntropyError};
 use crate::web::{ApiError, Call};
 
@@ -88,7 +88,10 @@ impl Codes<'_> {
             }
             // Only now: a repeat is answered with the first answer even when its expiry has passed by then.
             if new.asked_expiry_ms.is_some_and(|at| at != 0 && at <= now_ms) {
-                return Err(ApiError::because(Problem::BadRequest, "expiryDate must be in the future, in milliseconds"));
+                return Err(ApiError::because(
+                    Problem::BadRequest,
+                    "expiryDate must be in the future, in milliseconds",
+                ));
             }
             let code = Code::random(entropy).map_err(|error| ApiError::internal(&error))?;
             let request_id = random_id(entropy).map_err(|error| ApiError::internal(&error))?;

@@ -85,12 +85,7 @@ impl Payments {
     ///
     /// # Errors
     /// See the module's list.
-    pub async fn pay(
-        self: &Arc<Self>,
-        code: &Code,
-        sealed: &str,
-        payer_address: &str,
-    ) -> Result<PayOutcome, ApiError> {
+    pub async fn pay(self: &Arc<Self>, code: &Code, sealed: &str, payer_address: &str) -> Result<PayOutcome, ApiError> {
         let unsealed = self.vault.unsealed().map_err(sealed_problem)?;
         let record = self.payable(code).await?;
         let (card, amount) = self.open_card(&unsealed, &record, sealed)?;
@@ -302,7 +297,9 @@ impl Payments {
         for pause_ms in PAUSES_MS {
             match settle::settle(&self.db, &*self.clock, &mut entropy, id, step).await {
                 Ok(_) => return Ok(()),
-                Err(SettleError::Db(error)) => tracing::warn!(transaction = id, cause = %error, "outcome not yet written"),
+                Err(SettleError::Db(error)) => {
+                    tracing::warn!(transaction = id, cause = %error, "outcome not yet written")
+                }
                 // After an error the step may have been made all the same: then it is where it should be.
                 Err(SettleError::Moved) if self.is_at(id, step.from_to.1).await => return Ok(()),
                 Err(error) => return Err(error),

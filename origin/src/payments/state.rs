@@ -108,7 +108,11 @@ impl FromStr for TransactionState {
     type Err = DbError;
 
     fn from_str(text: &str) -> Result<Self, DbError> {
-        TRANSACTION_STATES.iter().find(|row| row.1 == text).map(|row| row.0).ok_or(DbError::Corrupt("transaction state"))
+        TRANSACTION_STATES
+            .iter()
+            .find(|row| row.1 == text)
+            .map(|row| row.0)
+            .ok_or(DbError::Corrupt("transaction state"))
     }
 }
 
@@ -156,9 +160,15 @@ mod tests {
     use super::*;
 
     const ALL: [TransactionState; 9] = [
-        TransactionState::Authorising, TransactionState::Capturing, TransactionState::Captured,
-        TransactionState::Declined, TransactionState::Lost, TransactionState::CaptureUnknown,
-        TransactionState::Voiding, TransactionState::Voided, TransactionState::VoidUnknown,
+        TransactionState::Authorising,
+        TransactionState::Capturing,
+        TransactionState::Captured,
+        TransactionState::Declined,
+        TransactionState::Lost,
+        TransactionState::CaptureUnknown,
+        TransactionState::Voiding,
+        TransactionState::Voided,
+        TransactionState::VoidUnknown,
     ];
 
     #[test]

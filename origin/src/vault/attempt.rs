@@ -43,12 +43,7 @@ pub enum AttemptError {
 }
 
 /// Issues an attempt id for `code`.
-pub fn sign(
-    key: &Key32,
-    code: &str,
-    expires_at_s: u64,
-    entropy: &mut dyn Entropy,
-) -> Result<String, EntropyError> {
+pub fn sign(key: &Key32, code: &str, expires_at_s: u64, entropy: &mut dyn Entropy) -> Result<String, EntropyError> {
     let mut random = [0; 16];
     entropy.fill(&mut random)?;
     let expiry = expires_at_s.to_be_bytes();
@@ -63,23 +58,11 @@ pub fn verify<'k>(
     id: &str,
     now_s: u64,
 ) -> Result<Attempt, AttemptError> {
-    let bytes: [u8; 40] = URL_SAFE_NO_PAD
-        .decode(id)
-        .ok()
-        .and_then(|bytes| bytes.try_into().ok())
-        .ok_or(AttemptError::Malformed)?;
-    let (random, rest) = bytes
-        .split_first_chunk::<16>()
-        .ok_or(AttemptError::Malformed)?;
-    let (expiry, stated) = rest
-        .split_first_chunk::<8>()
-        .ok_or(AttemptError::Malformed)?;
-    let genuine = keys.into_iter().any(|key| {
-        mac(key, code, random, expiry)
-            .as_slice()
-            .ct_eq(stated)
-            .into()
-    });
+    let bytes: [u8; 40] =
+        URL_SAFE_NO_PAD.decode(id).ok().and_then(|bytes| bytes.try_into().ok()).ok_or(AttemptError::Malformed)?;
+    let (random, rest) = bytes.split_first_chunk::<16>().ok_or(AttemptError::Malformed)?;
+    let (expiry, stated) = rest.split_first_chunk::<8>().ok_or(AttemptError::Malformed)?;
+    let genuine = keys.into_iter().any(|key| mac(key, code, random, expiry).as_slice().ct_eq(stated).into());
     if !genuine {
         return Err(AttemptError::Forged);
     }
@@ -87,10 +70,7 @@ pub fn verify<'k>(
     if now_s > expires_at_s {
         return Err(AttemptError::Expired);
     }
-    Ok(Attempt {
-        random: *random,
-        expires_at_s,
-    })
+    Ok(Attempt { random: *random, expires_at_s })
 }
 
 fn mac(key: &Key32, code: &str, random: &[u8; 16], expiry: &[u8; 8]) -> [u8; 16] {
@@ -115,22 +95,10 @@ mod tests {
         let attempt = verify([&key(1)], "0123456789", &id, 1000).unwrap();
         assert_eq!(attempt.expires_at_s, 1000);
         assert_ne!(attempt.random, [0; 16]);
-        assert_eq!(
-            verify([&key(1)], "0123456789", &id, 1001),
-            Err(AttemptError::Expired)
-        );
-        assert_eq!(
-            verify([&key(1)], "0123456780", &id, 1000),
-            Err(AttemptError::Forged)
-        );
-        assert_eq!(
-            verify([&key(2)], "0123456789", &id, 1000),
-            Err(AttemptError::Forged)
-        );
-        assert_eq!(
-            verify([], "0123456789", &id, 1000),
-            Err(AttemptError::Forged)
-        );
+        assert_eq!(verify([&key(1)], "0123456789", &id, 1001), Err(AttemptError::Expired));
+        assert_eq!(verify([&key(1)], "0123456780", &id, 1000), Err(AttemptError::Forged));
+        assert_eq!(verify([&key(2)], "0123456789", &id, 1000), Err(AttemptError::Forged));
+        assert_eq!(verify([], "0123456789", &id, 1000), Err(AttemptError::Forged));
         assert!(verify([&key(2), &key(1)], "0123456789", &id, 1000).is_ok());
     }
 
@@ -138,36 +106,22 @@ mod tests {
     fn every_other_symbol_anywhere_is_refused() {
         let id = sign(&key(1), "0123456789", 1000, &mut Seeded::new(1)).unwrap();
         for at in 0..id.len() {
-            for symbol in
-                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/ .".chars()
-            {
+            for symbol in "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=+/ .".chars() {
                 let mut changed = id.clone();
                 changed.replace_range(at..=at, &symbol.to_string());
-                assert!(
-                    changed == id || verify([&key(1)], "0123456789", &changed, 1).is_err(),
-                    "{changed}"
-                );
+                assert!(changed == id || verify([&key(1)], "0123456789", &changed, 1).is_err(), "{changed}");
             }
         }
         for cut in 0..id.len() {
-            assert_eq!(
-                verify([&key(1)], "0123456789", &id[..cut], 1),
-                Err(AttemptError::Malformed)
-            );
+            assert_eq!(verify([&key(1)], "0123456789", &id[..cut], 1), Err(AttemptError::Malformed));
         }
-        assert_eq!(
-            verify([&key(1)], "0123456789", &format!("{id}A"), 1),
-            Err(AttemptError::Malformed)
-        );
+        assert_eq!(verify([&key(1)], "0123456789", &format!("{id}A"), 1), Err(AttemptError::Malformed));
     }
 
     #[test]
     fn two_pages_have_two_ids() {
         let mut entropy = Seeded::new(1);
         let first = sign(&key(1), "0123456789", 1000, &mut entropy).unwrap();
-        assert_ne!(
-            first,
-            sign(&key(1), "0123456789", 1000, &mut entropy).unwrap()
-        );
+        assert_ne!(first, sign(&key(1), "0123456789", 1000, &mut entropy).unwrap());
     }
 }

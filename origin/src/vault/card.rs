@@ -34,11 +34,7 @@ pub struct Pan(Box<str>);
 impl Pan {
     pub fn parse(text: &str) -> Result<Self, CardError> {
         let length = text.bytes().filter(|byte| *byte != b' ').count();
-        if !(12..=19).contains(&length)
-            || !text
-                .bytes()
-                .all(|byte| byte == b' ' || byte.is_ascii_digit())
-        {
+        if !(12..=19).contains(&length) || !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_digit()) {
             return Err(CardError::Pan);
         }
         // Exact capacity: into_boxed_str then moves nothing and leaves no copy.
@@ -56,14 +52,7 @@ impl Pan {
     /// ISO/IEC 7812-1 annex B. Not part of parsing: some test numbers fail it.
     #[must_use]
     pub fn luhn_valid(&self) -> bool {
-        let sum: u32 = self
-            .0
-            .bytes()
-            .rev()
-            .map(|byte| u32::from(byte - b'0'))
-            .enumerate()
-            .map(luhn_term)
-            .sum();
+        let sum: u32 = self.0.bytes().rev().map(|byte| u32::from(byte - b'0')).enumerate().map(luhn_term).sum();
         sum.is_multiple_of(10)
     }
 
@@ -76,11 +65,7 @@ impl Pan {
     /// Last four digits. In clear at rest.
     #[must_use]
     pub fn last_four(&self) -> &str {
-        self.0
-            .len()
-            .checked_sub(4)
-            .and_then(|at| self.0.get(at..))
-            .unwrap_or_default()
+        self.0.len().checked_sub(4).and_then(|at| self.0.get(at..)).unwrap_or_default()
     }
 
     /// For display: `411111••••••1111` (PCI DSS 3.4.1: first six and last four at most).
@@ -124,10 +109,7 @@ impl CardExpiry {
         if !(1..=12).contains(&month) {
             return Err(CardError::Expiry);
         }
-        Ok(Self {
-            month,
-            year: 2000 + u16::from(year),
-        })
+        Ok(Self { month, year: 2000 + u16::from(year) })
     }
 
     /// 1 to 12.

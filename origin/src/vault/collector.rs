@@ -17,19 +17,14 @@ pub struct Collector {
 impl Collector {
     #[must_use]
     pub const fn new(set: ShareSet) -> Self {
-        Self {
-            set,
-            shares: Vec::new(),
-        }
+        Self { set, shares: Vec::new() }
     }
 
     /// Takes one share. A refused share changes nothing of what was collected.
     pub fn submit(&mut self, share: Share) -> Result<Progress, ShareRefused> {
         self.set.check(&share)?;
         if self.shares.iter().any(|held| held.index() == share.index()) {
-            return Err(ShareRefused::Duplicate {
-                index: share.index(),
-            });
+            return Err(ShareRefused::Duplicate { index: share.index() });
         }
         self.shares.push(share);
         Ok(self.progress())
@@ -38,10 +33,7 @@ impl Collector {
     /// What has been collected.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        Progress {
-            submitted: self.shares.iter().map(Share::index).collect(),
-            threshold: self.set.quorum().threshold(),
-        }
+        Progress { submitted: self.shares.iter().map(Share::index).collect(), threshold: self.set.quorum().threshold() }
     }
 
     #[must_use]
@@ -108,14 +100,7 @@ mod tests {
 
     fn dealt(generation: u16, set_id: SetId, seed: u64) -> (ShareSet, Vec<Share>) {
         let secret = UnsealKey(Key32::from_array([9; 32]));
-        deal(
-            &secret,
-            Quorum::new(2, 3).unwrap(),
-            set_id,
-            generation,
-            &mut Seeded::new(seed),
-        )
-        .unwrap()
+        deal(&secret, Quorum::new(2, 3).unwrap(), set_id, generation, &mut Seeded::new(seed)).unwrap()
     }
 
     fn copy(share: &Share) -> Share {
@@ -125,13 +110,7 @@ mod tests {
     fn forged(share: &Share) -> Share {
         let mut y = *share.y().expose();
         y[31] ^= 1;
-        Share::new(
-            share.set_id(),
-            share.generation(),
-            share.index(),
-            Key32::from_array(y),
-        )
-        .unwrap()
+        Share::new(share.set_id(), share.generation(), share.index(), Key32::from_array(y)).unwrap()
     }
 
     #[test]
@@ -146,20 +125,8 @@ mod tests {
 
         let refused = [
             (copy(&foreign[1]), ShareRefused::ForeignSet),
-            (
-                copy(&older[1]),
-                ShareRefused::OlderGeneration {
-                    given: 0,
-                    current: 1,
-                },
-            ),
-            (
-                copy(&newer[1]),
-                ShareRefused::NewerGeneration {
-                    given: 2,
-                    current: 1,
-                },
-            ),
+            (copy(&older[1]), ShareRefused::OlderGeneration { given: 0, current: 1 }),
+            (copy(&newer[1]), ShareRefused::NewerGeneration { given: 2, current: 1 }),
             (beyond, ShareRefused::UnknownIndex { index: 4 }),
             (forged(&shares[1]), ShareRefused::WrongShare { index: 2 }),
             (forged(&shares[0]), ShareRefused::WrongShare { index: 1 }),
@@ -172,14 +139,8 @@ mod tests {
         }
 
         let progress = collector.submit(copy(&shares[2])).unwrap();
-        assert_eq!(
-            (progress.submitted.as_slice(), progress.complete()),
-            ([1, 3].as_slice(), true)
-        );
-        assert_eq!(
-            collector.combine(),
-            Some(UnsealKey(Key32::from_array([9; 32])))
-        );
+        assert_eq!((progress.submitted.as_slice(), progress.complete()), ([1, 3].as_slice(), true));
+        assert_eq!(collector.combine(), Some(UnsealKey(Key32::from_array([9; 32]))));
         assert!(collector.progress().submitted.is_empty());
     }
 

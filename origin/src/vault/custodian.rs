@@ -55,8 +55,7 @@ impl Custodian {
             return Err(CustodianError::Recipient);
         }
         if !text.starts_with("ssh-") {
-            let recipient =
-                age::x25519::Recipient::from_str(text).map_err(|_| CustodianError::Recipient)?;
+            let recipient = age::x25519::Recipient::from_str(text).map_err(|_| CustodianError::Recipient)?;
             return Ok(Self(Recipient::X25519(recipient)));
         }
         match age::ssh::Recipient::from_str(text) {
@@ -122,36 +121,22 @@ pub fn generate_identity() -> (Zeroizing<String>, Custodian) {
 /// Decrypts a share file (armored or not) with an identity file, on the custodian's machine.
 pub fn decrypt(identity_file: &str, encrypted: &[u8]) -> Result<Zeroizing<String>, CustodianError> {
     let identities = parse_identities(identity_file)?;
-    let decryptor = age::Decryptor::new_buffered(ArmoredReader::new(encrypted))
-        .map_err(|_| CustodianError::Decrypt)?;
+    let decryptor = age::Decryptor::new_buffered(ArmoredReader::new(encrypted)).map_err(|_| CustodianError::Decrypt)?;
     let reader = decryptor
-        .decrypt(
-            identities
-                .iter()
-                .map(|identity| identity.as_ref() as &dyn age::Identity),
-        )
+        .decrypt(identities.iter().map(|identity| identity.as_ref() as &dyn age::Identity))
         .map_err(|_| CustodianError::Decrypt)?;
     let mut text = Zeroizing::new(String::with_capacity(4096));
-    reader
-        .take(MAX_PLAINTEXT)
-        .read_to_string(&mut text)
-        .map_err(|_| CustodianError::Decrypt)?;
+    reader.take(MAX_PLAINTEXT).read_to_string(&mut text).map_err(|_| CustodianError::Decrypt)?;
     Ok(text)
 }
 
-fn parse_identities(
-    file: &str,
-) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, CustodianError> {
+fn parse_identities(file: &str) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, CustodianError> {
     if !file.trim_start().starts_with("-----BEGIN") {
         let identities = age::IdentityFile::from_buffer(file.as_bytes())
             .map_err(|_| CustodianError::Identity)?
             .into_identities()
             .map_err(|_| CustodianError::Identity)?;
-        return if identities.is_empty() {
-            Err(CustodianError::Identity)
-        } else {
-            Ok(identities)
-        };
+        return if identities.is_empty() { Err(CustodianError::Identity) } else { Ok(identities) };
     }
     match age::ssh::Identity::from_buffer(file.trim_start().as_bytes(), None) {
         Ok(identity @ age::ssh::Identity::Unencrypted(_)) => Ok(vec![Box::new(identity)]),

@@ -56,10 +56,7 @@ pub struct EnvelopeKey {
 impl EnvelopeKey {
     #[must_use]
     pub fn new(id: u32, key: &Key32) -> Self {
-        Self {
-            id,
-            cipher: Box::new(Xaes256Gcm::new(key.expose().into())),
-        }
+        Self { id, cipher: Box::new(Xaes256Gcm::new(key.expose().into())) }
     }
 
     #[must_use]
@@ -103,10 +100,7 @@ pub fn seal(
     sealed.extend_from_slice(plaintext);
     let (_, body) = sealed.split_at_mut(BODY_AT);
     let aad = associated_data(context, key.id);
-    let Ok(tag) = key
-        .cipher
-        .encrypt_inout_detached(&Nonce::from(nonce), &aad, body.into())
-    else {
+    let Ok(tag) = key.cipher.encrypt_inout_detached(&Nonce::from(nonce), &aad, body.into()) else {
         sealed.zeroize();
         return Err(EnvelopeError::TooLong);
     };
@@ -122,20 +116,12 @@ pub fn open(
 ) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
     let parts = Parts::of(envelope)?;
     if parts.key_id != key.id {
-        return Err(EnvelopeError::OtherKey {
-            named: parts.key_id,
-            given: key.id,
-        });
+        return Err(EnvelopeError::OtherKey { named: parts.key_id, given: key.id });
     }
     let aad = associated_data(context, key.id);
     let mut plaintext = Zeroizing::new(parts.ciphertext.to_vec());
     key.cipher
-        .decrypt_inout_detached(
-            &Nonce::from(parts.nonce),
-            &aad,
-            plaintext.as_mut_slice().into(),
-            &Tag::from(parts.tag),
-        )
+        .decrypt_inout_detached(&Nonce::from(parts.nonce), &aad, plaintext.as_mut_slice().into(), &Tag::from(parts.tag))
         .map_err(|_| EnvelopeError::DoesNotOpen)?;
     Ok(plaintext)
 }
@@ -161,12 +147,7 @@ impl<'a> Parts<'a> {
         let (key_id, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Truncated)?;
         let (nonce, rest) = rest.split_first_chunk().ok_or(EnvelopeError::Truncated)?;
         let (ciphertext, tag) = rest.split_last_chunk().ok_or(EnvelopeError::Truncated)?;
-        Ok(Self {
-            key_id: u32::from_be_bytes(*key_id),
-            nonce: *nonce,
-            ciphertext,
-            tag: *tag,
-        })
+        Ok(Self { key_id: u32::from_be_bytes(*key_id), nonce: *nonce, ciphertext, tag: *tag })
     }
 }
 

@@ -37,9 +37,7 @@ mod tests {
     fn there_and_back() {
         assert_eq!(encode(&[0, 0x9f, 0xff]), "009fff");
         assert_eq!(decode::<3>("009FfF"), Some([0, 0x9f, 0xff]));
-        for bad in [
-            "", "009f", "009fff00", "009ff", "00 9ff", "+09fff", "009ffg",
-        ] {
+        for bad in ["", "009f", "009fff00", "009ff", "00 9ff", "+09fff", "009ffg"] {
             assert_eq!(decode::<3>(bad), None, "{bad}");
         }
     }

@@ -74,24 +74,12 @@ impl PageKey {
     pub fn from_scalar(scalar: &Key32) -> Option<Self> {
         let private = PrivateKey::from_private_key(&ECDH_P256, scalar.expose()).ok()?;
         let public = private.compute_public_key().ok()?;
-        let (x, y) = public
-            .as_ref()
-            .strip_prefix(&[UNCOMPRESSED])?
-            .split_at_checked(32)?;
+        let (x, y) = public.as_ref().strip_prefix(&[UNCOMPRESSED])?.split_at_checked(32)?;
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
         // RFC 7638 §3.2: the required members only, in lexicographic order, no white space.
         let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
         let kid = URL_SAFE_NO_PAD.encode(Sha256::digest(canonical));
-        Some(Self {
-            private,
-            jwk: PublicJwk {
-                kty: "EC",
-                crv: "P-256",
-                kid,
-                x,
-                y,
-            },
-        })
+        Some(Self { private, jwk: PublicJwk { kty: "EC", crv: "P-256", kid, x, y } })
     }
 
     /// Draws scalars until one fits (the first one but for 2^-32 of all draws).
@@ -122,8 +110,7 @@ pub fn open<'k>(
     }
     let mut parts = compact.split('.');
     let mut next = || parts.next().ok_or(JweError::Malformed);
-    let (protected, encrypted_key, iv, ciphertext, tag) =
-        (next()?, next()?, next()?, next()?, next()?);
+    let (protected, encrypted_key, iv, ciphertext, tag) = (next()?, next()?, next()?, next()?, next()?);
     // RFC 7516 §5.2: direct agreement has an empty encrypted key.
     if parts.next().is_some() || !encrypted_key.is_empty() {
         return Err(JweError::Malformed);
@@ -131,33 +118,18 @@ pub fn open<'k>(
     let header = Header::parse(protected)?;
     let iv: [u8; 12] = decode_exact(iv).ok_or(JweError::Malformed)?;
     let tag: [u8; 16] = decode_exact(tag).ok_or(JweError::Malformed)?;
-    let mut text = Zeroizing::new(
-        URL_SAFE_NO_PAD
-            .decode(ciphertext)
-            .map_err(|_| JweError::Malformed)?,
-    );
+    let mut text = Zeroizing::new(URL_SAFE_NO_PAD.decode(ciphertext).map_err(|_| JweError::Malformed)?);
 
     let page_key = key_by_kid(&header.kid).ok_or(JweError::UnknownKey)?;
     let key = agreed_key(page_key, &header.epk)?;
     Aes256Gcm::new(key.expose().into())
-        .decrypt_inout_detached(
-            &Nonce::from(iv),
-            protected.as_bytes(),
-            text.as_mut_slice().into(),
-            &Tag::from(tag),
-        )
+        .decrypt_inout_detached(&Nonce::from(iv), protected.as_bytes(), text.as_mut_slice().into(), &Tag::from(tag))
         .map_err(|_| JweError::DoesNotOpen)?;
     Ok(text)
 }
 
 /// Concat KDF of NIST SP 800-56A with SHA-256, as RFC 7518 §4.6.2 uses it, for at most one block.
-pub fn concat_kdf(
-    z: &[u8],
-    algorithm: &[u8],
-    party_u: &[u8],
-    party_v: &[u8],
-    key_bits: u32,
-) -> Key32 {
+pub fn concat_kdf(z: &[u8], algorithm: &[u8], party_u: &[u8], party_v: &[u8], key_bits: u32) -> Key32 {
     let mut hash = Sha256::new();
     hash.update(1_u32.to_be_bytes());
     hash.update(z);
@@ -180,12 +152,9 @@ fn agreed_key(page_key: &PageKey, epk: &EphemeralKey) -> Result<Key32, JweError>
         point.extend_from_slice(&decode_exact::<32>(coordinate).ok_or(JweError::Header)?);
     }
     // AWS-LC refuses a point that is not on the curve (NIST SP 800-56A §5.6.2.3).
-    agree(
-        &page_key.private,
-        UnparsedPublicKey::new(&ECDH_P256, point),
-        JweError::Point,
-        |z| Ok(concat_kdf(z, ENC, b"", b"", 256)),
-    )
+    agree(&page_key.private, UnparsedPublicKey::new(&ECDH_P256, point), JweError::Point, |z| {
+        Ok(concat_kdf(z, ENC, b"", b"", 256))
+    })
 }
 
 #[derive(Deserialize)]
@@ -203,9 +172,7 @@ struct Header {
 
 impl Header {
     fn parse(protected: &str) -> Result<Self, JweError> {
-        let json = URL_SAFE_NO_PAD
-            .decode(protected)
-            .map_err(|_| JweError::Malformed)?;
+        let json = URL_SAFE_NO_PAD.decode(protected).map_err(|_| JweError::Malformed)?;
         serde_json::from_slice(&json).map_err(|_| JweError::Header)
     }
 }

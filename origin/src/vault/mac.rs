@@ -30,13 +30,7 @@ mod tests {
         // RFC 4231 §4.3 has the key "Jefe"; HMAC pads keys with zeros, so 32 bytes give the same.
         let mut key = [0; 32];
         key[..4].copy_from_slice(b"Jefe");
-        let tag = hmac_sha256(
-            &Key32::from_array(key),
-            &[b"what do ya want ", b"for nothing?"],
-        );
-        assert_eq!(
-            hex::encode(&tag),
-            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"
-        );
+        let tag = hmac_sha256(&Key32::from_array(key), &[b"what do ya want ", b"for nothing?"]);
+        assert_eq!(hex::encode(&tag), "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 }

@@ -1,8 +1,7 @@
 //! What the process does so that its memory is not written to a disk or read by a neighbour.
 
 use rustix::process::{
-    DumpableBehavior, Resource, Rlimit, dumpable_behavior, getrlimit, set_dumpable_behavior,
-    setrlimit,
+    DumpableBehavior, Resource, Rlimit, dumpable_behavior, getrlimit, set_dumpable_behavior, setrlimit,
 };
 use serde::Serialize;
 
@@ -26,10 +25,7 @@ impl MemoryProtection {
 /// Turns core dumps off. To be called first of all in `main`; it can only be undone by a new process.
 #[must_use]
 pub fn protect() -> MemoryProtection {
-    let none = Rlimit {
-        current: Some(0),
-        maximum: Some(0),
-    };
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
     // A refusal shows in what is read back.
     let _ = setrlimit(Resource::Core, none);
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
@@ -53,10 +49,7 @@ mod tests {
         assert!(protect().complete());
         // An independent look at what the kernel holds for this process.
         let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-        for line in limits
-            .lines()
-            .filter(|line| line.starts_with("Max core file size"))
-        {
+        for line in limits.lines().filter(|line| line.starts_with("Max core file size")) {
             let words: Vec<_> = line.split_whitespace().collect();
             assert_eq!(words[4..6], ["0", "0"], "{line}");
         }

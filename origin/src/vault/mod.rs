@@ -1,7 +1,7 @@
 //! The vault: keys that no one holds alone, records that are worthless when stolen.
 //!
-//! Pure logic: no SQL, no HTTP, no clock and no random source of its own. Time comes in as unix
-//! milliseconds or seconds, randomness as [`Entropy`], stored rows as [`VaultRecord`].
+//! Pure logic but for two files: [`store`] holds the vault's tables, [`cards`] those of cards. No clock and no random
+//! source of its own: time comes in as unix milliseconds or seconds, randomness as [`Entropy`].
 //!
 //! ```text
 //! custodians' shares ──t of n──▶ unseal key ──opens──▶ root key ──opens──▶ key ring
@@ -17,6 +17,7 @@
 
 pub mod attempt;
 pub mod card;
+pub mod cards;
 pub mod collector;
 pub mod custodian;
 pub mod entropy;
@@ -28,6 +29,7 @@ pub mod secret;
 pub mod shamir;
 pub mod share;
 pub mod state;
+pub mod store;
 pub mod unsealed;
 
 mod hex;
@@ -50,7 +52,6 @@ pub use secret::{Key32, RootKey, SecretBytes, UnsealKey};
 pub use shamir::{DealError, Quorum, deal};
 pub use share::{SetId, Share, ShareSet, ShareText, ShareTextError};
 pub use state::{
-    NewVault, SealedError, SubmitError, Submitted, Vault, VaultError, VaultRecord, VaultStatus,
-    initialise,
+    NewVault, SealedError, SubmitError, Submitted, Vault, VaultError, VaultRecord, VaultStatus, initialise,
 };
 pub use unsealed::Unsealed;

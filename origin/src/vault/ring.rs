@@ -101,10 +101,7 @@ impl FromStr for KeyKind {
     type Err = RingError;
 
     fn from_str(text: &str) -> Result<Self, RingError> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or(RingError::UnknownName)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(RingError::UnknownName)
     }
 }
 
@@ -168,23 +165,14 @@ pub struct KeyInfo {
 
 impl From<&WrappedKey> for KeyInfo {
     fn from(row: &WrappedKey) -> Self {
-        Self {
-            kind: row.kind,
-            id: row.id,
-            state: row.state,
-            created_at_ms: row.created_at_ms,
-        }
+        Self { kind: row.kind, id: row.id, state: row.state, created_at_ms: row.created_at_ms }
     }
 }
 
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
 pub enum RingError {
     #[error("key {kind}/{id} does not open: {reason}")]
-    DoesNotOpen {
-        kind: KeyKind,
-        id: u32,
-        reason: EnvelopeError,
-    },
+    DoesNotOpen { kind: KeyKind, id: u32, reason: EnvelopeError },
     #[error("key {kind}/{id} opens, but is no key of its kind")]
     Material { kind: KeyKind, id: u32 },
     #[error("the ring has no active {0} key")]
@@ -222,12 +210,7 @@ pub(super) struct Slot {
 
 impl Slot {
     const fn of(row: &WrappedKey) -> Self {
-        Self {
-            kind: row.kind,
-            id: row.id,
-            state: row.state,
-            created_at_ms: row.created_at_ms,
-        }
+        Self { kind: row.kind, id: row.id, state: row.state, created_at_ms: row.created_at_ms }
     }
 
     pub(super) fn wrap(
@@ -239,19 +222,8 @@ impl Slot {
         let row = format!("{}/{}", self.kind, self.id);
         let key = EnvelopeKey::new(WRAPPING_KEY_ID, &root.0);
         let wrapped = envelope::seal(&key, &self.context(&row), material, entropy)?;
-        let Self {
-            kind,
-            id,
-            state,
-            created_at_ms,
-        } = self;
-        Ok(WrappedKey {
-            kind,
-            id,
-            wrapped,
-            created_at_ms,
-            state,
-        })
+        let Self { kind, id, state, created_at_ms } = self;
+        Ok(WrappedKey { kind, id, wrapped, created_at_ms, state })
     }
 
     const fn context(self, row: &str) -> RecordContext<'_> {
@@ -270,24 +242,18 @@ pub(super) fn unwrap(root: &RootKey, row: &WrappedKey) -> Result<Zeroizing<Vec<u
     let slot = Slot::of(row);
     let name = format!("{}/{}", row.kind, row.id);
     let key = EnvelopeKey::new(WRAPPING_KEY_ID, &root.0);
-    envelope::open(&key, &slot.context(&name), &row.wrapped).map_err(|reason| {
-        RingError::DoesNotOpen {
-            kind: row.kind,
-            id: row.id,
-            reason,
-        }
+    envelope::open(&key, &slot.context(&name), &row.wrapped).map_err(|reason| RingError::DoesNotOpen {
+        kind: row.kind,
+        id: row.id,
+        reason,
     })
 }
 
 /// Draws the material of a new key. RSA alone is drawn by AWS-LC from its own source.
-pub(super) fn generate(
-    kind: KeyKind,
-    entropy: &mut dyn Entropy,
-) -> Result<Zeroizing<Vec<u8>>, RingError> {
+pub(super) fn generate(kind: KeyKind, entropy: &mut dyn Entropy) -> Result<Zeroizing<Vec<u8>>, RingError> {
     Ok(Zeroizing::new(match kind {
         KeyKind::Login => {
-            let pair =
-                rsa::KeyPair::generate(rsa::KeySize::Rsa4096).map_err(|_| RingError::Generation)?;
+            let pair = rsa::KeyPair::generate(rsa::KeySize::Rsa4096).map_err(|_| RingError::Generation)?;
             let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| RingError::Generation)?;
             der.as_ref().to_vec()
         }
@@ -311,10 +277,7 @@ pub(super) struct KeyRing {
 impl KeyRing {
     /// Opens all rows; one that does not open, or a missing key, fails the whole ring.
     pub(super) fn open(root: &RootKey, rows: &[WrappedKey]) -> Result<Self, RingError> {
-        let mut ring = Self {
-            keys: BTreeMap::new(),
-            active: BTreeMap::new(),
-        };
+        let mut ring = Self { keys: BTreeMap::new(), active: BTreeMap::new() };
         for row in rows.iter().filter(|row| row.state != KeyState::Destroyed) {
             let (kind, id) = (row.kind, row.id);
             let material = Material::parse(kind, id, &unwrap(root, row)?)?;
@@ -326,10 +289,7 @@ impl KeyRing {
             }
         }
         let required = KeyKind::ALL.into_iter().filter(|kind| kind.made_at_init());
-        match required
-            .into_iter()
-            .find(|kind| !ring.active.contains_key(kind))
-        {
+        match required.into_iter().find(|kind| !ring.active.contains_key(kind)) {
             Some(kind) => Err(RingError::Missing(kind)),
             None => Ok(ring),
         }
@@ -359,12 +319,10 @@ impl KeyRing {
         let active = self.active_id(kind);
         let first = active.and_then(|id| self.secret(kind, id));
         let others =
-            self.keys
-                .range((kind, 0)..=(kind, u32::MAX))
-                .filter_map(move |((_, id), material)| match material {
-                    Material::Secret(key) if Some(*id) != active => Some(key),
-                    _ => None,
-                });
+            self.keys.range((kind, 0)..=(kind, u32::MAX)).filter_map(move |((_, id), material)| match material {
+                Material::Secret(key) if Some(*id) != active => Some(key),
+                _ => None,
+            });
         first.into_iter().chain(others)
     }
 
@@ -404,9 +362,7 @@ impl Material {
         if kind == KeyKind::Login {
             // Also refuses moduli below 2048 bits.
             rsa::KeyPair::from_pkcs8(bytes).map_err(|_| refused())?;
-            return Ok(Self::Login(SecretBytes::new(Zeroizing::new(
-                bytes.to_vec(),
-            ))));
+            return Ok(Self::Login(SecretBytes::new(Zeroizing::new(bytes.to_vec()))));
         }
         let key = Key32::from_slice(bytes).ok_or_else(refused)?;
         Ok(match kind {

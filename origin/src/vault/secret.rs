@@ -115,10 +115,7 @@ mod tests {
             format!("{:?}", RootKey(Key32::from_array([0xab; 32]))),
             format!("{:?}", SecretBytes::new(Zeroizing::new(vec![0xab; 5]))),
         ] {
-            assert!(
-                !text.to_lowercase().contains("ab, ") && !text.contains("171"),
-                "{text}"
-            );
+            assert!(!text.to_lowercase().contains("ab, ") && !text.contains("171"), "{text}");
         }
         assert_eq!(key, Key32::from_slice(&[0xab; 32]).unwrap());
         assert_ne!(key, Key32::from_array([0xac; 32]));

@@ -67,14 +67,9 @@ pub fn deal(
     generation: u16,
     entropy: &mut dyn Entropy,
 ) -> Result<(ShareSet, Vec<Share>), DealError> {
-    let mut rng = Bridge {
-        entropy,
-        failed: false,
-    };
-    let dealt: Vec<sharks::Share> = Sharks(quorum.threshold)
-        .dealer_rng(secret.0.expose(), &mut rng)
-        .take(usize::from(quorum.total))
-        .collect();
+    let mut rng = Bridge { entropy, failed: false };
+    let dealt: Vec<sharks::Share> =
+        Sharks(quorum.threshold).dealer_rng(secret.0.expose(), &mut rng).take(usize::from(quorum.total)).collect();
     if rng.failed {
         // The library cannot see the failure; what it made of zeros is dropped here.
         return Err(EntropyError.into());
@@ -151,11 +146,7 @@ mod tests {
         for threshold in 0..=18 {
             for total in 0..=18 {
                 let fits = threshold >= 2 && threshold <= total && total <= 16;
-                assert_eq!(
-                    Quorum::new(threshold, total).is_ok(),
-                    fits,
-                    "{threshold} of {total}"
-                );
+                assert_eq!(Quorum::new(threshold, total).is_ok(), fits, "{threshold} of {total}");
             }
         }
     }
@@ -167,11 +158,7 @@ mod tests {
         for calls in 0..32 {
             let mut source = FailingAfter(calls, Seeded::new(1));
             let dealt = deal(&secret, quorum, SetId([1; 16]), 0, &mut source);
-            assert_eq!(
-                dealt.err(),
-                Some(DealError::Entropy(EntropyError)),
-                "after {calls}"
-            );
+            assert_eq!(dealt.err(), Some(DealError::Entropy(EntropyError)), "after {calls}");
         }
         // One call for each of the 32 coefficients.
         let mut source = FailingAfter(32, Seeded::new(1));

@@ -32,19 +32,14 @@ mod gf256 {
     pub(super) fn interpolate_at_zero(points: &[(u8, u8)]) -> u8 {
         points.iter().fold(0, |sum, (x, y)| {
             let others = points.iter().filter(|(other, _)| other != x);
-            let weight = others.fold(1, |w, (other, _)| {
-                multiply(w, multiply(*other, invert(other ^ x)))
-            });
+            let weight = others.fold(1, |w, (other, _)| multiply(w, multiply(*other, invert(other ^ x))));
             sum ^ multiply(weight, *y)
         })
     }
 
     /// Coefficients from the constant upwards.
     pub(super) fn evaluate(polynomial: &[u8], x: u8) -> u8 {
-        polynomial
-            .iter()
-            .rev()
-            .fold(0, |value, coefficient| multiply(value, x) ^ coefficient)
+        polynomial.iter().rev().fold(0, |value, coefficient| multiply(value, x) ^ coefficient)
     }
 }
 
@@ -53,14 +48,7 @@ fn secret(seed: u64) -> UnsealKey {
 }
 
 fn dealt(secret: &UnsealKey, threshold: u8, total: u8, seed: u64) -> (ShareSet, Vec<Share>) {
-    deal(
-        secret,
-        Quorum::new(threshold, total).unwrap(),
-        SET,
-        0,
-        &mut Seeded::new(seed),
-    )
-    .unwrap()
+    deal(secret, Quorum::new(threshold, total).unwrap(), SET, 0, &mut Seeded::new(seed)).unwrap()
 }
 
 fn copy(share: &Share) -> Share {
@@ -71,37 +59,18 @@ fn copy(share: &Share) -> Share {
 fn subsets(total: u8, size: u8) -> Vec<Vec<usize>> {
     let all = 0..1_u32 << total;
     let chosen = all.filter(|mask| mask.count_ones() == u32::from(size));
-    chosen
-        .map(|mask| {
-            (0..usize::from(total))
-                .filter(|at| mask >> at & 1 == 1)
-                .collect()
-        })
-        .collect()
+    chosen.map(|mask| (0..usize::from(total)).filter(|at| mask >> at & 1 == 1).collect()).collect()
 }
 
 fn second_implementation(shares: &[Share], chosen: &[usize]) -> Vec<u8> {
     let byte = |at: usize| {
-        let points: Vec<_> = chosen
-            .iter()
-            .map(|i| (shares[*i].index(), shares[*i].y().expose()[at]))
-            .collect();
+        let points: Vec<_> = chosen.iter().map(|i| (shares[*i].index(), shares[*i].y().expose()[at])).collect();
         gf256::interpolate_at_zero(&points)
     };
     (0..32).map(byte).collect()
 }
 
-const QUORUMS: [(u8, u8); 9] = [
-    (2, 2),
-    (2, 3),
-    (3, 3),
-    (3, 5),
-    (4, 7),
-    (5, 9),
-    (2, 16),
-    (15, 16),
-    (16, 16),
-];
+const QUORUMS: [(u8, u8); 9] = [(2, 2), (2, 3), (3, 3), (3, 5), (4, 7), (5, 9), (2, 16), (15, 16), (16, 16)];
 
 #[test]
 fn all_subsets_of_t_open_and_both_implementations_agree() {
@@ -113,16 +82,8 @@ fn all_subsets_of_t_open_and_both_implementations_agree() {
             for at in &chosen {
                 collector.submit(copy(&shares[*at])).unwrap();
             }
-            assert_eq!(
-                collector.combine().as_ref(),
-                Some(&key),
-                "{threshold} of {total}: {chosen:?}"
-            );
-            assert_eq!(
-                second_implementation(&shares, &chosen),
-                key.0.expose(),
-                "{threshold} of {total}: {chosen:?}"
-            );
+            assert_eq!(collector.combine().as_ref(), Some(&key), "{threshold} of {total}: {chosen:?}");
+            assert_eq!(second_implementation(&shares, &chosen), key.0.expose(), "{threshold} of {total}: {chosen:?}");
         }
     }
 }
@@ -139,11 +100,7 @@ fn no_subset_of_t_minus_1_opens() {
             }
             assert!(collector.combine().is_none());
             // Nor does the mathematics give it to who goes round the collector.
-            assert_ne!(
-                second_implementation(&shares, &chosen),
-                key.0.expose(),
-                "{threshold} of {total}: {chosen:?}"
-            );
+            assert_ne!(second_implementation(&shares, &chosen), key.0.expose(), "{threshold} of {total}: {chosen:?}");
         }
     }
 }
@@ -153,10 +110,7 @@ fn no_subset_of_t_minus_1_opens() {
 #[test]
 fn t_minus_1_shares_exclude_no_secret() {
     let (_, shares) = dealt(&secret(1), 3, 5, 9);
-    let known: Vec<_> = shares[..2]
-        .iter()
-        .map(|share| (share.index(), share.y().expose()[0]))
-        .collect();
+    let known: Vec<_> = shares[..2].iter().map(|share| (share.index(), share.y().expose()[0])).collect();
     let mut seen = [false; 256];
     for missing in 0..=255 {
         let points = [known.as_slice(), &[(3, missing)]].concat();
@@ -170,28 +124,18 @@ fn shares_dealt_by_the_second_implementation_combine_here() {
     for (threshold, total) in QUORUMS {
         let mut entropy = Seeded::new(u64::from(threshold) << 8 | u64::from(total));
         let mut polynomials = vec![vec![0; usize::from(threshold)]; 32];
-        polynomials
-            .iter_mut()
-            .for_each(|polynomial| entropy.fill(polynomial).unwrap());
+        polynomials.iter_mut().for_each(|polynomial| entropy.fill(polynomial).unwrap());
         let key: Vec<u8> = polynomials.iter().map(|polynomial| polynomial[0]).collect();
         // The last t of them; also indices that our own dealing never gives.
-        let indices = (total - threshold + 1..=total)
-            .map(|index| if total == 16 { index * 15 } else { index });
+        let indices = (total - threshold + 1..=total).map(|index| if total == 16 { index * 15 } else { index });
         let shares: Vec<Share> = indices
             .map(|x| {
-                let y: Vec<u8> = polynomials
-                    .iter()
-                    .map(|polynomial| gf256::evaluate(polynomial, x))
-                    .collect();
+                let y: Vec<u8> = polynomials.iter().map(|polynomial| gf256::evaluate(polynomial, x)).collect();
                 Share::new(SET, 0, x, Key32::from_slice(&y).unwrap()).unwrap()
             })
             .collect();
         let combined = combine(Quorum::new(threshold, total).unwrap(), &shares).unwrap();
-        assert_eq!(
-            combined.0.expose().as_slice(),
-            key,
-            "{threshold} of {total}"
-        );
+        assert_eq!(combined.0.expose().as_slice(), key, "{threshold} of {total}");
     }
 }
 
@@ -217,9 +161,7 @@ fn chi_squared(counts: &[u64]) -> f64 {
     let (total, cells) = (total as f64, counts.len() as f64);
     let expected = total / cells;
     #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    let terms = counts
-        .iter()
-        .map(|count| (*count as f64 - expected).powi(2) / expected);
+    let terms = counts.iter().map(|count| (*count as f64 - expected).powi(2) / expected);
     terms.sum()
 }
 

@@ -75,9 +75,7 @@ impl TryFrom<String> for SetId {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        hex::decode(&text)
-            .map(Self)
-            .ok_or("a set id is 32 hexadecimal digits")
+        hex::decode(&text).map(Self).ok_or("a set id is 32 hexadecimal digits")
     }
 }
 
@@ -92,12 +90,7 @@ pub struct Share {
 impl Share {
     /// `None` for index 0: a polynomial at 0 is the secret itself.
     pub(super) fn new(set_id: SetId, generation: u16, index: u8, y: Key32) -> Option<Self> {
-        (index != 0).then_some(Self {
-            set_id,
-            generation,
-            index,
-            y,
-        })
+        (index != 0).then_some(Self { set_id, generation, index, y })
     }
 
     #[must_use]
@@ -150,9 +143,7 @@ impl Share {
     /// Reads the text form.
     pub fn parse(text: &str) -> Result<Self, ShareTextError> {
         let bytes = from_base32(&significant_symbols(text)?)?;
-        let (body, stated) = bytes
-            .split_at_checked(BODY_LEN)
-            .ok_or(ShareTextError::Mistyped)?;
+        let (body, stated) = bytes.split_at_checked(BODY_LEN).ok_or(ShareTextError::Mistyped)?;
         if checksum(body) != *stated {
             return Err(ShareTextError::Mistyped);
         }
@@ -171,11 +162,7 @@ impl Share {
 
 impl fmt::Debug for Share {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Share(set {}, generation {}, index {}, secret)",
-            self.set_id, self.generation, self.index
-        )
+        write!(f, "Share(set {}, generation {}, index {}, secret)", self.set_id, self.generation, self.index)
     }
 }
 
@@ -227,9 +214,7 @@ impl TryFrom<String> for ShareHash {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        hex::decode(&text)
-            .map(Self)
-            .ok_or("a share hash is 64 hexadecimal digits")
+        hex::decode(&text).map(Self).ok_or("a share hash is 64 hexadecimal digits")
     }
 }
 
@@ -247,21 +232,11 @@ pub struct ShareSet {
 
 impl ShareSet {
     /// `hashes` in the order of the indices 1, 2, …, one for each share.
-    pub fn new(
-        set_id: SetId,
-        generation: u16,
-        quorum: Quorum,
-        hashes: Vec<ShareHash>,
-    ) -> Result<Self, DealError> {
+    pub fn new(set_id: SetId, generation: u16, quorum: Quorum, hashes: Vec<ShareHash>) -> Result<Self, DealError> {
         if hashes.len() != usize::from(quorum.total()) {
             return Err(DealError::HashCount);
         }
-        Ok(Self {
-            set_id,
-            generation,
-            quorum,
-            hashes,
-        })
+        Ok(Self { set_id, generation, quorum, hashes })
     }
 
     #[must_use]
@@ -290,26 +265,14 @@ impl ShareSet {
             return Err(ShareRefused::ForeignSet);
         }
         if share.generation < self.generation {
-            return Err(ShareRefused::OlderGeneration {
-                given: share.generation,
-                current: self.generation,
-            });
+            return Err(ShareRefused::OlderGeneration { given: share.generation, current: self.generation });
         }
         if share.generation > self.generation {
-            return Err(ShareRefused::NewerGeneration {
-                given: share.generation,
-                current: self.generation,
-            });
+            return Err(ShareRefused::NewerGeneration { given: share.generation, current: self.generation });
         }
-        let kept = usize::from(share.index)
-            .checked_sub(1)
-            .and_then(|at| self.hashes.get(at));
+        let kept = usize::from(share.index).checked_sub(1).and_then(|at| self.hashes.get(at));
         let kept = kept.ok_or(ShareRefused::UnknownIndex { index: share.index })?;
-        if kept.0.ct_eq(&share.hash().0).into() {
-            Ok(())
-        } else {
-            Err(ShareRefused::WrongShare { index: share.index })
-        }
+        if kept.0.ct_eq(&share.hash().0).into() { Ok(()) } else { Err(ShareRefused::WrongShare { index: share.index }) }
     }
 }
 
@@ -339,12 +302,7 @@ impl TryFrom<ShareSetRow> for ShareSet {
     type Error = DealError;
 
     fn try_from(row: ShareSetRow) -> Result<Self, Self::Error> {
-        Self::new(
-            row.set_id,
-            row.generation,
-            Quorum::new(row.threshold, row.total)?,
-            row.hashes,
-        )
+        Self::new(row.set_id, row.generation, Quorum::new(row.threshold, row.total)?, row.hashes)
     }
 }
 
@@ -357,9 +315,7 @@ fn checksum(body: &[u8]) -> [u8; 4] {
 }
 
 fn take<const N: usize>(fields: &mut &[u8]) -> Result<[u8; N], ShareTextError> {
-    let (field, rest) = fields
-        .split_first_chunk::<N>()
-        .ok_or(ShareTextError::Mistyped)?;
+    let (field, rest) = fields.split_first_chunk::<N>().ok_or(ShareTextError::Mistyped)?;
     *fields = rest;
     Ok(*field)
 }
@@ -370,11 +326,7 @@ fn significant_symbols(text: &str) -> Result<Zeroizing<Vec<u8>>, ShareTextError>
         return Err(ShareTextError::NotAShare);
     }
     let mut kept = Zeroizing::new(String::with_capacity(text.len()));
-    kept.extend(
-        text.chars()
-            .filter(|c| !is_separator(*c))
-            .map(|c| c.to_ascii_lowercase()),
-    );
+    kept.extend(text.chars().filter(|c| !is_separator(*c)).map(|c| c.to_ascii_lowercase()));
     let symbols = kept.strip_prefix(PREFIX).ok_or(ShareTextError::NotAShare)?;
     let mut values = Zeroizing::new(Vec::with_capacity(symbols.len()));
     for (at, symbol) in symbols.chars().enumerate() {
@@ -382,9 +334,7 @@ fn significant_symbols(text: &str) -> Result<Zeroizing<Vec<u8>>, ShareTextError>
         values.push(value);
     }
     if values.len() != SYMBOLS {
-        return Err(ShareTextError::Length {
-            found: values.len(),
-        });
+        return Err(ShareTextError::Length { found: values.len() });
     }
     Ok(values)
 }
@@ -404,9 +354,7 @@ const fn symbol_value(symbol: char) -> Option<u8> {
 
 fn to_grouped_base32(bytes: &[u8]) -> Zeroizing<String> {
     // Room for all, so that no reallocation leaves a copy behind.
-    let mut text = Zeroizing::new(String::with_capacity(
-        PREFIX.len() + SYMBOLS + SYMBOLS.div_ceil(GROUP),
-    ));
+    let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + SYMBOLS + SYMBOLS.div_ceil(GROUP)));
     text.push_str(PREFIX);
     let (mut buffer, mut bits) = (0_u16, 0_u8);
     let mut written = 0;
@@ -415,11 +363,7 @@ fn to_grouped_base32(bytes: &[u8]) -> Zeroizing<String> {
             text.push('-');
         }
         written += 1;
-        text.extend(
-            ALPHABET
-                .get(usize::from(value & 31))
-                .map(|symbol| char::from(*symbol)),
-        );
+        text.extend(ALPHABET.get(usize::from(value & 31)).map(|symbol| char::from(*symbol)));
     };
     for byte in bytes {
         buffer = buffer << 8 | u16::from(*byte);
@@ -450,11 +394,7 @@ fn from_base32(values: &[u8]) -> Result<Zeroizing<Vec<u8>>, ShareTextError> {
     // RFC 4648 §3.5: spare bits that are not zero are no second spelling of the same share.
     let spare = buffer & ((1 << bits) - 1);
     buffer.zeroize();
-    if spare == 0 {
-        Ok(bytes)
-    } else {
-        Err(ShareTextError::Mistyped)
-    }
+    if spare == 0 { Ok(bytes) } else { Err(ShareTextError::Mistyped) }
 }
 
 #[cfg(test)]

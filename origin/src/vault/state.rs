@@ -11,9 +11,7 @@ use thiserror::Error;
 use super::collector::{Collector, Progress, ShareRefused};
 use super::entropy::{Entropy, EntropyError};
 use super::envelope::{self, EnvelopeError, EnvelopeKey, RecordContext};
-use super::ring::{
-    KeyInfo, KeyKind, KeyState, RingError, Slot, WRAPPING_KEY_ID, WrappedKey, generate,
-};
+use super::ring::{KeyInfo, KeyKind, KeyState, RingError, Slot, WRAPPING_KEY_ID, WrappedKey, generate};
 use super::secret::{Key32, RootKey, UnsealKey};
 use super::shamir::{DealError, Quorum, combine, deal};
 use super::share::{SetId, Share, ShareSet, ShareTextError};
@@ -110,11 +108,7 @@ pub struct VaultStatus {
 }
 
 /// Makes all keys of a new vault and cuts its unseal key into shares.
-pub fn initialise(
-    quorum: Quorum,
-    now_ms: u64,
-    entropy: &mut dyn Entropy,
-) -> Result<NewVault, VaultError> {
+pub fn initialise(quorum: Quorum, now_ms: u64, entropy: &mut dyn Entropy) -> Result<NewVault, VaultError> {
     let unseal_key = UnsealKey(Key32::random(entropy)?);
     let root = RootKey(Key32::random(entropy)?);
     let (share_set, shares) = deal(&unseal_key, quorum, SetId::random(entropy)?, 0, entropy)?;
@@ -122,22 +116,10 @@ pub fn initialise(
     let wrapped_root = wrap_root(&unseal_key, &share_set, &root, entropy)?;
     let mut keys = Vec::new();
     for kind in KeyKind::ALL.into_iter().filter(|kind| kind.made_at_init()) {
-        let slot = Slot {
-            kind,
-            id: 1,
-            state: KeyState::Active,
-            created_at_ms: now_ms,
-        };
+        let slot = Slot { kind, id: 1, state: KeyState::Active, created_at_ms: now_ms };
         keys.push(slot.wrap(&root, &generate(kind, entropy)?, entropy)?);
     }
-    Ok(NewVault {
-        record: VaultRecord {
-            share_set,
-            wrapped_root,
-            keys,
-        },
-        shares,
-    })
+    Ok(NewVault { record: VaultRecord { share_set, wrapped_root, keys }, shares })
 }
 
 /// The vault of this process.
@@ -167,9 +149,7 @@ impl Vault {
     #[must_use]
     pub fn new(record: Option<VaultRecord>) -> Self {
         let state = record.map_or(State::Empty, |record| State::Sealed(Sealed::new(record)));
-        Self {
-            state: RwLock::new(state),
-        }
+        Self { state: RwLock::new(state) }
     }
 
     /// The keys, for the length of one operation. Sealing does not take them from whoever holds
@@ -243,9 +223,7 @@ impl Vault {
         let mut state = self.write();
         match &mut *state {
             State::Empty => *state = State::Sealed(Sealed::new(record)),
-            State::Sealed(sealed) if sealed.record.share_set == record.share_set => {
-                sealed.record = record
-            }
+            State::Sealed(sealed) if sealed.record.share_set == record.share_set => sealed.record = record,
             State::Sealed(_) => *state = State::Sealed(Sealed::new(record)),
             State::Unsealed(unsealed) => *unsealed = Arc::new(unsealed.with_record(record)?),
         }
@@ -258,9 +236,7 @@ impl Vault {
         let record = state.record();
         let set = record.map(|record| &record.share_set);
         let submitted = match &*state {
-            State::Sealed(sealed) if !sealed.timed_out(now_ms) => {
-                sealed.collector.progress().submitted
-            }
+            State::Sealed(sealed) if !sealed.timed_out(now_ms) => sealed.collector.progress().submitted,
             _ => Vec::new(),
         };
         VaultStatus {
@@ -272,9 +248,7 @@ impl Vault {
             shares: set.map(|set| set.quorum().total()),
             progress: submitted.len(),
             submitted,
-            keys: record
-                .map(|record| record.keys.iter().map(KeyInfo::from).collect())
-                .unwrap_or_default(),
+            keys: record.map(|record| record.keys.iter().map(KeyInfo::from).collect()).unwrap_or_default(),
         }
     }
 
@@ -306,11 +280,7 @@ enum Step {
 impl Sealed {
     fn new(record: VaultRecord) -> Self {
         let collector = Collector::new(record.share_set.clone());
-        Self {
-            record,
-            collector,
-            started_at_ms: None,
-        }
+        Self { record, collector, started_at_ms: None }
     }
 
     fn submit(&mut self, share: Share, now_ms: u64) -> Result<Step, SubmitError> {
@@ -329,17 +299,12 @@ impl Sealed {
     }
 
     fn open(&self, unseal_key: &UnsealKey) -> Result<Unsealed, VaultError> {
-        let root = unwrap_root(
-            unseal_key,
-            &self.record.share_set,
-            &self.record.wrapped_root,
-        )?;
+        let root = unwrap_root(unseal_key, &self.record.share_set, &self.record.wrapped_root)?;
         Ok(Unsealed::open(self.record.clone(), root)?)
     }
 
     fn timed_out(&self, now_ms: u64) -> bool {
-        self.started_at_ms
-            .is_some_and(|started| now_ms.saturating_sub(started) > COLLECTION_TIMEOUT_MS)
+        self.started_at_ms.is_some_and(|started| now_ms.saturating_sub(started) > COLLECTION_TIMEOUT_MS)
     }
 
     fn reset(&mut self) {
@@ -355,47 +320,25 @@ pub(super) fn wrap_root(
     entropy: &mut dyn Entropy,
 ) -> Result<Vec<u8>, EnvelopeError> {
     let key = EnvelopeKey::new(WRAPPING_KEY_ID, &unseal_key.0);
-    envelope::seal(
-        &key,
-        &root_context(set, &set.set_id().to_string()),
-        root.0.expose(),
-        entropy,
-    )
+    envelope::seal(&key, &root_context(set, &set.set_id().to_string()), root.0.expose(), entropy)
 }
 
-pub(super) fn unwrap_root(
-    unseal_key: &UnsealKey,
-    set: &ShareSet,
-    wrapped: &[u8],
-) -> Result<RootKey, VaultError> {
+pub(super) fn unwrap_root(unseal_key: &UnsealKey, set: &ShareSet, wrapped: &[u8]) -> Result<RootKey, VaultError> {
     let key = EnvelopeKey::new(WRAPPING_KEY_ID, &unseal_key.0);
     let root = envelope::open(&key, &root_context(set, &set.set_id().to_string()), wrapped);
-    root.ok()
-        .and_then(|root| Key32::from_slice(&root))
-        .map(RootKey)
-        .ok_or(VaultError::Root)
+    root.ok().and_then(|root| Key32::from_slice(&root)).map(RootKey).ok_or(VaultError::Root)
 }
 
 fn root_context<'a>(set: &ShareSet, row: &'a str) -> RecordContext<'a> {
     let row_version = u64::from(set.generation());
-    RecordContext {
-        account: "",
-        table: "vault_root",
-        row,
-        column: "key",
-        row_version,
-    }
+    RecordContext { account: "", table: "vault_root", row, column: "key", row_version }
 }
 
 /// Nobody is to rely on shares that do not give the key back: the last t of them must.
 fn prove(unseal_key: &UnsealKey, quorum: Quorum, shares: &[Share]) -> Result<(), VaultError> {
     let first = usize::from(quorum.total() - quorum.threshold());
     let combined = shares.get(first..).and_then(|last| combine(quorum, last));
-    if combined.as_ref() == Some(unseal_key) {
-        Ok(())
-    } else {
-        Err(VaultError::Unproven)
-    }
+    if combined.as_ref() == Some(unseal_key) { Ok(()) } else { Err(VaultError::Unproven) }
 }
 
 #[cfg(test)]

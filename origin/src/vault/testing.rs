@@ -13,11 +13,7 @@ pub(super) struct Seeded {
 
 impl Seeded {
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            counter: 0,
-            block: Vec::new(),
-        }
+        Self { seed, counter: 0, block: Vec::new() }
     }
 }
 
@@ -57,12 +53,6 @@ impl Entropy for FailingAfter {
 }
 
 pub(super) fn decode_hex(text: &str) -> Vec<u8> {
-    let digits: Vec<u8> = text
-        .chars()
-        .map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap())
-        .collect();
-    digits
-        .chunks(2)
-        .map(|pair| pair[0] << 4 | pair[1])
-        .collect()
+    let digits: Vec<u8> = text.chars().map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap()).collect();
+    digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
 }

@@ -15,10 +15,7 @@ use super::entropy::{Entropy, EntropyError};
 use super::envelope::{self, EnvelopeError, EnvelopeKey, RecordContext};
 use super::jwe::{self, JweError, PublicJwk};
 use super::mac::{hmac_sha256, length_prefix};
-use super::ring::{
-    KeyInfo, KeyKind, KeyRing, KeyState, RingError, Slot, WrappedKey, check_material, generate,
-    unwrap,
-};
+use super::ring::{KeyInfo, KeyKind, KeyRing, KeyState, RingError, Slot, WrappedKey, check_material, generate, unwrap};
 use super::secret::{Key32, RootKey, SecretBytes, UnsealKey};
 use super::shamir::{Quorum, deal};
 use super::share::{Share, ShareSet};
@@ -78,20 +75,11 @@ impl Unsealed {
         plaintext: &[u8],
         entropy: &mut dyn Entropy,
     ) -> Result<Vec<u8>, EnvelopeError> {
-        envelope::seal(
-            self.data_key(self.active(KeyKind::Data))?,
-            context,
-            plaintext,
-            entropy,
-        )
+        envelope::seal(self.data_key(self.active(KeyKind::Data))?, context, plaintext, entropy)
     }
 
     /// Opens with the data key that the envelope names, active or retired.
-    pub fn open_record(
-        &self,
-        context: &RecordContext<'_>,
-        bytes: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    pub fn open_record(&self, context: &RecordContext<'_>, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
         envelope::open(self.data_key(envelope::key_id_of(bytes)?)?, context, bytes)
     }
 
@@ -120,14 +108,8 @@ impl Unsealed {
     /// The public key that pages seal to, from the authenticated ring.
     #[must_use]
     pub fn page_key_jwk(&self) -> &PublicJwk {
-        #[expect(
-            clippy::expect_used,
-            reason = "KeyRing::open refuses a ring without an active page key"
-        )]
-        let key = self
-            .ring
-            .page(self.active(KeyKind::Page))
-            .expect("an active page key");
+        #[expect(clippy::expect_used, reason = "KeyRing::open refuses a ring without an active page key")]
+        let key = self.ring.page(self.active(KeyKind::Page)).expect("an active page key");
         key.jwk()
     }
 
@@ -143,20 +125,10 @@ impl Unsealed {
         expires_at_s: u64,
         entropy: &mut dyn Entropy,
     ) -> Result<String, EntropyError> {
-        attempt::sign(
-            self.active_secret(KeyKind::Attempt),
-            code,
-            expires_at_s,
-            entropy,
-        )
+        attempt::sign(self.active_secret(KeyKind::Attempt), code, expires_at_s, entropy)
     }
 
-    pub fn verify_attempt(
-        &self,
-        code: &str,
-        id: &str,
-        now_s: u64,
-    ) -> Result<Attempt, AttemptError> {
+    pub fn verify_attempt(&self, code: &str, id: &str, now_s: u64) -> Result<Attempt, AttemptError> {
         attempt::verify(self.ring.secrets(KeyKind::Attempt), code, id, now_s)
     }
 
@@ -175,11 +147,7 @@ impl Unsealed {
 
     /// PKCS#8 DER of each live login key with its number, for the overlap of a rotation.
     pub fn login_keys(&self) -> impl Iterator<Item = (u32, &SecretBytes)> {
-        let rows = self
-            .record
-            .keys
-            .iter()
-            .filter(|row| row.kind == KeyKind::Login);
+        let rows = self.record.keys.iter().filter(|row| row.kind == KeyKind::Login);
         rows.filter_map(|row| Some((row.id, self.ring.login(row.id)?)))
     }
 
@@ -193,10 +161,7 @@ impl Unsealed {
     #[must_use]
     pub fn audit_value(&self, field: &str, value: &[u8]) -> [u8; 32] {
         let field = field.as_bytes();
-        self.mac(
-            KeyKind::Audit,
-            &[AUDIT_DOMAIN, &length_prefix(field), field, value],
-        )
+        self.mac(KeyKind::Audit, &[AUDIT_DOMAIN, &length_prefix(field), field, value])
     }
 
     /// What takes the place of a decrypted challenge that is none: the same for the same input.
@@ -208,12 +173,7 @@ impl Unsealed {
     // --- Changes of the ring: rows to store, in effect after Vault::reload -------------------
 
     /// A new active key of `kind`; the active one retires.
-    pub fn rotate(
-        &self,
-        kind: KeyKind,
-        now_ms: u64,
-        entropy: &mut dyn Entropy,
-    ) -> Result<Rotation, RingError> {
+    pub fn rotate(&self, kind: KeyKind, now_ms: u64, entropy: &mut dyn Entropy) -> Result<Rotation, RingError> {
         let material = generate(kind, entropy)?;
         self.rotate_to(kind, &material, now_ms, entropy)
     }
@@ -231,11 +191,7 @@ impl Unsealed {
     /// The row that a retired key leaves; the caller has made sure that nothing needs the key.
     pub fn destroy(&self, kind: KeyKind, id: u32) -> Result<WrappedKey, RingError> {
         let row = self.row(kind, id, KeyState::Retired)?;
-        Ok(WrappedKey {
-            state: KeyState::Destroyed,
-            wrapped: Vec::new(),
-            ..row.clone()
-        })
+        Ok(WrappedKey { state: KeyState::Destroyed, wrapped: Vec::new(), ..row.clone() })
     }
 
     /// Deals a new unseal key over the same root key. `authority` comes from t shares of the present set.
@@ -247,18 +203,11 @@ impl Unsealed {
     ) -> Result<Reshare, VaultError> {
         let present = &self.record.share_set;
         unwrap_root(authority, present, &self.record.wrapped_root)?;
-        let generation = present
-            .generation()
-            .checked_add(1)
-            .ok_or(VaultError::Generations)?;
+        let generation = present.generation().checked_add(1).ok_or(VaultError::Generations)?;
         let unseal_key = UnsealKey(Key32::random(entropy)?);
         let (share_set, shares) = deal(&unseal_key, quorum, present.set_id(), generation, entropy)?;
         let wrapped_root = wrap_root(&unseal_key, &share_set, &self.root, entropy)?;
-        Ok(Reshare {
-            share_set,
-            wrapped_root,
-            shares,
-        })
+        Ok(Reshare { share_set, wrapped_root, shares })
     }
 
     /// All stored keys, without material.
@@ -274,24 +223,10 @@ impl Unsealed {
         now_ms: u64,
         entropy: &mut dyn Entropy,
     ) -> Result<Rotation, RingError> {
-        let highest = self
-            .record
-            .keys
-            .iter()
-            .filter(|row| row.kind == kind)
-            .map(|row| row.id)
-            .max();
-        let id = highest
-            .unwrap_or(0)
-            .checked_add(1)
-            .ok_or(RingError::Exhausted(kind))?;
+        let highest = self.record.keys.iter().filter(|row| row.kind == kind).map(|row| row.id).max();
+        let id = highest.unwrap_or(0).checked_add(1).ok_or(RingError::Exhausted(kind))?;
         check_material(kind, id, material)?;
-        let slot = Slot {
-            kind,
-            id,
-            state: KeyState::Active,
-            created_at_ms: now_ms,
-        };
+        let slot = Slot { kind, id, state: KeyState::Active, created_at_ms: now_ms };
         let added = slot.wrap(&self.root, material, entropy)?;
         let retired = match self.ring.active_id(kind) {
             Some(active) => Some(self.retire(kind, active, entropy)?),
@@ -300,27 +235,16 @@ impl Unsealed {
         Ok(Rotation { added, retired })
     }
 
-    fn retire(
-        &self,
-        kind: KeyKind,
-        id: u32,
-        entropy: &mut dyn Entropy,
-    ) -> Result<WrappedKey, RingError> {
+    fn retire(&self, kind: KeyKind, id: u32, entropy: &mut dyn Entropy) -> Result<WrappedKey, RingError> {
         let row = self.row(kind, id, KeyState::Active)?;
         let material = unwrap(&self.root, row)?;
-        let slot = Slot {
-            kind,
-            id,
-            state: KeyState::Retired,
-            created_at_ms: row.created_at_ms,
-        };
+        let slot = Slot { kind, id, state: KeyState::Retired, created_at_ms: row.created_at_ms };
         slot.wrap(&self.root, &material, entropy)
     }
 
     fn row(&self, kind: KeyKind, id: u32, state: KeyState) -> Result<&WrappedKey, RingError> {
         let mut rows = self.record.keys.iter();
-        rows.find(|row| (row.kind, row.id, row.state) == (kind, id, state))
-            .ok_or(RingError::NoSuchKey { kind, id })
+        rows.find(|row| (row.kind, row.id, row.state) == (kind, id, state)).ok_or(RingError::NoSuchKey { kind, id })
     }
 
     fn data_key(&self, id: u32) -> Result<&EnvelopeKey, EnvelopeError> {
@@ -332,33 +256,17 @@ impl Unsealed {
     }
 
     fn active_secret(&self, kind: KeyKind) -> &Key32 {
-        #[expect(
-            clippy::expect_used,
-            reason = "KeyRing::open refuses a ring without these keys"
-        )]
-        self.ring
-            .secret(kind, self.active(kind))
-            .expect("an active key")
+        #[expect(clippy::expect_used, reason = "KeyRing::open refuses a ring without these keys")]
+        self.ring.secret(kind, self.active(kind)).expect("an active key")
     }
 
     fn active(&self, kind: KeyKind) -> u32 {
-        #[expect(
-            clippy::expect_used,
-            reason = "KeyRing::open refuses a ring without these keys"
-        )]
+        #[expect(clippy::expect_used, reason = "KeyRing::open refuses a ring without these keys")]
         self.ring.active_id(kind).expect("an active key")
     }
 }
 
 pub(super) fn fingerprint(key: &Key32, account: &str, pan: &Pan) -> [u8; 32] {
     let account = account.as_bytes();
-    hmac_sha256(
-        key,
-        &[
-            FINGERPRINT_DOMAIN,
-            &length_prefix(account),
-            account,
-            pan.expose().as_bytes(),
-        ],
-    )
+    hmac_sha256(key, &[FINGERPRINT_DOMAIN, &length_prefix(account), account, pan.expose().as_bytes()])
 }

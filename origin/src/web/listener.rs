@@ -78,11 +78,7 @@ pub async fn serve_tls(
 ///
 /// # Errors
 /// When the listener itself fails.
-pub async fn serve_unix(
-    listener: UnixListener,
-    service: Service,
-    mut stop: watch::Receiver<bool>,
-) -> io::Result<()> {
+pub async fn serve_unix(listener: UnixListener, service: Service, mut stop: watch::Receiver<bool>) -> io::Result<()> {
     let connections = Connections::new();
     loop {
         let accepted = tokio::select! {

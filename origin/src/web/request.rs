@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use scanvault_protocol::route::RouteSpec;
-use serde::de::DeserializeOwned;
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::ApiError;
@@ -43,7 +43,7 @@ impl Call {
     ///
     /// # Errors
     /// [`Problem::BadRequest`].
-    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+    pub fn json<'a, T: Deserialize<'a>>(&'a self) -> Result<T, ApiError> {
         serde_json::from_slice(&self.signed.body).map_err(|error| {
             let what = match error.classify() {
                 serde_json::error::Category::Data => "The body lacks a field, or a field has another type or name",

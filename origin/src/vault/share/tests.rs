@@ -8,13 +8,7 @@ fn share(seed: u64) -> Share {
     let mut entropy = Seeded::new(seed);
     let set_id = SetId::random(&mut entropy).unwrap();
     let y = Key32::random(&mut entropy).unwrap();
-    Share::new(
-        set_id,
-        u16::try_from(seed % 65536).unwrap(),
-        1 + u8::try_from(seed % 255).unwrap(),
-        y,
-    )
-    .unwrap()
+    Share::new(set_id, u16::try_from(seed % 65536).unwrap(), 1 + u8::try_from(seed % 255).unwrap(), y).unwrap()
 }
 
 fn same(a: &Share, b: &Share) -> bool {
@@ -38,8 +32,7 @@ struct Vectors {
 
 #[test]
 fn text_and_hash_are_those_of_the_second_implementation() {
-    let vectors: Vectors =
-        serde_json::from_str(include_str!("../../../vectors/formats.json")).unwrap();
+    let vectors: Vectors = serde_json::from_str(include_str!("../../../vectors/formats.json")).unwrap();
     assert_eq!(vectors.shares.len(), 2);
     for vector in vectors.shares {
         let y = Key32::from_slice(&decode_hex(&vector.y)).unwrap();
@@ -56,20 +49,9 @@ fn reading_tolerates_case_spaces_line_breaks_and_dashes() {
     let share = share(7);
     let text = share.to_text();
     let plain: String = text.expose().chars().filter(|c| *c != '-').collect();
-    let wrapped: String = plain
-        .chars()
-        .flat_map(|c| [c, ' ', '\r', '\n', '\t', '–', '\u{a0}'])
-        .collect();
-    for spelling in [
-        plain.clone(),
-        plain.to_uppercase(),
-        format!("\n{} ", text.expose()),
-        wrapped,
-    ] {
-        assert!(
-            same(&Share::parse(&spelling).unwrap(), &share),
-            "{spelling}"
-        );
+    let wrapped: String = plain.chars().flat_map(|c| [c, ' ', '\r', '\n', '\t', '–', '\u{a0}']).collect();
+    for spelling in [plain.clone(), plain.to_uppercase(), format!("\n{} ", text.expose()), wrapped] {
+        assert!(same(&Share::parse(&spelling).unwrap(), &share), "{spelling}");
     }
 }
 
@@ -105,18 +87,9 @@ fn each_kind_of_slip_has_its_name_and_the_text_is_not_repeated() {
     assert_eq!(error("AGE-SECRET-KEY-1QQ"), ShareTextError::NotAShare);
     assert_eq!(error(&"svshare1".repeat(200)), ShareTextError::NotAShare);
     assert_eq!(error(&text[..97]), ShareTextError::Length { found: 89 });
-    assert_eq!(
-        error(&format!("{text}a")),
-        ShareTextError::Length { found: 91 }
-    );
-    assert_eq!(
-        error(&format!("svshare11{}", &text[9..])),
-        ShareTextError::BadSymbol { position: 1 }
-    );
-    for share in [
-        ShareTextError::Mistyped,
-        ShareTextError::BadSymbol { position: 3 },
-    ] {
+    assert_eq!(error(&format!("{text}a")), ShareTextError::Length { found: 91 });
+    assert_eq!(error(&format!("svshare11{}", &text[9..])), ShareTextError::BadSymbol { position: 1 });
+    for share in [ShareTextError::Mistyped, ShareTextError::BadSymbol { position: 3 }] {
         assert!(!share.to_string().contains(&text[8..20]));
     }
 }
@@ -131,16 +104,10 @@ fn index_zero_and_other_versions_are_refused_though_the_checksum_fits() {
     let mut body = [1; BODY_LEN];
     assert!(Share::parse(&with_body(&body)).is_ok());
     body[19] = 0;
-    assert_eq!(
-        Share::parse(&with_body(&body)).unwrap_err(),
-        ShareTextError::ZeroIndex
-    );
+    assert_eq!(Share::parse(&with_body(&body)).unwrap_err(), ShareTextError::ZeroIndex);
     for version in [0, 2, 255] {
         body[0] = version;
-        assert_eq!(
-            Share::parse(&with_body(&body)).unwrap_err(),
-            ShareTextError::UnknownVersion(version)
-        );
+        assert_eq!(Share::parse(&with_body(&body)).unwrap_err(), ShareTextError::UnknownVersion(version));
     }
 }
 
@@ -161,10 +128,7 @@ fn spare_bits_make_no_second_spelling() {
 fn debug_shows_no_secret() {
     let share = share(3);
     let shown = format!("{share:?} {:?}", share.to_text());
-    assert!(
-        !shown.contains(&hex::encode(share.y().expose())) && !shown.contains("svshare1"),
-        "{shown}"
-    );
+    assert!(!shown.contains(&hex::encode(share.y().expose())) && !shown.contains("svshare1"), "{shown}");
 }
 
 #[test]
@@ -172,10 +136,7 @@ fn a_share_set_survives_json_and_refuses_what_is_no_set() {
     let hashes = vec![share(1).hash(), share(2).hash()];
     let set = ShareSet::new(SetId([5; 16]), 3, Quorum::new(2, 2).unwrap(), hashes).unwrap();
     let json = serde_json::to_value(&set).unwrap();
-    assert_eq!(
-        serde_json::from_value::<ShareSet>(json.clone()).unwrap(),
-        set
-    );
+    assert_eq!(serde_json::from_value::<ShareSet>(json.clone()).unwrap(), set);
     for (field, bad) in [
         ("threshold", serde_json::json!(1)),
         ("threshold", serde_json::json!(3)),
@@ -186,10 +147,7 @@ fn a_share_set_survives_json_and_refuses_what_is_no_set() {
     ] {
         let mut changed = json.clone();
         changed[field] = bad;
-        assert!(
-            serde_json::from_value::<ShareSet>(changed).is_err(),
-            "{field}"
-        );
+        assert!(serde_json::from_value::<ShareSet>(changed).is_err(), "{field}");
     }
 }
 

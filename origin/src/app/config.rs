@@ -1,0 +1,226 @@
+//! The origin's configuration: flags, each with an environment variable. Secrets are in files, never in either.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::{Args, ValueEnum};
+use scanvault_protocol::link::LinkKey;
+use zeroize::Zeroizing;
+
+/// Two, so that a secret is replaced with no downtime.
+const MAX_LINK_KEYS: usize = 2;
+
+/// How careful the origin is with its own configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Mode {
+    /// Sandbox addresses, a test CA and local receivers are taken.
+    Development,
+    /// None of them is.
+    Production,
+}
+
+/// Flags of `scanvault serve`.
+#[derive(Args, Debug)]
+pub struct Config {
+    /// Production refuses to start with anything meant for development.
+    #[arg(long, env = "SCANVAULT_MODE", value_enum, default_value = "production")]
+    pub mode: Mode,
+    /// sqlite://FILE or postgres://USER@HOST/DATABASE.
+    #[arg(long, env = "DATABASE_URL", default_value = "sqlite://scanvault.db", hide_env_values = true)]
+    pub database_url: String,
+    /// Where edges connect to.
+    #[arg(long, env = "SCANVAULT_LISTEN", default_value = "127.0.0.1:8443")]
+    pub listen: SocketAddr,
+    /// Certificate chain, PEM; its key must be ECDSA.
+    #[arg(long, env = "SCANVAULT_TLS_CERT")]
+    pub tls_cert: PathBuf,
+    /// The certificate's key, PEM.
+    #[arg(long, env = "SCANVAULT_TLS_KEY")]
+    pub tls_key: PathBuf,
+    /// Where the CLI connects to: a Unix socket, made with mode 0600.
+    #[arg(long, env = "SCANVAULT_ADMIN_SOCKET")]
+    pub admin_socket: PathBuf,
+    /// The link's secrets: a line each, `<key id> <base64 of 32 bytes>`, at most two.
+    #[arg(long, env = "SCANVAULT_LINK_KEYS")]
+    pub link_keys: PathBuf,
+    /// The region that edges sign for.
+    #[arg(long, env = "SCANVAULT_REGION", default_value = "a")]
+    pub region: String,
+    /// The public address, such as https://pay.example: base of what a QR leads to.
+    #[arg(long, env = "SCANVAULT_PUBLIC_URL")]
+    pub public_url: String,
+    /// The Clearhaus gateway.
+    #[arg(long, env = "SCANVAULT_CLEARHAUS_URL", default_value = "https://gateway.clearhaus.com")]
+    pub clearhaus_url: String,
+    /// Development: a CA that is trusted for outgoing calls, PEM.
+    #[arg(long, env = "SCANVAULT_EXTRA_CA")]
+    pub extra_ca: Option<PathBuf>,
+    /// Development: webhook addresses on loopback, over http too.
+    #[arg(long, env = "SCANVAULT_ALLOW_LOCAL_CALLBACKS")]
+    pub allow_local_callbacks: bool,
+    /// What is logged, such as `info` or `info,scanvault_origin=debug`.
+    #[arg(long, env = "SCANVAULT_LOG", default_value = "info")]
+    pub log: String,
+}
+
+/// What is wrong with the configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A setting that is meant for development.
+    #[error("production mode refuses {0}")]
+    NotForProduction(&'static str),
+    /// A file that cannot be read.
+    #[error("{0}: {1}")]
+    File(PathBuf, std::io::Error),
+    /// The file of link keys has another form.
+    #[error("{0}: one or two lines of `<key id> <base64 of 32 bytes>` are expected")]
+    LinkKeys(PathBuf),
+    /// Not a base that a code can be appended to.
+    #[error("the public address must be http(s)://host without a query")]
+    PublicUrl,
+}
+
+impl Config {
+    /// Checks what can be checked before anything is opened.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let is_base = |url: &str| {
+            (url.starts_with("https://") || url.starts_with("http://"))
+                && url.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'@' | b'"'))
+        };
+        if !is_base(&self.public_url) {
+            return Err(ConfigError::PublicUrl);
+        }
+        if self.mode == Mode::Development {
+            return Ok(());
+        }
+        let refusals = [
+            (self.allow_local_callbacks, "SCANVAULT_ALLOW_LOCAL_CALLBACKS"),
+            (self.extra_ca.is_some(), "SCANVAULT_EXTRA_CA: a test CA"),
+            (!self.public_url.starts_with("https://"), "a public address over plain HTTP"),
+            (!self.clearhaus_url.starts_with("https://"), "an acquirer over plain HTTP"),
+            (is_sandbox(&self.clearhaus_url), "a sandbox address of the acquirer"),
+            (is_local(&self.public_url), "a public address on this machine"),
+        ];
+        match refusals.into_iter().find(|(is_wrong, _)| *is_wrong) {
+            Some((_, what)) => Err(ConfigError::NotForProduction(what)),
+            None => Ok(()),
+        }
+    }
+
+    /// Reads the link's secrets.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn read_link_keys(&self) -> Result<Vec<LinkKey>, ConfigError> {
+        let path = &self.link_keys;
+        let text = read_secret(path)?;
+        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let keys: Option<Vec<LinkKey>> = lines.map(link_key).collect();
+        keys.filter(|keys| (1..=MAX_LINK_KEYS).contains(&keys.len()) && are_distinct(keys))
+            .ok_or_else(|| ConfigError::LinkKeys(path.clone()))
+    }
+
+    /// Whether the test CA's development certificate is what the listener would serve.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn check_certificate(&self) -> Result<(), ConfigError> {
+        let path = &self.tls_cert;
+        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File(path.clone(), error))?;
+        // The development CA writes this line above what it issues; a certificate of a real CA has no such line.
+        if self.mode == Mode::Production && text.contains("scanvault development certificate") {
+            return Err(ConfigError::NotForProduction("a certificate of the development CA"));
+        }
+        Ok(())
+    }
+}
+
+fn link_key(line: &str) -> Option<LinkKey> {
+    let (id, secret) = line.split_once(' ')?;
+    let bytes = Zeroizing::new(STANDARD.decode(secret.trim()).ok()?);
+    let secret: [u8; 32] = bytes.as_slice().try_into().ok()?;
+    LinkKey::new(id, secret).ok()
+}
+
+fn are_distinct(keys: &[LinkKey]) -> bool {
+    keys.iter().enumerate().all(|(at, key)| keys.iter().skip(at + 1).all(|other| other.id() != key.id()))
+}
+
+fn read_secret(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
+    std::fs::read_to_string(path).map(Zeroizing::new).map_err(|error| ConfigError::File(path.to_owned(), error))
+}
+
+fn host(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.starts_with('[') {
+        authority.split(']').next().unwrap_or_default().trim_start_matches('[')
+    } else {
+        authority.split(':').next().unwrap_or_default()
+    }
+}
+
+fn is_local(url: &str) -> bool {
+    let host = host(url);
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+fn is_sandbox(url: &str) -> bool {
+    is_local(url) || host(url).split('.').any(|label| matches!(label, "test" | "sandbox" | "qa"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Wrapper {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    fn config(extra: &[&str]) -> Config {
+        let base = ["x", "--tls-cert", "c", "--tls-key", "k", "--admin-socket", "s", "--link-keys", "l"];
+        Wrapper::parse_from(base.iter().chain(extra)).config
+    }
+
+    #[test]
+    fn production_is_the_default_and_refuses_what_is_for_development() {
+        let good = ["--public-url", "https://pay.example"];
+        assert!(config(&good).check().is_ok());
+        for extra in [
+            &["--public-url", "http://pay.example"][..],
+            &["--public-url", "https://localhost"],
+            &["--public-url", "https://127.0.0.1:8443"],
+            &["--public-url", "https://pay.example", "--clearhaus-url", "http://gateway.example"],
+            &["--public-url", "https://pay.example", "--clearhaus-url", "https://gateway.test.clearhaus.com"],
+            &["--public-url", "https://pay.example", "--clearhaus-url", "https://127.0.0.1:1"],
+            &["--public-url", "https://pay.example", "--extra-ca", "ca.pem"],
+            &["--public-url", "https://pay.example", "--allow-local-callbacks"],
+        ] {
+            assert!(matches!(config(extra).check(), Err(ConfigError::NotForProduction(_))), "{extra:?}");
+            let development = [extra, &["--mode", "development"]].concat();
+            assert!(config(&development).check().is_ok(), "{extra:?}");
+        }
+    }
+
+    #[test]
+    fn link_keys_are_one_or_two_with_names_of_their_own() {
+        let secret = STANDARD.encode([7; 32]);
+        assert!(link_key(&format!("edge-1 {secret}")).is_some());
+        for line in ["edge-1", "edge-1 AAAA", "edge 1 x", &format!("bad/id {secret}")] {
+            assert!(link_key(line).is_none(), "{line}");
+        }
+        let key = |id| LinkKey::new(id, [0; 32]).unwrap();
+        assert!(are_distinct(&[key("a"), key("b")]) && !are_distinct(&[key("a"), key("a")]));
+    }
+}

@@ -1,0 +1,38 @@
+//! Wiring: configuration in, a running origin out.
+
+pub mod config;
+pub mod router;
+pub mod serve;
+pub mod telemetry;
+
+use std::sync::Arc;
+
+pub use config::Config;
+
+use crate::ceremonies::Admin;
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::ops::Ops;
+use crate::payments::pay::Payments;
+use crate::vault::Vault;
+use crate::web::link_check::LinkCheck;
+
+/// Everything the listeners share.
+pub struct App {
+    /// The database.
+    pub db: Db,
+    /// The vault of this process.
+    pub vault: Arc<Vault>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The door of the public listener.
+    pub link: LinkCheck,
+    /// The money.
+    pub payments: Arc<Payments>,
+    /// The admin listener's ceremonies.
+    pub admin: Admin,
+    /// What is watched.
+    pub ops: Ops,
+    /// Base of `codeUrl`.
+    pub public_url: String,
+}

@@ -1,0 +1,138 @@
+//! From a request to its handler. The route table of `protocol` decides; paths are not spelled again here.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::response::Response;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Limited};
+use scanvault_protocol::Problem;
+use scanvault_protocol::route::{self, Answerer, Audience, Resolution, Route};
+
+use super::App;
+use crate::ceremonies::{Admin, AdminCall};
+use crate::identity::{Account, authenticate};
+use crate::pages;
+use crate::payments::codes::Codes;
+use crate::vault::SystemEntropy;
+use crate::web::listener::Peer;
+use crate::web::reply::{self, Finish};
+use crate::web::request::{Call, Signed};
+use crate::web::{ApiError, link_check};
+
+const MAX_ADMIN_BODY_BYTES: usize = 256 * 1024;
+
+/// Answers a request of the public listener.
+pub async fn answer_public(app: Arc<App>, request: Request<Body>) -> Response {
+    let started = Instant::now();
+    let signed = match app.link.admit(request).await {
+        Ok(signed) => signed,
+        Err(reason) => {
+            app.ops.link_refused(reason);
+            tracing::warn!(reason = %reason, "link refused");
+            return link_check::refusal();
+        }
+    };
+    let request_id = signed.request_id.clone();
+    let is_head = signed.method == "HEAD";
+    let (route, response) = route_public(&app, signed).await;
+    let took = started.elapsed();
+    let mut response = reply::finish(response, &Finish { request_id: &request_id, route, took });
+    if is_head {
+        *response.body_mut() = Body::empty();
+    }
+    app.ops.answered(route, response.status().as_u16(), took);
+    response
+}
+
+/// Answers a request of the admin listener.
+pub async fn answer_admin(app: Arc<App>, request: Request<Body>, peer: Option<Peer>) -> Response {
+    let started = Instant::now();
+    let response = route_admin(&app, request, peer).await.unwrap_or_else(axum::response::IntoResponse::into_response);
+    let took = started.elapsed();
+    reply::finish(response, &Finish { request_id: "admin", route: "admin", took })
+}
+
+async fn route_public(app: &Arc<App>, signed: Signed) -> (&'static str, Response) {
+    let fail = |problem: Problem| axum::response::IntoResponse::into_response(ApiError::from(problem));
+    // The edge has checked all of this; the origin does not rely on it.
+    if let Err(problem) = scanvault_protocol::path::check(&signed.path) {
+        return ("unknown", fail(problem));
+    }
+    let path = signed.path.clone();
+    let found = match route::resolve(&signed.method, &path, false) {
+        Resolution::Found(found) if found.spec.answerer != Answerer::Edge => found,
+        Resolution::Found(_) | Resolution::NotFound => return ("unknown", fail(Problem::NotFound)),
+        Resolution::MethodNotAllowed(allow) => {
+            return ("unknown", reply::with_allow(fail(Problem::MethodNotAllowed), &allow));
+        }
+    };
+    let parameter = found.parameter.unwrap_or_default().to_owned();
+    let call = Call { spec: found.spec, parameter, signed };
+    let name = found.spec.path;
+    match dispatch(app, &call).await {
+        Ok(response) => (name, response),
+        Err(error) => (name, axum::response::IntoResponse::into_response(error)),
+    }
+}
+
+async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
+    route::check_query(call.spec, call.signed.query.as_deref())?;
+    let caller = match call.spec.audience {
+        Audience::Anyone => None,
+        audience => {
+            let header = call.signed.authorization.as_ref().map(|value| value.as_str());
+            Some(authenticate(&app.db, header, audience).await?)
+        }
+    };
+    check_body(call)?;
+    let codes = Codes { db: &app.db, clock: &*app.clock, public_url: &app.public_url };
+    let mut entropy = SystemEntropy::new();
+    match call.spec.route {
+        Route::CodeCreate => codes.create(needed(caller)?, call, &mut entropy).await,
+        Route::CodeQuery => codes.query(needed(caller)?, call).await,
+        Route::TransactionState => codes.transaction_state(needed(caller)?, call).await,
+        Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
+        Route::Pay => pages::pay(&app.payments, call).await,
+        Route::Asset => pages::asset(call),
+        Route::QrImage | Route::Monitor => Err(Problem::NotFound.into()), // the edge answers these
+    }
+}
+
+/// A row without an audience that a handler expects to have a caller is a mistake in the table: nobody gets in.
+fn needed(caller: Option<Account>) -> Result<Account, ApiError> {
+    caller.ok_or_else(|| Problem::BadCredentials.into())
+}
+
+fn check_body(call: &Call) -> Result<(), ApiError> {
+    let (spec, signed) = (call.spec, &call.signed);
+    if spec.max_body_bytes == 0 {
+        return if signed.body.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::because(Problem::BadRequest, "This path takes no body"))
+        };
+    }
+    if signed.body.len() > spec.max_body_bytes {
+        return Err(Problem::BodyTooLarge.into());
+    }
+    let media_type = signed.content_type.as_deref().unwrap_or_default();
+    let essence = media_type.split(';').next().unwrap_or_default().trim();
+    if essence.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Problem::UnsupportedMediaType.into()) }
+}
+
+async fn route_admin(app: &Arc<App>, request: Request<Body>, peer: Option<Peer>) -> Result<Response, ApiError> {
+    let peer = Admin::check_peer(peer)?;
+    let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    match (&parts.method, path) {
+        (&Method::GET, "/metrics") => return Ok(app.ops.metrics().await),
+        (&Method::GET, "/health/live") => return Ok(app.ops.live()),
+        (&Method::GET, "/health/ready") => return Ok(app.ops.ready().await),
+        _ => {}
+    }
+    let body = Limited::new(body, MAX_ADMIN_BODY_BYTES).collect().await.map_err(|_| Problem::BodyTooLarge)?.to_bytes();
+    let call = AdminCall { method: &parts.method, path, body, peer };
+    app.admin.call(&call).await.unwrap_or_else(|| Err(Problem::NotFound.into()))
+}

@@ -1,0 +1,241 @@
+//! The running origin: listeners, background work, and an orderly end.
+
+use std::future::Future;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::Certificate;
+use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::sync::{Notify, mpsc, watch};
+use zeroize::Zeroizing;
+
+use super::config::{Config, ConfigError};
+use super::router::{answer_admin, answer_public};
+use super::{App, telemetry};
+use crate::acquirers::Transport;
+use crate::acquirers::clearhaus::Clearhaus;
+use crate::ceremonies::Admin;
+use crate::clock::{Clock, SystemClock};
+use crate::db::{Db, DbError};
+use crate::identity::secrets;
+use crate::ops::Ops;
+use crate::outbox::worker::{self, SecretError, Secrets, Worker};
+use crate::payments::pay::Payments;
+use crate::payments::settle;
+use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
+use crate::web::link_check::LinkCheck;
+use crate::web::listener::{self, Service};
+use crate::web::nonces::Nonces;
+use crate::web::tls::{self, TlsError};
+
+const SWEEP_EVERY: Duration = Duration::from_secs(5);
+/// How long payments may run on after the listeners are closed.
+const DRAIN_PAYMENTS: Duration = Duration::from_secs(60);
+
+/// Why the origin does not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// Its configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Its database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// Its certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// Its outgoing client.
+    #[error("outgoing client: {0}")]
+    Client(#[from] reqwest::Error),
+    /// A listener.
+    #[error("{0}: {1}")]
+    Listen(String, std::io::Error),
+    /// Another origin answers on the admin socket.
+    #[error("another origin is running on {0}")]
+    AlreadyRunning(String),
+}
+
+/// Runs until SIGTERM or SIGINT, then drains.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), ServeError> {
+    telemetry::start(&config.log);
+    config.check()?;
+    config.check_certificate()?;
+    let tls = tls::server_config(&config.tls_cert, &config.tls_key)?;
+    let db = Db::open(&config.database_url).await?;
+    let bell = Arc::new(Notify::new());
+    let (running, mut all_done) = mpsc::channel(1);
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let app = Arc::new(build(&config, db, clock, &bell, running, memory).await?);
+    let public = bind_tcp(&config).await?;
+    let admin = bind_unix(&config.admin_socket).await?;
+    let (stop_tx, stop) = watch::channel(false);
+    let worker = Arc::new(outbox_worker(&config, &app, &bell)?);
+    wait_for_full_second(&*app.clock, app.link.started_secs).await;
+
+    let public_task = tokio::spawn(listener::serve_tls(public, tls, public_service(&app), stop.clone()));
+    let admin_task = tokio::spawn(listener::serve_unix(admin, admin_service(&app), stop.clone()));
+    let outbox_task = tokio::spawn(worker.run(stop.clone()));
+    let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop));
+    let (listen, admin_socket) = (config.listen, config.admin_socket.display());
+    tracing::info!(%listen, %admin_socket, memory = ?memory, "listening");
+
+    stop_signal().await;
+    tracing::info!("stopping: no new connections, requests under way are finished");
+    app.ops.drain();
+    let _ = stop_tx.send(true);
+    let _ = tokio::join!(public_task, admin_task, outbox_task, sweep_task);
+    let db = app.db.clone();
+    drop(app);
+    // Payments whose shopper has gone run in tasks of their own: each holds a sender.
+    let _ = tokio::time::timeout(DRAIN_PAYMENTS, all_done.recv()).await;
+    db.close().await;
+    let _ = std::fs::remove_file(&config.admin_socket);
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Puts an origin together, without its listeners.
+///
+/// # Errors
+/// See [`ServeError`].
+pub async fn build(
+    config: &Config,
+    db: Db,
+    clock: Arc<dyn Clock>,
+    bell: &Arc<Notify>,
+    running: mpsc::Sender<()>,
+    memory: MemoryProtection,
+) -> Result<App, ServeError> {
+    let vault = Arc::new(Vault::new(store::load(&db).await?));
+    let transport = Arc::new(Transport::new(&config.clearhaus_url, &extra_ca(config)?)?);
+    let payments = Arc::new(Payments {
+        db: db.clone(),
+        vault: Arc::clone(&vault),
+        clock: Arc::clone(&clock),
+        acquirer: Arc::new(Clearhaus),
+        transport,
+        bell: Arc::clone(bell),
+        running,
+    });
+    let link = LinkCheck {
+        keys: config.read_link_keys()?,
+        region: config.region.clone(),
+        nonces: Nonces::new(&db),
+        clock: Arc::clone(&clock),
+        // The next full second: what was signed in this one may have been taken by the process before us.
+        started_secs: clock.now_ms().div_ceil(1000),
+    };
+    let admin = Admin {
+        db: db.clone(),
+        vault: Arc::clone(&vault),
+        clock: Arc::clone(&clock),
+        memory,
+        allow_local_callbacks: config.allow_local_callbacks,
+        bell: Arc::clone(bell),
+    };
+    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&clock));
+    Ok(App { db, vault, clock, link, payments, admin, ops, public_url: config.public_url.clone() })
+}
+
+/// The outbox's way to the secrets: identity's records, opened by the vault, when it is open.
+struct WebhookSecrets {
+    db: Db,
+    vault: Arc<Vault>,
+}
+
+impl Secrets for WebhookSecrets {
+    fn webhook_secret<'a>(&'a self, account: &'a str) -> worker::SecretFuture<'a> {
+        Box::pin(async move {
+            let Ok(unsealed) = self.vault.unsealed() else { return Ok(None) };
+            let secret: Result<Zeroizing<Vec<u8>>, _> = secrets::webhook_secret(&self.db, &unsealed, account).await;
+            secret.map(Some).map_err(|error| SecretError(error.to_string()))
+        })
+    }
+}
+
+fn outbox_worker(config: &Config, app: &App, bell: &Arc<Notify>) -> Result<Worker, ServeError> {
+    Ok(Worker {
+        db: app.db.clone(),
+        clock: Arc::clone(&app.clock),
+        secrets: Arc::new(WebhookSecrets { db: app.db.clone(), vault: Arc::clone(&app.vault) }),
+        bell: Arc::clone(bell),
+        allow_local: config.allow_local_callbacks,
+        client: worker::client(config.allow_local_callbacks, &extra_ca(config)?)?,
+    })
+}
+
+fn extra_ca(config: &Config) -> Result<Vec<Certificate>, ServeError> {
+    let Some(path) = &config.extra_ca else { return Ok(Vec::new()) };
+    let pem = std::fs::read(path).map_err(|error| ConfigError::File(path.clone(), error))?;
+    Ok(Certificate::from_pem_bundle(&pem)?)
+}
+
+fn public_service(app: &Arc<App>) -> Service {
+    let app = Arc::clone(app);
+    Arc::new(move |request, _| Box::pin(answer_public(Arc::clone(&app), request)))
+}
+
+fn admin_service(app: &Arc<App>) -> Service {
+    let app = Arc::clone(app);
+    Arc::new(move |request, peer| Box::pin(answer_admin(Arc::clone(&app), request, peer)))
+}
+
+async fn bind_tcp(config: &Config) -> Result<TcpListener, ServeError> {
+    let failed = |error| ServeError::Listen(config.listen.to_string(), error);
+    TcpListener::bind(config.listen).await.map_err(failed)
+}
+
+/// A socket that a killed process left behind is removed; one that answers is somebody's.
+async fn bind_unix(path: &Path) -> Result<UnixListener, ServeError> {
+    let failed = |error| ServeError::Listen(path.display().to_string(), error);
+    if UnixStream::connect(path).await.is_ok() {
+        return Err(ServeError::AlreadyRunning(path.display().to_string()));
+    }
+    let _ = std::fs::remove_file(path);
+    let listener = UnixListener::bind(path).map_err(failed)?;
+    // The kernel's word on who connects is the check; the mode only keeps others from knocking.
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    Ok(listener)
+}
+
+async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
+    let wait_ms = (started_secs * 1000).saturating_sub(clock.now_ms());
+    tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+}
+
+/// What has to be looked after now and then: abandoned transactions, old nonces.
+async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+    loop {
+        let mut entropy = SystemEntropy::new();
+        match settle::settle_abandoned(&app.db, &*app.clock, &mut entropy).await {
+            Ok(0) => {}
+            Ok(_) => bell.notify_one(),
+            Err(error) => tracing::error!(cause = %error, "abandoned transactions not settled"),
+        }
+        if let Err(error) = app.link.nonces.sweep(app.clock.now_secs()).await {
+            tracing::error!(cause = %error, "old nonces not removed");
+        }
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP_EVERY) => {}
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+fn stop_signal() -> impl Future<Output = ()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    async {
+        let (term, int) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        match (term, int) {
+            (Ok(mut term), Ok(mut int)) => {
+                tokio::select! { _ = term.recv() => {}, _ = int.recv() => {} }
+            }
+            _ => std::future::pending().await,
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! The operators' and custodians' command line. Everything but `serve` talks to a running origin's admin socket, or
+//! works on the custodian's own machine without one.
+//!
+//! Exit codes: 0 done, 1 refused, 2 usage, 3 unreachable. Shares and passwords are read from files, never from argv.
+
+mod account;
+mod client;
+mod output;
+mod vault;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::app::{Config, serve};
+use crate::vault::memory;
+use client::Client;
+use output::{Failure, Output};
+
+#[derive(Parser)]
+#[command(name = "scanvault", version, about = "Scan-to-pay gateway: the origin and its operators' commands")]
+struct Cli {
+    /// The admin socket of the origin, such as unix:///run/scanvault/admin.sock.
+    #[arg(long, env = "ADMIN_URL", global = true)]
+    admin: Option<String>,
+    /// Print one JSON object.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the origin.
+    Serve(Box<Config>),
+    /// Ceremonies of the vault.
+    #[command(subcommand)]
+    Vault(vault::Command),
+    /// Accounts.
+    #[command(subcommand)]
+    Account(account::Command),
+    /// Print the metrics.
+    Metrics,
+    /// Print the health; refused (1) when not ready.
+    Health,
+    /// Print a QR code in the terminal.
+    Qr {
+        /// What it carries.
+        text: String,
+    },
+}
+
+/// Runs the command line of this process.
+#[must_use]
+pub fn run() -> ExitCode {
+    let protection = memory::protect();
+    // One provider for every TLS client; rustls is built without a default of its own.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let cli = Cli::parse(); // exits with 2 on wrong usage
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return output::report(&Failure::Refused(format!("no runtime: {error}"))),
+    };
+    let output = Output { json: cli.json };
+    let done = runtime.block_on(async {
+        match cli.command {
+            Command::Serve(config) => {
+                serve::serve(*config, protection).await.map_err(|error| Failure::Refused(error.to_string()))
+            }
+            Command::Vault(command) => vault::run(command, &output, cli.admin.as_deref()).await,
+            Command::Account(command) => account::run(command, &output, &Client::new(cli.admin.as_deref())?).await,
+            Command::Metrics => {
+                let text = Client::new(cli.admin.as_deref())?.get_text("/metrics").await?;
+                output.text(&text);
+                Ok(())
+            }
+            Command::Health => {
+                let health = Client::new(cli.admin.as_deref())?.get("/health/ready").await?;
+                output.object(&health);
+                Ok(())
+            }
+            Command::Qr { text } => print_qr(&output, &text),
+        }
+    });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => output::report(&failure),
+    }
+}
+
+fn print_qr(output: &Output, text: &str) -> Result<(), Failure> {
+    let matrix = scanvault_qr::Matrix::encode(text.as_bytes(), scanvault_qr::Ecc::Auto)
+        .map_err(|error| Failure::Refused(error.to_string()))?;
+    output.text(&matrix.to_terminal());
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! What operators watch: metrics in the Prometheus text format, liveness, readiness.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Body;
+use axum::response::{IntoResponse, Response};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::{Registry, Unit};
+use scanvault_protocol::link::LinkError;
+
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::outbox;
+use crate::payments;
+use crate::vault::Vault;
+
+type Labels = Vec<(&'static str, String)>;
+
+/// The counters, and what is read when they are asked for.
+pub struct Ops {
+    registry: Registry,
+    requests: Family<Labels, Counter>,
+    durations: Family<Labels, Histogram>,
+    link_refusals: Family<Labels, Counter>,
+    sealed: Gauge,
+    unknown: Gauge,
+    unknown_age: Gauge,
+    outbox_pending: Gauge,
+    outbox_parked: Gauge,
+    outbox_age: Gauge,
+    draining: AtomicI64,
+    db: Db,
+    vault: Arc<Vault>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Ops {
+    /// Registers every metric.
+    #[must_use]
+    pub fn new(db: Db, vault: Arc<Vault>, clock: Arc<dyn Clock>) -> Self {
+        let mut registry = Registry::with_prefix("scanvault");
+        let requests = Family::default();
+        registry.register("requests", "Requests answered, by route and status", requests.clone());
+        // 0.5 ms to 65 s: from a look-up to the longest wait for an acquirer.
+        let durations = Family::new_with_constructor(
+            (|| Histogram::new(exponential_buckets(0.000_5, 2.0, 18))) as fn() -> Histogram,
+        );
+        let help = "Time to answer, by route";
+        registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
+        let link_refusals = Family::default();
+        registry.register("link_refusals", "Requests refused at the door, by reason", link_refusals.clone());
+        let mut gauge = |name: &str, help: &str| {
+            let gauge = Gauge::default();
+            registry.register(name, help, gauge.clone());
+            gauge
+        };
+        Self {
+            sealed: gauge("sealed", "1 while no key is in memory"),
+            unknown: gauge("unknown_transactions", "Transactions whose outcome nobody knows"),
+            unknown_age: gauge("unknown_transactions_oldest_seconds", "Age of the oldest of them"),
+            outbox_pending: gauge("outbox_pending", "Deliveries still to be made"),
+            outbox_parked: gauge("outbox_parked", "Deliveries given up, waiting for an operator"),
+            outbox_age: gauge("outbox_oldest_seconds", "Age of the oldest delivery still to be made"),
+            registry,
+            requests,
+            durations,
+            link_refusals,
+            draining: AtomicI64::new(0),
+            db,
+            vault,
+            clock,
+        }
+    }
+
+    /// Counts an answered request.
+    pub fn answered(&self, route: &str, status: u16, took: Duration) {
+        let labels = vec![("route", route.to_owned()), ("status", status.to_string())];
+        self.requests.get_or_create(&labels).inc();
+        self.durations.get_or_create(&vec![("route", route.to_owned())]).observe(took.as_secs_f64());
+    }
+
+    /// Counts a request that was not let in. Replays are those of a nonce that was seen.
+    pub fn link_refused(&self, reason: LinkError) {
+        let reason = match reason {
+            LinkError::Malformed => "malformed",
+            LinkError::UnknownKey => "unknown_key",
+            LinkError::WrongRegion => "wrong_region",
+            LinkError::OutOfWindow => "out_of_window",
+            LinkError::BadSignature => "bad_signature",
+            LinkError::BadDigest => "bad_digest",
+            LinkError::Replayed => "nonce_replayed",
+        };
+        self.link_refusals.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    /// From now on readiness says no: nothing new should be sent here.
+    pub fn drain(&self) {
+        self.draining.store(1, std::sync::atomic::Ordering::SeqCst);
+    }
+
+    /// `GET /metrics`.
+    pub async fn metrics(&self) -> Response {
+        self.read_gauges().await;
+        let mut text = String::new();
+        if encode(&mut text, &self.registry).is_err() {
+            return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+        }
+        let mut response = Response::new(Body::from(text));
+        let media_type = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
+        response
+    }
+
+    /// `GET /health/live`: the process answers. Nothing else is looked at, or a slow database would get it killed.
+    #[must_use]
+    pub fn live(&self) -> Response {
+        Json(serde_json::json!({"status": "ok"})).into_response()
+    }
+
+    /// `GET /health/ready`: 200 when it can take requests. Sealed is ready: what needs no key works.
+    pub async fn ready(&self) -> Response {
+        let database = sqlx::query("SELECT 1").fetch_one(self.db.read()).await.is_ok();
+        let draining = self.draining.load(std::sync::atomic::Ordering::SeqCst) != 0;
+        let sealed = self.vault.unsealed().is_err();
+        let status = if database && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        let body = serde_json::json!({"database": database, "draining": draining, "sealed": sealed});
+        (status, Json(body)).into_response()
+    }
+
+    async fn read_gauges(&self) {
+        let now_ms = self.clock.now_db();
+        let age_secs = |since: Option<i64>| since.map_or(0, |at| (now_ms - at).max(0) / 1000);
+        self.sealed.set(i64::from(self.vault.unsealed().is_err()));
+        if let Ok((count, oldest)) = payments::store::unknown(&self.db).await {
+            self.unknown.set(count);
+            self.unknown_age.set(age_secs(oldest));
+        }
+        if let Ok(backlog) = outbox::store::backlog(&self.db).await {
+            self.outbox_pending.set(backlog.pending);
+            self.outbox_parked.set(backlog.parked);
+            self.outbox_age.set(age_secs(backlog.oldest_at_ms));
+        }
+    }
+}
