@@ -68,9 +68,13 @@ pub(crate) struct Frame {
 impl Matrix {
     /// A square black-and-white PNG of `size` pixels with at least `margin` modules of white.
     ///
-    /// `None` when a module would have fewer than two pixels.
+    /// `None` when a module would have fewer than two pixels, or above 4096 pixels (the writer
+    /// counts a run of rows in sixteen bits).
     #[must_use]
     pub fn to_png(&self, size: u32, margin: u32) -> Option<Vec<u8>> {
+        if size > 4096 || margin > size {
+            return None;
+        }
         Some(Layout::new(self.size(), margin, size, None)?.png(self, ""))
     }
 }

@@ -113,6 +113,20 @@ fn every_pixel_of_plain_images() {
 }
 
 #[test]
+fn large_symbols_have_every_pixel_too() {
+    for len in [200, 600, 2300] {
+        let matrix = Matrix::encode(&vec![b'q'; len], Ecc::Auto).unwrap();
+        for size in [2 * (matrix.size() + 8), 1000, 4096] {
+            let pixels = Pixels::of(&matrix.to_png(size, 4).unwrap());
+            assert_plain(&pixels, &matrix, 4);
+        }
+        assert_eq!(matrix.to_png(2 * (matrix.size() + 8) - 1, 4), None);
+        assert_eq!(matrix.to_png(4097, 4), None);
+        assert_eq!(matrix.to_png(4096, u32::MAX), None);
+    }
+}
+
+#[test]
 fn decoders_read_what_was_encoded() {
     let kinds = ["qr", "stpqr", "zimswitch"];
     let mut read = 0;
