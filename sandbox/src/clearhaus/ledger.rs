@@ -16,37 +16,43 @@ const REFUND_DAYS: i64 = 365;
 const VOID_DAYS: i64 = 30;
 
 #[derive(Default)]
-pub struct Ledger(HashMap<String, Authorization>);
+pub(super) struct Ledger(HashMap<String, Authorization>);
 
 /// One authorization, approved or not.
-pub struct Authorization {
-    pub status: u32,
-    pub amount: u64,
-    pub currency: String,
-    pub reference: Option<String>,
+pub(super) struct Authorization {
+    pub(super) status: u32,
+    pub(super) amount: u64,
+    pub(super) currency: String,
+    pub(super) reference: Option<String>,
     pub pan_last4: String,
-    pub series: Option<Series>,
-    pub captured: u64,
-    pub refunded: u64,
-    pub voided: bool,
+    pub(super) series: Option<Series>,
+    pub(super) captured: u64,
+    pub(super) refunded: u64,
+    pub(super) voided: bool,
     created: i64,
     last_capture: i64,
 }
 
 impl Ledger {
-    pub fn get(&self, id: &str) -> Option<&Authorization> {
+    pub(super) fn get(&self, id: &str) -> Option<&Authorization> {
         self.0.get(id)
     }
 
     /// Takes over what the book says has happened.
-    pub fn apply(&mut self, entry: &Entry) {
+    pub(super) fn apply(&mut self, entry: &Entry) {
         let at = parse_rfc3339(&entry.processed_at).unwrap_or(0);
         if entry.kind == Kind::Authorization {
-            self.0.insert(entry.id.clone(), Authorization::opened(entry, at));
+            self.0
+                .insert(entry.id.clone(), Authorization::opened(entry, at));
             return;
         }
-        let authorization = entry.authorization.as_ref().and_then(|id| self.0.get_mut(id));
-        let Some(authorization) = authorization.filter(|_| entry.booked) else { return };
+        let authorization = entry
+            .authorization
+            .as_ref()
+            .and_then(|id| self.0.get_mut(id));
+        let Some(authorization) = authorization.filter(|_| entry.booked) else {
+            return;
+        };
         match entry.kind {
             Kind::Capture => {
                 authorization.captured += entry.amount;
@@ -61,16 +67,20 @@ impl Ledger {
 
 impl Authorization {
     /// What can still be captured. A refund does not give it back.
-    pub const fn remaining(&self) -> u64 {
-        if self.voided { 0 } else { self.amount.saturating_sub(self.captured) }
+    pub(super) const fn remaining(&self) -> u64 {
+        if self.voided {
+            0
+        } else {
+            self.amount.saturating_sub(self.captured)
+        }
     }
 
-    pub const fn refundable(&self) -> u64 {
+    pub(super) const fn refundable(&self) -> u64 {
         self.captured.saturating_sub(self.refunded)
     }
 
     /// The amount to capture; all that remains when none is named.
-    pub fn capture(&self, amount: Option<u64>, now: i64) -> Result<u64, Refusal> {
+    pub(super) fn capture(&self, amount: Option<u64>, now: i64) -> Result<u64, Refusal> {
         self.must_be_approved()?;
         if self.voided {
             return refuse(Code::INPUT, "authorization is voided");
@@ -78,19 +88,27 @@ impl Authorization {
         if now - self.created >= CAPTURE_DAYS * DAY {
             return refuse(Code::INPUT, "authorization is too old to be captured");
         }
-        within(amount, self.remaining(), "amount exceeds what remains of the authorization")
+        within(
+            amount,
+            self.remaining(),
+            "amount exceeds what remains of the authorization",
+        )
     }
 
-    pub fn refund(&self, amount: Option<u64>, now: i64) -> Result<u64, Refusal> {
+    pub(super) fn refund(&self, amount: Option<u64>, now: i64) -> Result<u64, Refusal> {
         self.must_be_approved()?;
         if self.captured > 0 && now - self.last_capture >= REFUND_DAYS * DAY {
             return refuse(Code::INPUT, "last capture is too old to be refunded");
         }
-        within(amount, self.refundable(), "amount exceeds what was captured and not refunded")
+        within(
+            amount,
+            self.refundable(),
+            "amount exceeds what was captured and not refunded",
+        )
     }
 
     /// The amount that is released: the whole, or what was not captured.
-    pub fn void(&self, now: i64) -> Result<u64, Refusal> {
+    pub(super) fn void(&self, now: i64) -> Result<u64, Refusal> {
         // Documented since 2024-10: after a Clearhaus error the outcome upstream is uncertain, so it can be voided.
         if self.status != Code::CLEARHAUS_ERROR.0 {
             self.must_be_approved()?;
@@ -183,7 +201,11 @@ mod tests {
     #[test]
     fn the_certification_s_steps() {
         let mut ledger = opened(1000);
-        for (kind, amount) in [(Kind::Capture, 500), (Kind::Refund, 500), (Kind::Capture, 500)] {
+        for (kind, amount) in [
+            (Kind::Capture, 500),
+            (Kind::Refund, 500),
+            (Kind::Capture, 500),
+        ] {
             let authorization = ledger.get("a").unwrap();
             let allowed = match kind {
                 Kind::Capture => authorization.capture(Some(amount), START),
@@ -193,24 +215,47 @@ mod tests {
             ledger.apply(&entry(kind, amount, 20000, START));
         }
         let authorization = ledger.get("a").unwrap();
-        assert_eq!(message(authorization.capture(Some(1), START)), "amount exceeds what remains of the authorization");
-        assert_eq!(message(authorization.capture(None, START)), "amount exceeds what remains of the authorization");
+        assert_eq!(
+            message(authorization.capture(Some(1), START)),
+            "amount exceeds what remains of the authorization"
+        );
+        assert_eq!(
+            message(authorization.capture(None, START)),
+            "amount exceeds what remains of the authorization"
+        );
         assert_eq!(authorization.refund(None, START), Ok(500));
-        assert_eq!(message(authorization.void(START)), "authorization is fully captured");
+        assert_eq!(
+            message(authorization.void(START)),
+            "authorization is fully captured"
+        );
     }
 
     #[test]
     fn ages() {
-        let authorization = |captured_at| ledger(&[entry(Kind::Authorization, 1000, 20000, START), entry(Kind::Capture, 1, 20000, captured_at)]);
+        let authorization = |captured_at| {
+            ledger(&[
+                entry(Kind::Authorization, 1000, 20000, START),
+                entry(Kind::Capture, 1, 20000, captured_at),
+            ])
+        };
         let at = |days: i64| START + days * DAY;
         let ledger = authorization(at(10));
         let authorization = ledger.get("a").unwrap();
         assert_eq!(authorization.capture(None, at(180) - 1), Ok(999));
-        assert_eq!(message(authorization.capture(None, at(180))), "authorization is too old to be captured");
+        assert_eq!(
+            message(authorization.capture(None, at(180))),
+            "authorization is too old to be captured"
+        );
         assert_eq!(authorization.refund(None, at(375) - 1), Ok(1));
-        assert_eq!(message(authorization.refund(None, at(375))), "last capture is too old to be refunded");
+        assert_eq!(
+            message(authorization.refund(None, at(375))),
+            "last capture is too old to be refunded"
+        );
         assert_eq!(authorization.void(at(30) - 1), Ok(999));
-        assert_eq!(message(authorization.void(at(30))), "authorization is too old to be voided");
+        assert_eq!(
+            message(authorization.void(at(30))),
+            "authorization is too old to be voided"
+        );
     }
 
     #[test]
@@ -219,23 +264,43 @@ mod tests {
         assert_eq!(ledger.get("a").unwrap().void(START), Ok(1000));
         ledger.apply(&entry(Kind::Void, 1000, 20000, START));
         let authorization = ledger.get("a").unwrap();
-        assert_eq!(message(authorization.void(START)), "authorization is already voided");
-        assert_eq!(message(authorization.capture(Some(1), START)), "authorization is voided");
-        assert_eq!(message(authorization.refund(None, START)), "amount exceeds what was captured and not refunded");
-        assert_eq!(opened(0).get("a").unwrap().void(START), Ok(0), "a verification can be voided");
+        assert_eq!(
+            message(authorization.void(START)),
+            "authorization is already voided"
+        );
+        assert_eq!(
+            message(authorization.capture(Some(1), START)),
+            "authorization is voided"
+        );
+        assert_eq!(
+            message(authorization.refund(None, START)),
+            "amount exceeds what was captured and not refunded"
+        );
+        assert_eq!(
+            opened(0).get("a").unwrap().void(START),
+            Ok(0),
+            "a verification can be voided"
+        );
     }
 
     #[test]
     fn only_approved_authorizations_move() {
         let declined = ledger(&[entry(Kind::Authorization, 1000, 40413, START)]);
         let declined = declined.get("a").unwrap();
-        for result in [declined.capture(None, START), declined.refund(None, START), declined.void(START)] {
+        for result in [
+            declined.capture(None, START),
+            declined.refund(None, START),
+            declined.void(START),
+        ] {
             assert_eq!(message(result), "authorization is not approved");
         }
         let uncertain = ledger(&[entry(Kind::Authorization, 1000, 50000, START)]);
         let uncertain = uncertain.get("a").unwrap();
         assert_eq!(uncertain.void(START), Ok(1000));
-        assert_eq!(message(uncertain.capture(None, START)), "authorization is not approved");
+        assert_eq!(
+            message(uncertain.capture(None, START)),
+            "authorization is not approved"
+        );
     }
 
     proptest! {

@@ -23,7 +23,7 @@ const METHODS: [(&str, Method); 8] = [
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Method {
+pub(super) enum Method {
     Card,
     ApplePay,
     GooglePay,
@@ -35,40 +35,42 @@ pub enum Method {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
+pub(super) enum Scheme {
     Visa,
     Mastercard,
     Other,
 }
 
 /// What is charged. It holds the card number: no `Debug`.
-pub struct Instrument {
-    pub method: Method,
-    pub scheme: Scheme,
-    pub csc: Option<Csc>,
-    pub threeds: Option<ThreeDs>,
+pub(super) struct Instrument {
+    pub(super) method: Method,
+    pub(super) scheme: Scheme,
+    pub(super) csc: Option<Csc>,
+    pub(super) threeds: Option<ThreeDs>,
     number: Zeroizing<String>,
     expires: (i64, i64),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Csc {
+pub(super) enum Csc {
     Matches,
     Differs,
 }
 
 /// Who a request comes from, as far as the field rules depend on it.
 #[derive(Clone, Copy)]
-pub struct Context {
-    pub merchant_initiated: bool,
+pub(super) struct Context {
+    pub(super) merchant_initiated: bool,
     /// Card security codes are required unless the partner is trusted.
-    pub trusted_partner: bool,
+    pub(super) trusted_partner: bool,
 }
 
 impl Instrument {
     /// Exactly one of the documented methods.
-    pub fn read(form: &Form, context: Context) -> Result<Self, Refusal> {
-        let mut given = METHODS.iter().filter(|(name, _)| form.has(name) || form.get(name).is_some());
+    pub(super) fn read(form: &Form, context: Context) -> Result<Self, Refusal> {
+        let mut given = METHODS
+            .iter()
+            .filter(|(name, _)| form.has(name) || form.get(name).is_some());
         let (Some((name, method)), None) = (given.next(), given.next()) else {
             return refuse(Code::INPUT, "exactly one payment method must be used");
         };
@@ -76,38 +78,52 @@ impl Instrument {
     }
 
     /// The card of a credit. Merchant-initiated by definition, so no security code is needed.
-    pub fn read_card(form: &Form) -> Result<Self, Refusal> {
-        let context = Context { merchant_initiated: true, trusted_partner: true };
+    pub(super) fn read_card(form: &Form) -> Result<Self, Refusal> {
+        let context = Context {
+            merchant_initiated: true,
+            trusted_partner: true,
+        };
         let card = Self::of(form, "card", Method::Card, context)?;
         let name = form.get("card[name]").unwrap_or("A");
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b' ';
-        check("card[name]", Code::INPUT, printable(name, 1, 30) && name.bytes().all(plain))?;
+        check(
+            "card[name]",
+            Code::INPUT,
+            printable(name, 1, 30) && name.bytes().all(plain),
+        )?;
         Ok(card)
     }
 
-    pub fn last4(&self) -> String {
-        self.number.get(self.number.len().saturating_sub(4)..).unwrap_or_default().to_owned()
+    pub(super) fn last4(&self) -> String {
+        self.number
+            .get(self.number.len().saturating_sub(4)..)
+            .unwrap_or_default()
+            .to_owned()
     }
 
-    pub fn expired(&self, now: i64) -> bool {
+    pub(super) fn expired(&self, now: i64) -> bool {
         self.expires < clock::year_month(now)
     }
 
     /// For these numbers the amount chooses the outcome.
-    pub fn magic(&self) -> bool {
+    pub(super) fn magic(&self) -> bool {
         let number = self.number.as_str();
-        number.starts_with("420000") && number.ends_with("0000") || number.starts_with("555555") && number.ends_with("4444")
+        number.starts_with("420000") && number.ends_with("0000")
+            || number.starts_with("555555") && number.ends_with("4444")
     }
 
     /// A test gateway takes no number that could be a real card's.
-    pub fn usable(&self) -> bool {
-        ["2221000000000009", "4111111111111111", "5000000000000004"].contains(&self.number.as_str()) || !luhn(&self.number)
+    pub(super) fn usable(&self) -> bool {
+        ["2221000000000009", "4111111111111111", "5000000000000004"].contains(&self.number.as_str())
+            || !luhn(&self.number)
     }
 
     fn of(form: &Form, name: &str, method: Method, context: Context) -> Result<Self, Refusal> {
         let prefix = match method {
             // The encrypted payloads would have to be opened with keys that only the wallets issue.
-            Method::ApplePay if !form.has("applepay[raw]") => return unsupported("applepay[payment_token]"),
+            Method::ApplePay if !form.has("applepay[raw]") => {
+                return unsupported("applepay[payment_token]");
+            }
             Method::GooglePay => return unsupported("googlepay"),
             Method::ApplePay => "applepay[raw]".to_owned(),
             _ => name.to_owned(),
@@ -119,19 +135,37 @@ impl Instrument {
             Method::ApplePay | Method::Moto => None,
             _ => threeds::read(form, &format!("{prefix}[3dsecure]"), scheme)?,
         };
-        let csc = if method == Method::Card { csc(form, context)? } else { None };
-        Ok(Self { method, scheme, csc, threeds, number, expires })
+        let csc = if method == Method::Card {
+            csc(form, context)?
+        } else {
+            None
+        };
+        Ok(Self {
+            method,
+            scheme,
+            csc,
+            threeds,
+            number,
+            expires,
+        })
     }
 }
 
 fn unsupported<T>(what: &str) -> Result<T, Refusal> {
-    refuse(Code::INPUT, format!("'{what}' cannot be opened by the simulator"))
+    refuse(
+        Code::INPUT,
+        format!("'{what}' cannot be opened by the simulator"),
+    )
 }
 
 type Numbers = (Zeroizing<String>, (i64, i64));
 
 fn numbers(form: &Form, prefix: &str, method: Method) -> Result<Numbers, Refusal> {
-    let field = if matches!(method, Method::Token | Method::ClickToPay) { "tan" } else { "pan" };
+    let field = if matches!(method, Method::Token | Method::ClickToPay) {
+        "tan"
+    } else {
+        "pan"
+    };
     let (pan, month, year) = (
         format!("{prefix}[{field}]"),
         format!("{prefix}[expire_month]"),
@@ -140,9 +174,17 @@ fn numbers(form: &Form, prefix: &str, method: Method) -> Result<Numbers, Refusal
     let number = required(form, &pan)?;
     let (mm, yyyy) = (required(form, &month)?, required(form, &year)?);
     check(&pan, Code::CARD_NUMBER, digits(number, 12, 19))?;
-    check(&month, Code::EXPIRE_DATE, digits(mm, 2, 2) && ("01"..="12").contains(&mm))?;
+    check(
+        &month,
+        Code::EXPIRE_DATE,
+        digits(mm, 2, 2) && ("01"..="12").contains(&mm),
+    )?;
     // `[0-9]{4}` for the wallets, `20[0-9]{2}` for cards; a year outside 20xx is expired anyway.
-    check(&year, Code::EXPIRE_DATE, digits(yyyy, 4, 4) && yyyy.starts_with("20"))?;
+    check(
+        &year,
+        Code::EXPIRE_DATE,
+        digits(yyyy, 4, 4) && yyyy.starts_with("20"),
+    )?;
     let expires = (yyyy.parse().unwrap_or(0), mm.parse().unwrap_or(0));
     Ok((Zeroizing::new(number.to_owned()), expires))
 }
@@ -154,13 +196,23 @@ fn csc(form: &Form, context: Context) -> Result<Option<Csc>, Refusal> {
         Some(code) => {
             check("card[csc]", Code::CSC, digits(code, 3, 3))?;
             // On the test gateway 987, and only 987, is a match for all numbers.
-            Ok(Some(if code == "987" { Csc::Matches } else { Csc::Differs }))
+            Ok(Some(if code == "987" {
+                Csc::Matches
+            } else {
+                Csc::Differs
+            }))
         }
     }
 }
 
 /// What goes beyond number and expiry.
-fn method_fields(form: &Form, prefix: &str, method: Method, scheme: Scheme, context: Context) -> Result<(), Refusal> {
+fn method_fields(
+    form: &Form,
+    prefix: &str,
+    method: Method,
+    scheme: Scheme,
+    context: Context,
+) -> Result<(), Refusal> {
     let field = |name: &str, needed: bool, holds: &dyn Fn(&str) -> bool| {
         let name = format!("{prefix}[{name}]");
         match form.get(&name) {
@@ -168,10 +220,16 @@ fn method_fields(form: &Form, prefix: &str, method: Method, scheme: Scheme, cont
             _ => check(&name, Code::INPUT, holds(required(form, &name)?)),
         }
     };
-    let json = |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok();
+    let json = |text: &str| {
+        serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok()
+    };
     let eci = |text: &str| ["05", "07"].contains(&text);
     // Mastercard's cryptograms are of DSRP only, which shows in the first character.
-    let tav = |text: &str| cryptogram(text) && (scheme != Scheme::Mastercard || text.starts_with(|first| ('A'..='P').contains(&first)));
+    let tav = |text: &str| {
+        cryptogram(text)
+            && (scheme != Scheme::Mastercard
+                || text.starts_with(|first| ('A'..='P').contains(&first)))
+    };
     let present = !context.merchant_initiated;
     let visa = scheme == Scheme::Visa;
     match method {
@@ -192,14 +250,21 @@ fn method_fields(form: &Form, prefix: &str, method: Method, scheme: Scheme, cont
         Method::Token => {
             field("tav", present, &tav)?;
             field("eci", visa && present, &eci)?;
-            field("rcai", false, &|text| (1..=150).contains(&text.len()) && base64_text(text))
+            field("rcai", false, &|text| {
+                (1..=150).contains(&text.len()) && base64_text(text)
+            })
         }
     }
 }
 
 /// By the first digits: enough to tell the two schemes' rules apart.
 fn scheme(number: &str) -> Scheme {
-    let first = |count: usize| number.get(..count).and_then(|digits| digits.parse::<u32>().ok()).unwrap_or(0);
+    let first = |count: usize| {
+        number
+            .get(..count)
+            .and_then(|digits| digits.parse::<u32>().ok())
+            .unwrap_or(0)
+    };
     match (first(1), first(2), first(4)) {
         (4, ..) => Scheme::Visa,
         // 50 belongs to Maestro; Clearhaus' test number 5000… is a Mastercard one.
@@ -228,8 +293,14 @@ fn luhn(number: &str) -> bool {
 mod tests {
     use super::*;
 
-    const SHOPPER: Context = Context { merchant_initiated: false, trusted_partner: false };
-    const MERCHANT: Context = Context { merchant_initiated: true, trusted_partner: false };
+    const SHOPPER: Context = Context {
+        merchant_initiated: false,
+        trusted_partner: false,
+    };
+    const MERCHANT: Context = Context {
+        merchant_initiated: true,
+        trusted_partner: false,
+    };
 
     fn read(body: &str, context: Context) -> Result<Instrument, (u32, String)> {
         let form = Form::parse(body.as_bytes()).ok().unwrap();
@@ -256,7 +327,13 @@ mod tests {
 
     #[test]
     fn luhn_numbers() {
-        for valid in ["4111111111111111", "4200000000000000", "5555555555554444", "2221000000000009", "79927398713"] {
+        for valid in [
+            "4111111111111111",
+            "4200000000000000",
+            "5555555555554444",
+            "2221000000000009",
+            "79927398713",
+        ] {
             assert!(luhn(valid), "{valid}");
         }
         for invalid in ["4111111111111112", "79927398710"] {
@@ -266,7 +343,14 @@ mod tests {
 
     #[test]
     fn numbers_of_the_test_gateway() {
-        let card = |number: &str| read(&with("card", &[("pan", number), MONTH, YEAR, ("csc", "987")]), SHOPPER).ok().unwrap();
+        let card = |number: &str| {
+            read(
+                &with("card", &[("pan", number), MONTH, YEAR, ("csc", "987")]),
+                SHOPPER,
+            )
+            .ok()
+            .unwrap()
+        };
         for (number, usable, magic) in [
             ("4111111111111111", true, false),
             ("4111111111111112", true, false),
@@ -288,7 +372,20 @@ mod tests {
 
     #[test]
     fn a_card_is_good_until_its_month_ends() {
-        let card = read(&with("card", &[VISA, ("expire_month", "12"), ("expire_year", "2023"), ("csc", "987")]), SHOPPER).ok().unwrap();
+        let card = read(
+            &with(
+                "card",
+                &[
+                    VISA,
+                    ("expire_month", "12"),
+                    ("expire_year", "2023"),
+                    ("csc", "987"),
+                ],
+            ),
+            SHOPPER,
+        )
+        .ok()
+        .unwrap();
         assert!(!card.expired(1_704_067_199) && card.expired(1_704_067_200));
     }
 
@@ -308,8 +405,15 @@ mod tests {
             ("csc", "12", 40120),
             ("csc", "1234", 40120),
         ] {
-            let fields: Vec<_> = good.iter().map(|(field, old)| (*field, if *field == name { value } else { *old })).collect();
-            assert_eq!(code(&with("card", &fields), SHOPPER), expected, "{name}={value}");
+            let fields: Vec<_> = good
+                .iter()
+                .map(|(field, old)| (*field, if *field == name { value } else { *old }))
+                .collect();
+            assert_eq!(
+                code(&with("card", &fields), SHOPPER),
+                expected,
+                "{name}={value}"
+            );
         }
         for missing in 0..4 {
             let mut fields = good.to_vec();
@@ -318,7 +422,16 @@ mod tests {
             assert_eq!(read(&with("card", &fields), SHOPPER).err(), Some(expected));
         }
         assert_eq!(code(&with("card", &good[..3]), MERCHANT), 20000);
-        assert_eq!(code(&with("card", &good[..3]), Context { trusted_partner: true, ..SHOPPER }), 20000);
+        assert_eq!(
+            code(
+                &with("card", &good[..3]),
+                Context {
+                    trusted_partner: true,
+                    ..SHOPPER
+                }
+            ),
+            20000
+        );
         assert_eq!(code("card=4111", SHOPPER), 40000);
     }
 
@@ -327,35 +440,89 @@ mod tests {
         let card = with("card", &[VISA, MONTH, YEAR, ("csc", "123")]);
         let message = "exactly one payment method must be used".to_owned();
         assert_eq!(read("", SHOPPER).err(), Some((40000, message.clone())));
-        assert_eq!(read(&format!("{card}{}", with("moto", &[VISA])), SHOPPER).err(), Some((40000, message)));
-        assert_eq!(code(&format!("{card}unknown[x]=1"), SHOPPER), 20000, "unknown parameters are ignored");
+        assert_eq!(
+            read(&format!("{card}{}", with("moto", &[VISA])), SHOPPER).err(),
+            Some((40000, message))
+        );
+        assert_eq!(
+            code(&format!("{card}unknown[x]=1"), SHOPPER),
+            20000,
+            "unknown parameters are ignored"
+        );
     }
 
     #[test]
     fn other_methods() {
         let card = [VISA, MONTH, YEAR];
         let token = [TAN, MONTH, YEAR];
-        let check = |prefix: &str, base: &[(&str, &str)], more: &[(&str, &str)], context, expected| {
-            assert_eq!(code(&with(prefix, &[base, more].concat()), context), expected, "{prefix} {more:?}");
-        };
+        let check =
+            |prefix: &str, base: &[(&str, &str)], more: &[(&str, &str)], context, expected| {
+                assert_eq!(
+                    code(&with(prefix, &[base, more].concat()), context),
+                    expected,
+                    "{prefix} {more:?}"
+                );
+            };
         check("moto", &card, &[], SHOPPER, 20000);
-        check("vipps", &card, &[("payment_token", r#"{"networkToken":{}}"#)], SHOPPER, 20000);
+        check(
+            "vipps",
+            &card,
+            &[("payment_token", r#"{"networkToken":{}}"#)],
+            SHOPPER,
+            20000,
+        );
         check("vipps", &card, &[("payment_token", "abc")], SHOPPER, 40000);
-        check("mobilepayonline", &card, &[("phone_number", "12345678")], SHOPPER, 20000);
-        check("mobilepayonline", &card, &[("phone_number", "1234567890123456")], SHOPPER, 40000);
+        check(
+            "mobilepayonline",
+            &card,
+            &[("phone_number", "12345678")],
+            SHOPPER,
+            20000,
+        );
+        check(
+            "mobilepayonline",
+            &card,
+            &[("phone_number", "1234567890123456")],
+            SHOPPER,
+            40000,
+        );
         check("token", &token, &[TAV, ("eci", "07")], SHOPPER, 20000);
         check("token", &token, &[TAV], SHOPPER, 40000);
         check("token", &token, &[], MERCHANT, 20000);
         check("token", &token, &[TAV, ("eci", "06")], SHOPPER, 40000);
-        check("token", &token, &[TAV, ("eci", "07"), ("rcai", "!")], SHOPPER, 40000);
+        check(
+            "token",
+            &token,
+            &[TAV, ("eci", "07"), ("rcai", "!")],
+            SHOPPER,
+            40000,
+        );
         check("token", &card, &[TAV, ("eci", "07")], SHOPPER, 40000);
         let mastercard = [("tan", "5000000000000004"), MONTH, YEAR];
         check("token", &mastercard, &[TAV], SHOPPER, 20000);
-        check("token", &mastercard, &[("tav", "QAABBEg0VhI0VniQEjRWAAAAAAA=")], SHOPPER, 40000);
+        check(
+            "token",
+            &mastercard,
+            &[("tav", "QAABBEg0VhI0VniQEjRWAAAAAAA=")],
+            SHOPPER,
+            40000,
+        );
         check("clicktopay", &token, &[TAV, ("eci", "05")], SHOPPER, 20000);
         check("clicktopay", &token, &[("eci", "05")], SHOPPER, 40000);
-        check("applepay[raw]", &card, &[("cryptogram", TAV.1), ("eci", "07")], SHOPPER, 20000);
-        check("applepay[raw]", &card, &[("cryptogram", TAV.1)], SHOPPER, 40000);
+        check(
+            "applepay[raw]",
+            &card,
+            &[("cryptogram", TAV.1), ("eci", "07")],
+            SHOPPER,
+            20000,
+        );
+        check(
+            "applepay[raw]",
+            &card,
+            &[("cryptogram", TAV.1)],
+            SHOPPER,
+            40000,
+        );
         check("applepay", &[], &[("payment_token", "{}")], SHOPPER, 40000);
         check("googlepay", &[], &[("token", "{}")], SHOPPER, 40000);
     }

@@ -10,39 +10,45 @@ use super::{
 const SERIES_TYPES: [&str; 2] = ["recurring", "unscheduled"];
 
 /// `POST /authorizations`.
-pub struct Authorize {
-    pub amount: u64,
-    pub currency: String,
-    pub reference: Option<String>,
-    pub text_on_statement: Option<String>,
-    pub instrument: Instrument,
-    pub series: Option<SeriesRequest>,
+pub(super) struct Authorize {
+    pub(super) amount: u64,
+    pub(super) currency: String,
+    pub(super) reference: Option<String>,
+    pub(super) text_on_statement: Option<String>,
+    pub(super) instrument: Instrument,
+    pub(super) series: Option<SeriesRequest>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum SeriesRequest {
-    First { r#type: String },
+pub(super) enum SeriesRequest {
+    First {
+        r#type: String,
+    },
     /// Continues the series of an authorization made here.
-    After { id: String },
+    After {
+        id: String,
+    },
     /// Continues a series from another acquirer by the scheme's own reference.
-    Moved { r#type: String },
+    Moved {
+        r#type: String,
+    },
 }
 
 /// `POST /authorizations/:id/captures` and `/refunds`: no amount means all that remains.
-pub struct Move {
-    pub amount: Option<u64>,
+pub(super) struct Move {
+    pub(super) amount: Option<u64>,
 }
 
 /// `POST /credits`.
-pub struct Credit {
-    pub amount: u64,
-    pub currency: String,
-    pub reference: Option<String>,
-    pub card: Instrument,
+pub(super) struct Credit {
+    pub(super) amount: u64,
+    pub(super) currency: String,
+    pub(super) reference: Option<String>,
+    pub(super) card: Instrument,
 }
 
 impl Authorize {
-    pub fn read(form: &Form, trusted_partner: bool) -> Result<Self, Refusal> {
+    pub(super) fn read(form: &Form, trusted_partner: bool) -> Result<Self, Refusal> {
         let amount = fields::amount_or_zero(form)?;
         let currency = fields::currency(form)?;
         fields::ip(form)?;
@@ -50,118 +56,213 @@ impl Authorize {
         let text_on_statement = fields::text_on_statement(form)?;
         let series = series(form)?;
         let merchant_initiated = initiator(form, series.as_ref())?;
-        let instrument = Instrument::read(form, Context { merchant_initiated, trusted_partner })?;
+        let instrument = Instrument::read(
+            form,
+            Context {
+                merchant_initiated,
+                trusted_partner,
+            },
+        )?;
         method_rules(form, &instrument, series.as_ref(), merchant_initiated)?;
-        Ok(Self { amount, currency, reference, text_on_statement, instrument, series })
+        Ok(Self {
+            amount,
+            currency,
+            reference,
+            text_on_statement,
+            instrument,
+            series,
+        })
     }
 }
 
 impl Move {
-    pub fn read(form: &Form) -> Result<Self, Refusal> {
-        let amount = form.get("amount").is_some().then(|| fields::positive_amount(form)).transpose()?;
+    pub(super) fn read(form: &Form) -> Result<Self, Refusal> {
+        let amount = form
+            .get("amount")
+            .is_some()
+            .then(|| fields::positive_amount(form))
+            .transpose()?;
         fields::text_on_statement(form)?;
-        choice(form, "marketplace[interregional_retailer]", &["true", "false"])?;
+        choice(
+            form,
+            "marketplace[interregional_retailer]",
+            &["true", "false"],
+        )?;
         Ok(Self { amount })
     }
 }
 
 impl Credit {
-    pub fn read(form: &Form) -> Result<Self, Refusal> {
+    pub(super) fn read(form: &Form) -> Result<Self, Refusal> {
         let amount = fields::positive_amount(form)?;
         let currency = fields::currency(form)?;
         fields::text_on_statement(form)?;
         let reference = fields::reference(form)?;
-        Ok(Self { amount, currency, reference, card: Instrument::read_card(form)? })
+        Ok(Self {
+            amount,
+            currency,
+            reference,
+            card: Instrument::read_card(form)?,
+        })
     }
 }
 
 /// `series[type]`, `series[previous][…]` and `sca_exemption` exclude each other.
 fn series(form: &Form) -> Result<Option<SeriesRequest>, Refusal> {
     let first = choice(form, "series[type]", &SERIES_TYPES)?;
-    let exemptions = ["low_value_payment", "secure_corporate_payment", "transaction_risk_analysis"];
+    let exemptions = [
+        "low_value_payment",
+        "secure_corporate_payment",
+        "transaction_risk_analysis",
+    ];
     let exemption = choice(form, "sca_exemption", &exemptions)?;
     match (first, form.has("series[previous]"), exemption) {
         (None, false, _) => Ok(None),
-        (Some(kind), false, None) => Ok(Some(SeriesRequest::First { r#type: kind.to_owned() })),
+        (Some(kind), false, None) => Ok(Some(SeriesRequest::First {
+            r#type: kind.to_owned(),
+        })),
         (None, true, None) => previous(form).map(Some),
-        (Some(_), true, _) => refuse(Code::INPUT, "'series[type]' and 'series[previous]' are mutually exclusive"),
-        _ => refuse(Code::INPUT, "'series' and 'sca_exemption' are mutually exclusive"),
+        (Some(_), true, _) => refuse(
+            Code::INPUT,
+            "'series[type]' and 'series[previous]' are mutually exclusive",
+        ),
+        _ => refuse(
+            Code::INPUT,
+            "'series' and 'sca_exemption' are mutually exclusive",
+        ),
     }
 }
 
 /// One of `[id]`, `[mastercard][…]`, `[visa][…]`.
 fn previous(form: &Form) -> Result<SeriesRequest, Refusal> {
     let (mastercard, visa) = ("series[previous][mastercard]", "series[previous][visa]");
-    match (form.get("series[previous][id]"), form.has(mastercard), form.has(visa)) {
+    match (
+        form.get("series[previous][id]"),
+        form.has(mastercard),
+        form.has(visa),
+    ) {
         (Some(id), false, false) => {
             check("series[previous][id]", Code::INPUT, uuid_v4(id))?;
-            Ok(SeriesRequest::After { id: id.to_ascii_lowercase() })
+            Ok(SeriesRequest::After {
+                id: id.to_ascii_lowercase(),
+            })
         }
         (None, true, false) => {
             let tid = optional(form, &format!("{mastercard}[tid]"), mastercard_tid)?;
-            let tlid = optional(form, &format!("{mastercard}[economically_related_tlid]"), tlid)?;
+            let tlid = optional(
+                form,
+                &format!("{mastercard}[economically_related_tlid]"),
+                tlid,
+            )?;
             let kinds = ["fixed_amount_series", "variable_amount_series"];
             let exemption = choice(form, &format!("{mastercard}[exemption]"), &kinds)?;
-            check(mastercard, Code::INPUT, (tid || tlid) && exemption.is_some())?;
+            check(
+                mastercard,
+                Code::INPUT,
+                (tid || tlid) && exemption.is_some(),
+            )?;
             moved(form, mastercard)
         }
         (None, false, true) => {
-            check(visa, Code::INPUT, optional(form, &format!("{visa}[tid]"), |text| digits(text, 15, 15))?)?;
+            check(
+                visa,
+                Code::INPUT,
+                optional(form, &format!("{visa}[tid]"), |text| digits(text, 15, 15))?,
+            )?;
             moved(form, visa)
         }
-        _ => refuse(Code::INPUT, "'series[previous]' must hold exactly one of id, mastercard, visa"),
+        _ => refuse(
+            Code::INPUT,
+            "'series[previous]' must hold exactly one of id, mastercard, visa",
+        ),
     }
 }
 
 fn moved(form: &Form, scheme: &str) -> Result<SeriesRequest, Refusal> {
     let kind = choice(form, &format!("{scheme}[type]"), &SERIES_TYPES)?.unwrap_or("recurring");
-    Ok(SeriesRequest::Moved { r#type: kind.to_owned() })
+    Ok(SeriesRequest::Moved {
+        r#type: kind.to_owned(),
+    })
 }
 
 /// Whether the parameter is there; when it is, it must hold.
 fn optional(form: &Form, name: &str, holds: fn(&str) -> bool) -> Result<bool, Refusal> {
-    form.get(name).map_or(Ok(false), |text| check(name, Code::INPUT, holds(text)).map(|()| true))
+    form.get(name).map_or(Ok(false), |text| {
+        check(name, Code::INPUT, holds(text)).map(|()| true)
+    })
 }
 
 /// `[A-Za-z0-9]{3}[A-Za-z0-9]{6}[0-9]{4} {2}`.
 fn mastercard_tid(text: &str) -> bool {
-    text.strip_suffix("  ").and_then(|text| text.split_at_checked(9)).is_some_and(|(reference, date)| {
-        reference.bytes().all(|byte| byte.is_ascii_alphanumeric()) && digits(date, 4, 4)
-    })
+    text.strip_suffix("  ")
+        .and_then(|text| text.split_at_checked(9))
+        .is_some_and(|(reference, date)| {
+            reference.bytes().all(|byte| byte.is_ascii_alphanumeric()) && digits(date, 4, 4)
+        })
 }
 
 /// `[A-Za-z0-9_-]{22}`.
 fn tlid(text: &str) -> bool {
-    text.len() == 22 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
+    text.len() == 22
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// Whether the merchant starts this payment; the defaults follow from the series.
 fn initiator(form: &Form, series: Option<&SeriesRequest>) -> Result<bool, Refusal> {
     let subsequent = series.is_some_and(SeriesRequest::is_subsequent);
     let merchant = match choice(form, "initiator", &["cardholder", "merchant"])? {
-        Some("cardholder") if subsequent => return refuse(Code::INPUT, "a subsequent-in-series is initiated by the merchant"),
+        Some("cardholder") if subsequent => {
+            return refuse(
+                Code::INPUT,
+                "a subsequent-in-series is initiated by the merchant",
+            );
+        }
         given => given.map_or(subsequent, |given| given == "merchant"),
     };
     match choice(form, "credential_on_file", &["store", "use"])? {
-        Some("store") if merchant => refuse(Code::INPUT, "'credential_on_file' cannot be store when the merchant initiates"),
+        Some("store") if merchant => refuse(
+            Code::INPUT,
+            "'credential_on_file' cannot be store when the merchant initiates",
+        ),
         _ => Ok(merchant),
     }
 }
 
 /// Rules between the method and the rest of the request.
-fn method_rules(form: &Form, instrument: &Instrument, series: Option<&SeriesRequest>, merchant: bool) -> Result<(), Refusal> {
+fn method_rules(
+    form: &Form,
+    instrument: &Instrument,
+    series: Option<&SeriesRequest>,
+    merchant: bool,
+) -> Result<(), Refusal> {
     let stored = form.get("credential_on_file").is_some();
     if instrument.method == Method::Moto && (series.is_some() || stored || merchant) {
-        return refuse(Code::INPUT, "'moto' takes no series, no credential_on_file and no initiator merchant");
+        return refuse(
+            Code::INPUT,
+            "'moto' takes no series, no credential_on_file and no initiator merchant",
+        );
     }
     if !series.is_some_and(SeriesRequest::is_subsequent) {
         return Ok(());
     }
     if !matches!(instrument.method, Method::Card | Method::Token) {
-        return refuse(Code::INPUT, "a subsequent-in-series needs the method card or token");
+        return refuse(
+            Code::INPUT,
+            "a subsequent-in-series needs the method card or token",
+        );
     }
-    if instrument.csc.is_some() || instrument.threeds.as_ref().is_some_and(|threeds| threeds.challenged) {
-        return refuse(Code::INPUT, "a subsequent-in-series carries no csc and no rreq");
+    if instrument.csc.is_some()
+        || instrument
+            .threeds
+            .as_ref()
+            .is_some_and(|threeds| threeds.challenged)
+    {
+        return refuse(
+            Code::INPUT,
+            "a subsequent-in-series carries no csc and no rreq",
+        );
     }
     let scheme_of_reference = if form.has("series[previous][visa]") {
         Scheme::Visa
@@ -170,11 +271,15 @@ fn method_rules(form: &Form, instrument: &Instrument, series: Option<&SeriesRequ
     } else {
         instrument.scheme
     };
-    check("series[previous]", Code::INPUT, scheme_of_reference == instrument.scheme)
+    check(
+        "series[previous]",
+        Code::INPUT,
+        scheme_of_reference == instrument.scheme,
+    )
 }
 
 impl SeriesRequest {
-    pub const fn is_subsequent(&self) -> bool {
+    pub(super) const fn is_subsequent(&self) -> bool {
         !matches!(self, Self::First { .. })
     }
 }
@@ -196,84 +301,195 @@ mod tests {
     }
 
     fn series_of(body: &str) -> Option<SeriesRequest> {
-        Authorize::read(&Form::parse(body.as_bytes()).ok().unwrap(), false).ok().unwrap().series
+        Authorize::read(&Form::parse(body.as_bytes()).ok().unwrap(), false)
+            .ok()
+            .unwrap()
+            .series
     }
 
     #[test]
     fn whole_requests() {
-        assert_eq!(refusal(&format!("{CARD}&card[csc]=123&ip=1.1.1.1&unknown=1")), None);
-        assert_eq!(refusal(CARD).as_deref(), Some("parameter 'card[csc]' is required"));
-        assert_eq!(refusal("").as_deref(), Some("parameter 'amount' is required"));
+        assert_eq!(
+            refusal(&format!("{CARD}&card[csc]=123&ip=1.1.1.1&unknown=1")),
+            None
+        );
+        assert_eq!(
+            refusal(CARD).as_deref(),
+            Some("parameter 'card[csc]' is required")
+        );
+        assert_eq!(
+            refusal("").as_deref(),
+            Some("parameter 'amount' is required")
+        );
         assert_eq!(refusal(MOTO), None);
-        assert_eq!(refusal(&format!("{CARD}&initiator=merchant&credential_on_file=use")), None);
-        assert_eq!(refusal(&format!("{CARD}&card[csc]=123&credential_on_file=store")), None);
+        assert_eq!(
+            refusal(&format!("{CARD}&initiator=merchant&credential_on_file=use")),
+            None
+        );
+        assert_eq!(
+            refusal(&format!("{CARD}&card[csc]=123&credential_on_file=store")),
+            None
+        );
     }
 
     #[test]
     fn series_requests() {
-        let first = Some(SeriesRequest::First { r#type: "recurring".to_owned() });
-        assert_eq!(series_of(&format!("{CARD}&card[csc]=123&series[type]=recurring")), first);
+        let first = Some(SeriesRequest::First {
+            r#type: "recurring".to_owned(),
+        });
+        assert_eq!(
+            series_of(&format!("{CARD}&card[csc]=123&series[type]=recurring")),
+            first
+        );
         let after = Some(SeriesRequest::After { id: ID.to_owned() });
-        assert_eq!(series_of(&format!("{CARD}&series[previous][id]={ID}")), after);
-        let moved = |kind: &str| Some(SeriesRequest::Moved { r#type: kind.to_owned() });
-        assert_eq!(series_of(&format!("{CARD}&series[previous][visa][tid]=481048839682954")), moved("recurring"));
+        assert_eq!(
+            series_of(&format!("{CARD}&series[previous][id]={ID}")),
+            after
+        );
+        let moved = |kind: &str| {
+            Some(SeriesRequest::Moved {
+                r#type: kind.to_owned(),
+            })
+        };
+        assert_eq!(
+            series_of(&format!(
+                "{CARD}&series[previous][visa][tid]=481048839682954"
+            )),
+            moved("recurring")
+        );
         let tid = "series[previous][mastercard][tid]=ABC1234560721++";
         let fixed = "series[previous][mastercard][exemption]=fixed_amount_series";
         let unscheduled = "series[previous][mastercard][type]=unscheduled";
-        assert_eq!(series_of(&format!("{MASTERCARD}&{tid}&{fixed}&{unscheduled}")), moved("unscheduled"));
+        assert_eq!(
+            series_of(&format!("{MASTERCARD}&{tid}&{fixed}&{unscheduled}")),
+            moved("unscheduled")
+        );
     }
 
     #[test]
     fn exclusions() {
         let previous = format!("series[previous][id]={ID}");
         for (more, message) in [
-            (format!("series[type]=recurring&{previous}"), "'series[type]' and 'series[previous]' are mutually exclusive"),
-            ("series[type]=recurring&sca_exemption=low_value_payment".to_owned(), "'series' and 'sca_exemption' are mutually exclusive"),
-            (format!("{previous}&sca_exemption=low_value_payment"), "'series' and 'sca_exemption' are mutually exclusive"),
+            (
+                format!("series[type]=recurring&{previous}"),
+                "'series[type]' and 'series[previous]' are mutually exclusive",
+            ),
+            (
+                "series[type]=recurring&sca_exemption=low_value_payment".to_owned(),
+                "'series' and 'sca_exemption' are mutually exclusive",
+            ),
+            (
+                format!("{previous}&sca_exemption=low_value_payment"),
+                "'series' and 'sca_exemption' are mutually exclusive",
+            ),
             ("series[type]=yearly".to_owned(), "invalid 'series[type]'"),
             ("sca_exemption=none".to_owned(), "invalid 'sca_exemption'"),
-            ("series[previous][id]=1".to_owned(), "invalid 'series[previous][id]'"),
-            ("series[previous][x]=1".to_owned(), "'series[previous]' must hold exactly one of id, mastercard, visa"),
-            (format!("{previous}&series[previous][visa][tid]=481048839682954"), "'series[previous]' must hold exactly one of id, mastercard, visa"),
-            ("series[previous][visa][tid]=1".to_owned(), "invalid 'series[previous][visa][tid]'"),
-            ("series[previous][visa][type]=recurring".to_owned(), "invalid 'series[previous][visa]'"),
-            ("series[previous][mastercard][tid]=ABC1234560721".to_owned(), "invalid 'series[previous][mastercard][tid]'"),
-            ("series[previous][mastercard][tid]=ABC1234560721++".to_owned(), "invalid 'series[previous][mastercard]'"),
-            (format!("{previous}&initiator=cardholder"), "a subsequent-in-series is initiated by the merchant"),
-            (format!("{previous}&card[csc]=123"), "a subsequent-in-series carries no csc and no rreq"),
-            ("initiator=merchant&credential_on_file=store".to_owned(), "'credential_on_file' cannot be store when the merchant initiates"),
+            (
+                "series[previous][id]=1".to_owned(),
+                "invalid 'series[previous][id]'",
+            ),
+            (
+                "series[previous][x]=1".to_owned(),
+                "'series[previous]' must hold exactly one of id, mastercard, visa",
+            ),
+            (
+                format!("{previous}&series[previous][visa][tid]=481048839682954"),
+                "'series[previous]' must hold exactly one of id, mastercard, visa",
+            ),
+            (
+                "series[previous][visa][tid]=1".to_owned(),
+                "invalid 'series[previous][visa][tid]'",
+            ),
+            (
+                "series[previous][visa][type]=recurring".to_owned(),
+                "invalid 'series[previous][visa]'",
+            ),
+            (
+                "series[previous][mastercard][tid]=ABC1234560721".to_owned(),
+                "invalid 'series[previous][mastercard][tid]'",
+            ),
+            (
+                "series[previous][mastercard][tid]=ABC1234560721++".to_owned(),
+                "invalid 'series[previous][mastercard]'",
+            ),
+            (
+                format!("{previous}&initiator=cardholder"),
+                "a subsequent-in-series is initiated by the merchant",
+            ),
+            (
+                format!("{previous}&card[csc]=123"),
+                "a subsequent-in-series carries no csc and no rreq",
+            ),
+            (
+                "initiator=merchant&credential_on_file=store".to_owned(),
+                "'credential_on_file' cannot be store when the merchant initiates",
+            ),
             ("initiator=shop".to_owned(), "invalid 'initiator'"),
-            ("credential_on_file=keep".to_owned(), "invalid 'credential_on_file'"),
+            (
+                "credential_on_file=keep".to_owned(),
+                "invalid 'credential_on_file'",
+            ),
         ] {
-            assert_eq!(refusal(&format!("{CARD}&{more}")).as_deref(), Some(message), "{more}");
+            assert_eq!(
+                refusal(&format!("{CARD}&{more}")).as_deref(),
+                Some(message),
+                "{more}"
+            );
         }
         let rreq = r#"card[3dsecure][v2][rreq]={"messageVersion":"2.2.0","transStatus":"Y"}"#;
-        assert_eq!(refusal(&format!("{CARD}&{previous}&{rreq}")).as_deref(), Some("a subsequent-in-series carries no csc and no rreq"));
+        assert_eq!(
+            refusal(&format!("{CARD}&{previous}&{rreq}")).as_deref(),
+            Some("a subsequent-in-series carries no csc and no rreq")
+        );
         let visa = "series[previous][visa][tid]=481048839682954";
-        assert_eq!(refusal(&format!("{MASTERCARD}&{visa}")).as_deref(), Some("invalid 'series[previous]'"));
+        assert_eq!(
+            refusal(&format!("{MASTERCARD}&{visa}")).as_deref(),
+            Some("invalid 'series[previous]'")
+        );
     }
 
     #[test]
     fn moto_stands_alone() {
-        let message = Some("'moto' takes no series, no credential_on_file and no initiator merchant");
-        for more in ["series[type]=recurring", "credential_on_file=use", "initiator=merchant"] {
-            assert_eq!(refusal(&format!("{MOTO}&{more}")).as_deref(), message, "{more}");
+        let message =
+            Some("'moto' takes no series, no credential_on_file and no initiator merchant");
+        for more in [
+            "series[type]=recurring",
+            "credential_on_file=use",
+            "initiator=merchant",
+        ] {
+            assert_eq!(
+                refusal(&format!("{MOTO}&{more}")).as_deref(),
+                message,
+                "{more}"
+            );
         }
         let vipps = CARD.replace("card[", "vipps[");
         let message = Some("a subsequent-in-series needs the method card or token");
-        assert_eq!(refusal(&format!("{vipps}&series[previous][id]={ID}")).as_deref(), message);
+        assert_eq!(
+            refusal(&format!("{vipps}&series[previous][id]={ID}")).as_deref(),
+            message
+        );
     }
 
     #[test]
     fn captures_refunds_and_credits() {
-        let amount = |body: &str| Move::read(&Form::parse(body.as_bytes()).ok().unwrap()).map(|read| read.amount).map_err(|refusal| refusal.code.0);
+        let amount = |body: &str| {
+            Move::read(&Form::parse(body.as_bytes()).ok().unwrap())
+                .map(|read| read.amount)
+                .map_err(|refusal| refusal.code.0)
+        };
         assert_eq!(amount(""), Ok(None));
         assert_eq!(amount("amount=500&travel[x]=1"), Ok(Some(500)));
         assert_eq!(amount("amount=0"), Err(40000));
         assert_eq!(amount("text_on_statement=1234"), Err(40150));
-        assert_eq!(amount("marketplace[interregional_retailer]=yes"), Err(40000));
+        assert_eq!(
+            amount("marketplace[interregional_retailer]=yes"),
+            Err(40000)
+        );
         let credit = |more: &str| {
-            let form = Form::parse(format!("{CARD}{more}").as_bytes()).ok().unwrap();
+            let form = Form::parse(format!("{CARD}{more}").as_bytes())
+                .ok()
+                .unwrap();
             Credit::read(&form).map_or_else(|refusal| refusal.code.0, |_| 20000)
         };
         assert_eq!(credit(""), 20000);

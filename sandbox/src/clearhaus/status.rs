@@ -4,23 +4,23 @@ use crate::common::book::Kind;
 
 /// A status code of the official table. Only 20000 is an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Code(pub u32);
+pub(super) struct Code(pub(super) u32);
 
 impl Code {
-    pub const APPROVED: Self = Self(20000);
-    pub const INPUT: Self = Self(40000);
-    pub const CARD_NUMBER: Self = Self(40110);
-    pub const CSC: Self = Self(40120);
-    pub const EXPIRE_DATE: Self = Self(40130);
-    pub const EXPIRED: Self = Self(40135);
-    pub const CURRENCY: Self = Self(40140);
-    pub const TEXT_ON_STATEMENT: Self = Self(40150);
-    pub const THREEDS_PROBLEM: Self = Self(40300);
-    pub const THREEDS_FAILED: Self = Self(40310);
-    pub const CLEARHAUS_ERROR: Self = Self(50000);
+    pub(super) const APPROVED: Self = Self(20000);
+    pub(super) const INPUT: Self = Self(40000);
+    pub(super) const CARD_NUMBER: Self = Self(40110);
+    pub(super) const CSC: Self = Self(40120);
+    pub(super) const EXPIRE_DATE: Self = Self(40130);
+    pub(super) const EXPIRED: Self = Self(40135);
+    pub(super) const CURRENCY: Self = Self(40140);
+    pub(super) const TEXT_ON_STATEMENT: Self = Self(40150);
+    pub(super) const THREEDS_PROBLEM: Self = Self(40300);
+    pub(super) const THREEDS_FAILED: Self = Self(40310);
+    pub(super) const CLEARHAUS_ERROR: Self = Self(50000);
 
     /// The code that a magic amount names, when this kind of transaction can end with it.
-    pub fn magic(amount: u64, kind: Kind) -> Option<Self> {
+    pub(super) fn magic(amount: u64, kind: Kind) -> Option<Self> {
         let (code, _, credits) = TABLE.iter().find(|(code, ..)| u64::from(*code) == amount)?;
         match kind {
             Kind::Authorization => Some(Self(*code)),
@@ -29,20 +29,26 @@ impl Code {
         }
     }
 
-    pub fn meaning(self) -> &'static str {
-        TABLE.iter().find(|(code, ..)| *code == self.0).map_or("", |(_, meaning, _)| meaning)
+    pub(super) fn meaning(self) -> &'static str {
+        TABLE
+            .iter()
+            .find(|(code, ..)| *code == self.0)
+            .map_or("", |(_, meaning, _)| meaning)
     }
 }
 
 /// A request that is not accepted: a code and a message for the merchant's programmer.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Refusal {
-    pub code: Code,
-    pub message: String,
+pub(super) struct Refusal {
+    pub(super) code: Code,
+    pub(super) message: String,
 }
 
-pub fn refuse<T>(code: Code, message: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { code, message: message.into() })
+pub(super) fn refuse<T>(code: Code, message: impl Into<String>) -> Result<T, Refusal> {
+    Err(Refusal {
+        code,
+        message: message.into(),
+    })
 }
 
 /// Code, meaning, and whether a credit can end with it (an authorization can with all of them).
@@ -77,9 +83,15 @@ mod tests {
 
     #[test]
     fn magic_amounts() {
-        assert_eq!(Code::magic(20000, Kind::Authorization), Some(Code::APPROVED));
+        assert_eq!(
+            Code::magic(20000, Kind::Authorization),
+            Some(Code::APPROVED)
+        );
         assert_eq!(Code::magic(40413, Kind::Authorization), Some(Code(40413)));
-        assert_eq!(Code::magic(40310, Kind::Authorization), Some(Code::THREEDS_FAILED));
+        assert_eq!(
+            Code::magic(40310, Kind::Authorization),
+            Some(Code::THREEDS_FAILED)
+        );
         assert_eq!(Code::magic(40310, Kind::Credit), None);
         assert_eq!(Code::magic(40413, Kind::Credit), Some(Code(40413)));
         assert_eq!(Code::magic(40420, Kind::Authorization), Some(Code(40420)));

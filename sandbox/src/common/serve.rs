@@ -35,6 +35,12 @@ pub fn cut() -> Response {
     response
 }
 
+impl From<Infallible> for Cut {
+    fn from(never: Infallible) -> Self {
+        match never {}
+    }
+}
+
 /// A simulator knows no real secrets, but it also has nothing to say to the network.
 pub fn check_address(listen: SocketAddr, public: bool) -> io::Result<SocketAddr> {
     if public || listen.ip().is_loopback() {
@@ -60,17 +66,23 @@ pub async fn serve(listener: TcpListener, router: Router) -> Infallible {
 }
 
 async fn connection(stream: TcpStream, router: Router) {
-    let service = router.map_request(|request: Request<Incoming>| request.map(Body::new)).map_result(
-        |answer: Result<Response, Infallible>| match answer {
+    let service = router
+        .map_request(|request: Request<Incoming>| request.map(Body::new))
+        .map_result(|answer: Result<Response, Infallible>| match answer {
             Ok(response) if response.extensions().get::<Cut>().is_some() => Err(Cut),
             Ok(response) => Ok(response),
-            Err(never) => match never {},
-        },
-    );
+            Err(never) => Err(never.into()),
+        });
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME);
     // An error of the service makes hyper drop the connection at once: that is the cut.
-    if let Err(error) = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await {
+    if let Err(error) = builder
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .await
+    {
         tracing::debug!(%error, "connection ended");
     }
 }
@@ -90,7 +102,11 @@ mod tests {
             ("192.0.2.1:80", false, false),
             ("0.0.0.0:0", true, true),
         ] {
-            assert_eq!(check_address(listen.parse().unwrap(), public).is_ok(), allowed, "{listen}");
+            assert_eq!(
+                check_address(listen.parse().unwrap(), public).is_ok(),
+                allowed,
+                "{listen}"
+            );
         }
     }
 }
