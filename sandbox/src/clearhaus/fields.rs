@@ -202,7 +202,7 @@ mod tests {
                 "{code}"
             );
         }
-        assert_eq!(CURRENCIES.split_ascii_whitespace().count(), 151);
+        assert_eq!(CURRENCIES.split_ascii_whitespace().count(), 156);
     }
 
     #[test]
