@@ -11,19 +11,17 @@ use super::{
     fields::amount_or_zero,
     form::Form,
     ledger::{Authorization, Ledger},
-    methods::{Instrument, Scheme},
-    request::{Authorize, Credit, Move, SeriesRequest},
+    methods::Instrument,
+    request::{Authorize, Credit, Move},
+    series::{earlier_series, next_series},
     status::{Code, Refusal, refuse},
 };
 use crate::common::{
-    book::{Book, Entry, Kind, Series},
+    book::{Book, Entry, Kind},
     clock::{Clock, rfc3339},
     faults::{Faults, Injected},
     ids::Ids,
 };
-
-const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";
-const LINK: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 /// Choices that Clearhaus' documentation leaves open or ties to a contract.
 #[derive(Clone, Copy, Debug, Default)]
@@ -162,7 +160,7 @@ impl Gateway {
             status: code.0,
             booked: approved,
             processed_at: rfc3339(now),
-            pan_last4: request.instrument.last4(),
+            pan_last4: request.instrument.number.last4(),
             series,
         };
         self.record(state, &entry)?;
@@ -182,7 +180,7 @@ impl Gateway {
             status: code.0,
             booked: code == Code::APPROVED,
             processed_at: rfc3339(now),
-            pan_last4: request.card.last4(),
+            pan_last4: request.card.number.last4(),
             series: None,
         };
         self.record(state, &entry)?;
@@ -273,69 +271,14 @@ impl From<Refusal> for Failure {
 
 /// What the card schemes say; an error is what Clearhaus itself refuses.
 fn decide(instrument: &Instrument, amount: u64, kind: Kind, now: i64) -> Result<Code, Refusal> {
-    if instrument.expired(now) {
+    if instrument.number.expired(now) {
         return refuse(Code::EXPIRED, Code::EXPIRED.meaning());
     }
-    if instrument.magic() {
+    if instrument.number.magic() {
         return Ok(Code::magic(amount, kind).unwrap_or(Code::CARD_NUMBER));
     }
-    match instrument.usable() {
+    match instrument.number.usable() {
         true => Ok(Code::APPROVED),
         false => refuse(Code::CARD_NUMBER, Code::CARD_NUMBER.meaning()),
-    }
-}
-
-/// The series that a request continues: `[previous][id]` must be an approved member of one.
-fn earlier_series(
-    ledger: &Ledger,
-    request: Option<&SeriesRequest>,
-) -> Result<Option<Series>, Refusal> {
-    let Some(SeriesRequest::After { id }) = request else {
-        return Ok(None);
-    };
-    match ledger
-        .get(id)
-        .and_then(|authorization| authorization.series.clone())
-    {
-        Some(series) => Ok(Some(series)),
-        None => refuse(
-            Code::INPUT,
-            "'series[previous][id]' is not an approved authorization of a series",
-        ),
-    }
-}
-
-/// Fresh references of the scheme: Visa's 15 digits, Mastercard's 13 characters and two spaces with
-/// the transaction link ids, of which the economically related one stays the same in a series.
-fn next_series(
-    ids: &mut Ids,
-    request: &SeriesRequest,
-    earlier: Option<Series>,
-    scheme: Scheme,
-) -> Series {
-    let r#type = match (request, &earlier) {
-        (SeriesRequest::First { r#type } | SeriesRequest::Moved { r#type }, _) => r#type.clone(),
-        (SeriesRequest::After { .. }, earlier) => earlier
-            .as_ref()
-            .map_or_else(String::new, |series| series.r#type.clone()),
-    };
-    if scheme != Scheme::Mastercard {
-        return Series {
-            r#type,
-            tid: ids.text(b"0123456789", 15),
-            tlid: None,
-            economically_related_tlid: None,
-        };
-    }
-    let tid = format!("{}{}  ", ids.text(LETTERS, 9), ids.text(b"0123456789", 4));
-    let tlid = ids.text(LINK, 22);
-    let related = earlier
-        .and_then(|series| series.economically_related_tlid)
-        .unwrap_or_else(|| ids.text(LINK, 22));
-    Series {
-        r#type,
-        tid,
-        tlid: Some(tlid),
-        economically_related_tlid: Some(related),
     }
 }

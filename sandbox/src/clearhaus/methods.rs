@@ -1,14 +1,12 @@
-//! The payment methods: which fields each one takes, and the card or token that results.
-
-use zeroize::Zeroizing;
+//! The payment methods: which fields each one takes.
 
 use super::{
     fields::{base64_text, check, cryptogram, digits, printable, required},
     form::Form,
+    number::{Number, Scheme},
     status::{Code, Refusal, refuse},
     threeds::{self, ThreeDs},
 };
-use crate::common::clock;
 
 /// In the order of Clearhaus' documentation.
 const METHODS: [(&str, Method); 8] = [
@@ -34,21 +32,13 @@ pub(super) enum Method {
     Vipps,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Scheme {
-    Visa,
-    Mastercard,
-    Other,
-}
-
 /// What is charged. It holds the card number: no `Debug`.
 pub(super) struct Instrument {
     pub(super) method: Method,
     pub(super) scheme: Scheme,
     pub(super) csc: Option<Csc>,
     pub(super) threeds: Option<ThreeDs>,
-    number: Zeroizing<String>,
-    expires: (i64, i64),
+    pub(super) number: Number,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,30 +84,6 @@ impl Instrument {
         Ok(card)
     }
 
-    pub(super) fn last4(&self) -> String {
-        self.number
-            .get(self.number.len().saturating_sub(4)..)
-            .unwrap_or_default()
-            .to_owned()
-    }
-
-    pub(super) fn expired(&self, now: i64) -> bool {
-        self.expires < clock::year_month(now)
-    }
-
-    /// For these numbers the amount chooses the outcome.
-    pub(super) fn magic(&self) -> bool {
-        let number = self.number.as_str();
-        number.starts_with("420000") && number.ends_with("0000")
-            || number.starts_with("555555") && number.ends_with("4444")
-    }
-
-    /// A test gateway takes no number that could be a real card's.
-    pub(super) fn usable(&self) -> bool {
-        ["2221000000000009", "4111111111111111", "5000000000000004"].contains(&self.number.as_str())
-            || !luhn(&self.number)
-    }
-
     fn of(form: &Form, name: &str, method: Method, context: Context) -> Result<Self, Refusal> {
         let prefix = match method {
             // The encrypted payloads would have to be opened with keys that only the wallets issue.
@@ -128,8 +94,12 @@ impl Instrument {
             Method::ApplePay => "applepay[raw]".to_owned(),
             _ => name.to_owned(),
         };
-        let (number, expires) = numbers(form, &prefix, method)?;
-        let scheme = scheme(&number);
+        let field = match method {
+            Method::Token | Method::ClickToPay => "tan",
+            _ => "pan",
+        };
+        let number = Number::read(form, &prefix, field)?;
+        let scheme = number.scheme();
         method_fields(form, &prefix, method, scheme, context)?;
         let threeds = match method {
             Method::ApplePay | Method::Moto => None,
@@ -146,7 +116,6 @@ impl Instrument {
             csc,
             threeds,
             number,
-            expires,
         })
     }
 }
@@ -156,37 +125,6 @@ fn unsupported<T>(what: &str) -> Result<T, Refusal> {
         Code::INPUT,
         format!("'{what}' cannot be opened by the simulator"),
     )
-}
-
-type Numbers = (Zeroizing<String>, (i64, i64));
-
-fn numbers(form: &Form, prefix: &str, method: Method) -> Result<Numbers, Refusal> {
-    let field = if matches!(method, Method::Token | Method::ClickToPay) {
-        "tan"
-    } else {
-        "pan"
-    };
-    let (pan, month, year) = (
-        format!("{prefix}[{field}]"),
-        format!("{prefix}[expire_month]"),
-        format!("{prefix}[expire_year]"),
-    );
-    let number = required(form, &pan)?;
-    let (mm, yyyy) = (required(form, &month)?, required(form, &year)?);
-    check(&pan, Code::CARD_NUMBER, digits(number, 12, 19))?;
-    check(
-        &month,
-        Code::EXPIRE_DATE,
-        digits(mm, 2, 2) && ("01"..="12").contains(&mm),
-    )?;
-    // `[0-9]{4}` for the wallets, `20[0-9]{2}` for cards; a year outside 20xx is expired anyway.
-    check(
-        &year,
-        Code::EXPIRE_DATE,
-        digits(yyyy, 4, 4) && yyyy.starts_with("20"),
-    )?;
-    let expires = (yyyy.parse().unwrap_or(0), mm.parse().unwrap_or(0));
-    Ok((Zeroizing::new(number.to_owned()), expires))
 }
 
 fn csc(form: &Form, context: Context) -> Result<Option<Csc>, Refusal> {
@@ -257,38 +195,6 @@ fn method_fields(
     }
 }
 
-/// By the first digits: enough to tell the two schemes' rules apart.
-fn scheme(number: &str) -> Scheme {
-    let first = |count: usize| {
-        number
-            .get(..count)
-            .and_then(|digits| digits.parse::<u32>().ok())
-            .unwrap_or(0)
-    };
-    match (first(1), first(2), first(4)) {
-        (4, ..) => Scheme::Visa,
-        // 50 belongs to Maestro; Clearhaus' test number 5000… is a Mastercard one.
-        (_, 50..=55, _) | (.., 2221..=2720) => Scheme::Mastercard,
-        _ => Scheme::Other,
-    }
-}
-
-/// ISO/IEC 7812-1 Annex B.
-fn luhn(number: &str) -> bool {
-    let sum: u32 = number
-        .chars()
-        .rev()
-        .filter_map(|digit| digit.to_digit(10))
-        .enumerate()
-        .map(|(at, digit)| match (at % 2, digit * 2) {
-            (0, _) => digit,
-            (_, doubled) if doubled > 9 => doubled - 9,
-            (_, doubled) => doubled,
-        })
-        .sum();
-    sum.is_multiple_of(10)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -324,70 +230,6 @@ mod tests {
     const YEAR: (&str, &str) = ("expire_year", "2030");
     const VISA: (&str, &str) = ("pan", "4111111111111111");
     const TAN: (&str, &str) = ("tan", "4111111111111111");
-
-    #[test]
-    fn luhn_numbers() {
-        for valid in [
-            "4111111111111111",
-            "4200000000000000",
-            "5555555555554444",
-            "2221000000000009",
-            "79927398713",
-        ] {
-            assert!(luhn(valid), "{valid}");
-        }
-        for invalid in ["4111111111111112", "79927398710"] {
-            assert!(!luhn(invalid), "{invalid}");
-        }
-    }
-
-    #[test]
-    fn numbers_of_the_test_gateway() {
-        let card = |number: &str| {
-            read(
-                &with("card", &[("pan", number), MONTH, YEAR, ("csc", "987")]),
-                SHOPPER,
-            )
-            .ok()
-            .unwrap()
-        };
-        for (number, usable, magic) in [
-            ("4111111111111111", true, false),
-            ("4111111111111112", true, false),
-            ("5000000000000004", true, false),
-            ("5500000000000004", false, false),
-            ("4012888888881881", false, false),
-            ("4200000000000000", false, true),
-            ("4200001234560000", true, true),
-            ("5555555555554444", false, true),
-        ] {
-            let card = card(number);
-            assert_eq!((card.usable(), card.magic()), (usable, magic), "{number}");
-            assert_eq!(card.last4(), number[12..], "{number}");
-        }
-        assert_eq!(card("4111111111111111").scheme, Scheme::Visa);
-        assert_eq!(card("2221000000000009").scheme, Scheme::Mastercard);
-        assert_eq!(card("6011000000000004").scheme, Scheme::Other);
-    }
-
-    #[test]
-    fn a_card_is_good_until_its_month_ends() {
-        let card = read(
-            &with(
-                "card",
-                &[
-                    VISA,
-                    ("expire_month", "12"),
-                    ("expire_year", "2023"),
-                    ("csc", "987"),
-                ],
-            ),
-            SHOPPER,
-        )
-        .ok()
-        .unwrap();
-        assert!(!card.expired(1_704_067_199) && card.expired(1_704_067_200));
-    }
 
     #[test]
     fn card_fields() {

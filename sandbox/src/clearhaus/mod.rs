@@ -14,8 +14,10 @@ mod form;
 mod gateway;
 mod ledger;
 mod methods;
+mod number;
 mod request;
 mod routes;
+mod series;
 mod status;
 mod threeds;
 

@@ -1,13 +1,13 @@
 //! Requests as types: what has been read here keeps the field rules of Clearhaus' documentation.
 
 use super::{
-    fields::{self, check, choice, digits, uuid_v4},
+    fields::{self, check, choice},
     form::Form,
-    methods::{Context, Instrument, Method, Scheme},
+    methods::{Context, Instrument, Method},
+    number::Scheme,
+    series::SeriesRequest,
     status::{Code, Refusal, refuse},
 };
-
-const SERIES_TYPES: [&str; 2] = ["recurring", "unscheduled"];
 
 /// `POST /authorizations`.
 pub(super) struct Authorize {
@@ -17,21 +17,6 @@ pub(super) struct Authorize {
     pub(super) text_on_statement: Option<String>,
     pub(super) instrument: Instrument,
     pub(super) series: Option<SeriesRequest>,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum SeriesRequest {
-    First {
-        r#type: String,
-    },
-    /// Continues the series of an authorization made here.
-    After {
-        id: String,
-    },
-    /// Continues a series from another acquirer by the scheme's own reference.
-    Moved {
-        r#type: String,
-    },
 }
 
 /// `POST /authorizations/:id/captures` and `/refunds`: no amount means all that remains.
@@ -54,7 +39,7 @@ impl Authorize {
         fields::ip(form)?;
         let reference = fields::reference(form)?;
         let text_on_statement = fields::text_on_statement(form)?;
-        let series = series(form)?;
+        let series = SeriesRequest::read(form)?;
         let merchant_initiated = initiator(form, series.as_ref())?;
         let instrument = Instrument::read(
             form,
@@ -105,108 +90,6 @@ impl Credit {
             card: Instrument::read_card(form)?,
         })
     }
-}
-
-/// `series[type]`, `series[previous][…]` and `sca_exemption` exclude each other.
-fn series(form: &Form) -> Result<Option<SeriesRequest>, Refusal> {
-    let first = choice(form, "series[type]", &SERIES_TYPES)?;
-    let exemptions = [
-        "low_value_payment",
-        "secure_corporate_payment",
-        "transaction_risk_analysis",
-    ];
-    let exemption = choice(form, "sca_exemption", &exemptions)?;
-    match (first, form.has("series[previous]"), exemption) {
-        (None, false, _) => Ok(None),
-        (Some(kind), false, None) => Ok(Some(SeriesRequest::First {
-            r#type: kind.to_owned(),
-        })),
-        (None, true, None) => previous(form).map(Some),
-        (Some(_), true, _) => refuse(
-            Code::INPUT,
-            "'series[type]' and 'series[previous]' are mutually exclusive",
-        ),
-        _ => refuse(
-            Code::INPUT,
-            "'series' and 'sca_exemption' are mutually exclusive",
-        ),
-    }
-}
-
-/// One of `[id]`, `[mastercard][…]`, `[visa][…]`.
-fn previous(form: &Form) -> Result<SeriesRequest, Refusal> {
-    let (mastercard, visa) = ("series[previous][mastercard]", "series[previous][visa]");
-    match (
-        form.get("series[previous][id]"),
-        form.has(mastercard),
-        form.has(visa),
-    ) {
-        (Some(id), false, false) => {
-            check("series[previous][id]", Code::INPUT, uuid_v4(id))?;
-            Ok(SeriesRequest::After {
-                id: id.to_ascii_lowercase(),
-            })
-        }
-        (None, true, false) => {
-            let tid = optional(form, &format!("{mastercard}[tid]"), mastercard_tid)?;
-            let tlid = optional(
-                form,
-                &format!("{mastercard}[economically_related_tlid]"),
-                tlid,
-            )?;
-            let kinds = ["fixed_amount_series", "variable_amount_series"];
-            let exemption = choice(form, &format!("{mastercard}[exemption]"), &kinds)?;
-            check(
-                mastercard,
-                Code::INPUT,
-                (tid || tlid) && exemption.is_some(),
-            )?;
-            moved(form, mastercard)
-        }
-        (None, false, true) => {
-            check(
-                visa,
-                Code::INPUT,
-                optional(form, &format!("{visa}[tid]"), |text| digits(text, 15, 15))?,
-            )?;
-            moved(form, visa)
-        }
-        _ => refuse(
-            Code::INPUT,
-            "'series[previous]' must hold exactly one of id, mastercard, visa",
-        ),
-    }
-}
-
-fn moved(form: &Form, scheme: &str) -> Result<SeriesRequest, Refusal> {
-    let kind = choice(form, &format!("{scheme}[type]"), &SERIES_TYPES)?.unwrap_or("recurring");
-    Ok(SeriesRequest::Moved {
-        r#type: kind.to_owned(),
-    })
-}
-
-/// Whether the parameter is there; when it is, it must hold.
-fn optional(form: &Form, name: &str, holds: fn(&str) -> bool) -> Result<bool, Refusal> {
-    form.get(name).map_or(Ok(false), |text| {
-        check(name, Code::INPUT, holds(text)).map(|()| true)
-    })
-}
-
-/// `[A-Za-z0-9]{3}[A-Za-z0-9]{6}[0-9]{4} {2}`.
-fn mastercard_tid(text: &str) -> bool {
-    text.strip_suffix("  ")
-        .and_then(|text| text.split_at_checked(9))
-        .is_some_and(|(reference, date)| {
-            reference.bytes().all(|byte| byte.is_ascii_alphanumeric()) && digits(date, 4, 4)
-        })
-}
-
-/// `[A-Za-z0-9_-]{22}`.
-fn tlid(text: &str) -> bool {
-    text.len() == 22
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || b"_-".contains(&byte))
 }
 
 /// Whether the merchant starts this payment; the defaults follow from the series.
@@ -276,12 +159,6 @@ fn method_rules(
         Code::INPUT,
         scheme_of_reference == instrument.scheme,
     )
-}
-
-impl SeriesRequest {
-    pub(super) const fn is_subsequent(&self) -> bool {
-        !matches!(self, Self::First { .. })
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::{
     fields::{check, cryptogram, digits, required, uuid_v4},
     form::Form,
-    methods::Scheme,
+    number::Scheme,
     status::{Code, Refusal, refuse},
 };
 

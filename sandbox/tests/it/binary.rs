@@ -52,10 +52,11 @@ struct Process {
 impl Process {
     fn start(args: &[&str]) -> (Self, SocketAddr) {
         let mut child = sandbox(args).stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let process = Self(child);
-        let line: Value =
-            serde_json::from_str(&lines.next().expect("a log line").unwrap()).unwrap();
+        let log = BufReader::new(child.stdout.take().unwrap());
+        let mut process = Self { child, log };
+        let mut line = String::new();
+        process.log.read_line(&mut line).unwrap();
+        let line: Value = serde_json::from_str(&line).unwrap();
         assert_eq!(line["message"], "listening", "{line}");
         let address: SocketAddr = line["listen"].as_str().unwrap().parse().unwrap();
         assert_ne!(address.port(), 0, "the real port");

@@ -1,5 +1,14 @@
 //! Whole requests through real loopback sockets. One binary, so that it links once.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers, too"
+)]
+
+mod access;
 mod authorize;
 mod binary;
 mod dev_ca;

@@ -17,7 +17,7 @@ use scanvault_sandbox::{
         admin, book::Book, clock::Clock, faults::Faults, ids::Ids, secret::SecretText, serve,
     },
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -244,4 +244,11 @@ pub(crate) fn card(amount: u64) -> String {
 
 pub(crate) fn pan(number: &str) -> String {
     format!("card[pan]={number}&card[expire_month]=06&card[expire_year]=2030")
+}
+
+/// Clearhaus' own refusal.
+pub(crate) fn refused(answer: &Answer, http: u16, code: u32, message: &str) {
+    let expected = json!({"status": {"code": code, "message": message}});
+    assert_eq!((answer.status, answer.json()), (http, expected));
+    assert_eq!(answer.headers["content-type"], HAL);
 }
