@@ -1,0 +1,10 @@
+//! What all simulators share.
+
+pub mod admin;
+pub mod book;
+pub mod clock;
+pub mod faults;
+pub mod files;
+pub mod ids;
+pub mod secret;
+pub mod serve;

@@ -1,0 +1,17 @@
+//! Whole requests through real loopback sockets. One binary, so that it links once.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers, too"
+)]
+
+mod access;
+mod authorize;
+mod binary;
+mod dev_ca;
+mod faults;
+mod movements;
+mod receiver;
+mod support;
