@@ -1,4 +1,6 @@
 //! Shares leave only encrypted to their custodian: age recipients (`age1…`) and SSH keys.
+//!
+//! The `age` crate draws its file keys and ephemeral keys from the operating system itself.
 
 use std::fmt;
 use std::io::Read as _;
@@ -12,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::hex;
 use super::share::ShareText;
+use super::weak_key;
 
 /// More plaintext than any share has; a file that holds more is no share file.
 const MAX_PLAINTEXT: u64 = 4096;
@@ -33,6 +36,8 @@ pub enum CustodianError {
     Recipient,
     #[error("the RSA key of the recipient is shorter than 2048 bits or too long")]
     RsaSize,
+    #[error("the recipient's public key is one to which anybody could decrypt")]
+    WeakKey,
     #[error("the share could not be encrypted")]
     Encrypt,
     #[error("this is no identity file: an age identity or an OpenSSH private key")]
@@ -54,19 +59,11 @@ impl Custodian {
         if text.len() > MAX_RECIPIENT || text.contains(['\n', '\r']) {
             return Err(CustodianError::Recipient);
         }
-        if !text.starts_with("ssh-") {
-            let recipient =
-                age::x25519::Recipient::from_str(text).map_err(|_| CustodianError::Recipient)?;
-            return Ok(Self(Recipient::X25519(recipient)));
+        let custodian = Self(parse_recipient(text)?);
+        if weak_key::is_weak(&custodian.to_string()) {
+            return Err(CustodianError::WeakKey);
         }
-        match age::ssh::Recipient::from_str(text) {
-            Ok(recipient) => Ok(Self(Recipient::Ssh(recipient))),
-            Err(
-                age::ssh::ParseRecipientKeyError::RsaModulusTooSmall
-                | age::ssh::ParseRecipientKeyError::RsaModulusTooLarge,
-            ) => Err(CustodianError::RsaSize),
-            Err(_) => Err(CustodianError::Recipient),
-        }
+        Ok(custodian)
     }
 
     /// For reading out loud: first 16 hexadecimal digits of SHA-256 of the recipient as [`Display`](fmt::Display) gives it.
@@ -137,6 +134,23 @@ pub fn decrypt(identity_file: &str, encrypted: &[u8]) -> Result<Zeroizing<String
         .read_to_string(&mut text)
         .map_err(|_| CustodianError::Decrypt)?;
     Ok(text)
+}
+
+fn parse_recipient(text: &str) -> Result<Recipient, CustodianError> {
+    use age::ssh::ParseRecipientKeyError::{RsaModulusTooLarge, RsaModulusTooSmall};
+
+    if !text.starts_with("ssh-") {
+        let recipient = age::x25519::Recipient::from_str(text);
+        return recipient
+            .map(Recipient::X25519)
+            .map_err(|_| CustodianError::Recipient);
+    }
+    age::ssh::Recipient::from_str(text)
+        .map(Recipient::Ssh)
+        .map_err(|error| match error {
+            RsaModulusTooSmall | RsaModulusTooLarge => CustodianError::RsaSize,
+            _ => CustodianError::Recipient,
+        })
 }
 
 fn parse_identities(

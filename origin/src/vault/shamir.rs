@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 
 use super::entropy::{Entropy, EntropyError};
 use super::secret::{Key32, UnsealKey};
-use super::share::{SetId, Share, ShareSet};
+use super::share::{SetId, Share};
+use super::share_set::ShareSet;
 
 /// Most shares that a set can have.
 pub const MAX_SHARES: u8 = 16;
