@@ -13,8 +13,8 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::hex;
+use super::public_key;
 use super::share::ShareText;
-use super::weak_key;
 
 /// More plaintext than any share has; a file that holds more is no share file.
 const MAX_PLAINTEXT: u64 = 4096;
@@ -60,7 +60,7 @@ impl Custodian {
             return Err(CustodianError::Recipient);
         }
         let custodian = Self(parse_recipient(text)?);
-        if weak_key::is_weak(&custodian.to_string()) {
+        if public_key::is_weak(&custodian.to_string()) {
             return Err(CustodianError::WeakKey);
         }
         Ok(custodian)
@@ -145,7 +145,8 @@ fn parse_recipient(text: &str) -> Result<Recipient, CustodianError> {
             .map(Recipient::X25519)
             .map_err(|_| CustodianError::Recipient);
     }
-    age::ssh::Recipient::from_str(text)
+    let line = public_key::ssh_line(text).ok_or(CustodianError::Recipient)?;
+    age::ssh::Recipient::from_str(&line)
         .map(Recipient::Ssh)
         .map_err(|error| match error {
             RsaModulusTooSmall | RsaModulusTooLarge => CustodianError::RsaSize,

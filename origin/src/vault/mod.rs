@@ -36,11 +36,11 @@ pub mod unsealed;
 mod base32;
 mod hex;
 mod mac;
+mod public_key;
 #[cfg(test)]
 mod shamir_check;
 #[cfg(test)]
 mod testing;
-mod weak_key;
 
 pub use attempt::{Attempt, AttemptError};
 pub use card::{CardError, CardExpiry, CardholderName, Csc, Pan, SealedCard};

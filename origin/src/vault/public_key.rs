@@ -1,10 +1,11 @@
-//! Public keys of small order: the agreed secret is then known to everybody.
+//! Recipients that `age` would stumble over, refused before it sees them or before it uses them.
 //!
-//! `age` accepts them as recipients. To an X25519 key of small order it panics when it encrypts
-//! (which would end the process), to an Ed25519 one it encrypts under a key that anybody can compute.
+//! - An SSH key with an integer of zero bytes makes its parser panic, which would end the process.
+//! - Keys of small order make the agreed secret known to everybody: to an X25519 one `age` panics
+//!   when it encrypts, to an Ed25519 one it encrypts under a key that anybody can compute.
 
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 /// The y coordinates of the points of small order on edwards25519, little-endian, without the sign
 /// bit: orders 4, 1, 8, 8, 2, then p and p + 1, which are 0 and 1 again (RFC 7748 §6.1, RFC 8032 §5.1.3).
@@ -17,6 +18,40 @@ const SMALL_ORDER_Y: [&str; 7] = [
     "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
     "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
 ];
+
+/// An SSH public key line without its comment, if it is of the form that `age` reads safely
+/// (RFC 4253 §6.6, RFC 8709 §4): one key, nothing after it.
+pub(super) fn ssh_line(text: &str) -> Option<String> {
+    let mut words = text.split_ascii_whitespace();
+    let (kind, blob) = (words.next()?, words.next()?.trim_end_matches('='));
+    let bytes = STANDARD_NO_PAD.decode(blob).ok()?;
+    let mut rest = bytes.as_slice();
+    let named = ssh_string(&mut rest)? == kind.as_bytes();
+    let sound = match kind {
+        "ssh-ed25519" => ssh_string(&mut rest)?.len() == 32,
+        "ssh-rsa" => is_positive(ssh_string(&mut rest)?) && is_positive(ssh_string(&mut rest)?),
+        _ => false,
+    };
+    (named && sound && rest.is_empty()).then(|| format!("{kind} {blob}"))
+}
+
+/// RFC 4251 §5: u32 length, then so many bytes.
+fn ssh_string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk::<4>()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (field, after) = after.split_at_checked(length)?;
+    *rest = after;
+    Some(field)
+}
+
+/// RFC 4251 §5 mpint: canonical, above zero.
+const fn is_positive(mpint: &[u8]) -> bool {
+    match mpint {
+        [0, second, ..] => *second >= 0x80,
+        [first, ..] => *first != 0 && *first < 0x80,
+        [] => false,
+    }
+}
 
 /// Whether a recipient, in the form in which `age` displays it, is of small order. What cannot be
 /// taken apart counts as weak: better to refuse a custodian than to hand a share to everybody.
@@ -67,7 +102,8 @@ fn x25519_of(recipient: &str) -> Option<[u8; 32]> {
 
 /// RFC 8709 §4: the key is the last string of the blob.
 fn ed25519_of(blob: &str) -> Option<[u8; 32]> {
-    STANDARD.decode(blob).ok()?.last_chunk::<32>().copied()
+    let bytes = STANDARD_NO_PAD.decode(blob.trim_end_matches('=')).ok()?;
+    bytes.last_chunk::<32>().copied()
 }
 
 #[cfg(test)]
@@ -123,7 +159,7 @@ mod tests {
             key,
         ]
         .concat();
-        format!("ssh-ed25519 {}", STANDARD.encode(blob))
+        format!("ssh-ed25519 {}", STANDARD_NO_PAD.encode(blob))
     }
 
     #[test]
@@ -160,6 +196,36 @@ mod tests {
             }
         }
         assert!(taken_by_age > 0, "the check would be needless");
+    }
+
+    #[test]
+    fn integers_of_zero_bytes_and_trailing_bytes_are_refused() {
+        let field =
+            |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+        let line = |parts: &[&[u8]]| {
+            let blob: Vec<u8> = parts.iter().flat_map(|part| field(part)).collect();
+            format!("ssh-rsa {}", STANDARD_NO_PAD.encode(blob))
+        };
+        let modulus = [[0, 0xff].as_slice(), &[0xff; 255]].concat();
+        assert!(ssh_line(&line(&[b"ssh-rsa", &[1, 0, 1], &modulus])).is_some());
+        for integer in [[].as_slice(), &[0], &[0, 0], &[0, 1], &[0x80], &[0; 300]] {
+            assert!(
+                ssh_line(&line(&[b"ssh-rsa", integer, &modulus])).is_none(),
+                "{integer:?}"
+            );
+            assert!(
+                ssh_line(&line(&[b"ssh-rsa", &[3], integer])).is_none(),
+                "{integer:?}"
+            );
+        }
+        for parts in [
+            [b"ssh-rsa".as_slice(), &[3], &modulus, &[]].as_slice(),
+            &[b"ssh-rsa", &[3]],
+            &[b"ssh-ed25519", &[3], &modulus],
+            &[],
+        ] {
+            assert!(ssh_line(&line(parts)).is_none());
+        }
     }
 
     #[test]
