@@ -209,17 +209,23 @@ proptest! {
     }
 
     #[test]
-    fn any_one_character_typo_is_refused(seed in any::<u64>(), at in 0..98_usize, symbol in any::<char>()) {
+    fn any_one_character_typo_is_refused(
+        seed in any::<u64>(),
+        at in 0..98_usize,
+        symbol in prop_oneof![any::<char>(), proptest::char::range('a', 'z'), proptest::char::range('2', '7')],
+    ) {
         let text = share(seed).to_text().expose().replace('-', "");
         let mut replaced: Vec<char> = text.chars().collect();
         let mut inserted = replaced.clone();
+        let original = replaced[at];
         replaced[at] = symbol;
         inserted.insert(at, symbol);
-        let original = text.chars().nth(at).unwrap();
-        prop_assume!(symbol.to_ascii_lowercase() != original);
-        prop_assert!(Share::parse(&replaced.iter().collect::<String>()).is_err());
-        prop_assume!(!is_separator(symbol));
-        prop_assert!(Share::parse(&inserted.iter().collect::<String>()).is_err());
+        if symbol.to_ascii_lowercase() != original {
+            prop_assert!(Share::parse(&replaced.iter().collect::<String>()).is_err());
+        }
+        if !is_separator(symbol) {
+            prop_assert!(Share::parse(&inserted.iter().collect::<String>()).is_err());
+        }
     }
 
     #[test]
