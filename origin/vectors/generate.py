@@ -8,6 +8,7 @@ add vectors: a change of an old one is a change of a final format.
 import base64
 import hashlib
 import hmac
+import io
 import json
 import pathlib
 import struct
@@ -27,6 +28,17 @@ def xaes_seal(key, nonce, plaintext, aad):
         message = int.from_bytes(bytes([0, counter]) + b"X\0" + nonce[:12])
         derived += ecb.update((message ^ k1).to_bytes(16))
     return AESGCM(derived).encrypt(nonce[12:], plaintext, aad)
+
+
+def check_against_c2sp():
+    """The accumulated test of C2SP's XAES-256-GCM.md: 10,000 random messages, one hash."""
+    stream = io.BytesIO(hashlib.shake_128(b"").digest(10_000 * (32 + 24 + 2 * 256)))
+    accumulated = hashlib.shake_128()
+    for _ in range(10_000):
+        key, nonce = stream.read(32), stream.read(24)
+        plaintext = stream.read(stream.read(1)[0])
+        accumulated.update(xaes_seal(key, nonce, plaintext, stream.read(stream.read(1)[0])))
+    assert accumulated.hexdigest(32) == "e6b9edf2df6cec60c8cbd864e2211b597fb69a529160cd040d56c0c210081939"
 
 
 def envelope(key, key_id, nonce, plaintext, account, table, row, column, row_version):
@@ -71,6 +83,7 @@ def fingerprint_vector(key, account, pan):
 
 
 def main():
+    check_against_c2sp()
     up = lambda start, length: bytes((start + at) % 256 for at in range(length))
     place = {"account": "merchant-25", "table": "cards", "row": "tok_1", "column": "pan", "row_version": 7}
     wrapped = {"account": "", "table": "vault_keys", "row": "data/1", "column": "active", "row_version": 1767225600000}

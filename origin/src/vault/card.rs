@@ -179,7 +179,7 @@ impl CardholderName {
         if name.is_empty() {
             return Ok(None);
         }
-        if !(2..=45).contains(&name.chars().count()) || name.chars().any(char::is_control) {
+        if !(2..=45).contains(&name.chars().count()) || !name.chars().all(is_printable) {
             return Err(CardError::Name);
         }
         Ok(Some(Self(name.into())))
@@ -254,6 +254,12 @@ const fn luhn_term((place, digit): (usize, u32)) -> u32 {
         (_, digit) if digit > 4 => digit * 2 - 9,
         (_, digit) => digit * 2,
     }
+}
+
+/// No control characters, and none that are invisible or turn the direction of the text around it.
+fn is_printable(c: char) -> bool {
+    !c.is_control()
+        && !matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 fn two_digits(pair: &[u8; 2]) -> Result<u8, CardError> {

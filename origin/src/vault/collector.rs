@@ -5,7 +5,8 @@ use thiserror::Error;
 
 use super::secret::UnsealKey;
 use super::shamir::combine;
-use super::share::{Share, ShareSet};
+use super::share::Share;
+use super::share_set::ShareSet;
 
 /// Collects shares of one set. Dropping it, or [`reset`](Self::reset), wipes what was collected.
 #[derive(Debug)]

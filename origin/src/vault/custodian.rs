@@ -1,4 +1,6 @@
 //! Shares leave only encrypted to their custodian: age recipients (`age1…`) and SSH keys.
+//!
+//! The `age` crate draws its file keys and ephemeral keys from the operating system itself.
 
 use std::fmt;
 use std::io::Read as _;
@@ -11,6 +13,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::hex;
+use super::public_key;
 use super::share::ShareText;
 
 /// More plaintext than any share has; a file that holds more is no share file.
@@ -33,6 +36,8 @@ pub enum CustodianError {
     Recipient,
     #[error("the RSA key of the recipient is shorter than 2048 bits or too long")]
     RsaSize,
+    #[error("the recipient's public key is one to which anybody could decrypt")]
+    WeakKey,
     #[error("the share could not be encrypted")]
     Encrypt,
     #[error("this is no identity file: an age identity or an OpenSSH private key")]
@@ -66,6 +71,7 @@ impl Custodian {
             ) => Err(CustodianError::RsaSize),
             Err(_) => Err(CustodianError::Recipient),
         }
+        Ok(custodian)
     }
 
     /// For reading out loud: first 16 hexadecimal digits of SHA-256 of the recipient as [`Display`](fmt::Display) gives it.

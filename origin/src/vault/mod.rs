@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! custodians' shares ──t of n──▶ unseal key ──opens──▶ root key ──opens──▶ key ring
-//!   share, shamir, collector       secret                 state                ring
+//!   share, shamir, collector      init                   ring                 unsealed
 //!
 //! key ring: data 1, 2, …  │ fingerprint │ token │ login │ page 1, 2, … │ audit │ rejection │ backup │ attempt
 //!             envelope       unsealed                       jwe, card                               attempt
@@ -22,32 +22,39 @@ pub mod collector;
 pub mod custodian;
 pub mod entropy;
 pub mod envelope;
+pub mod init;
 pub mod jwe;
+pub mod keys;
 pub mod memory;
 pub mod ring;
 pub mod secret;
 pub mod shamir;
 pub mod share;
+pub mod share_set;
 pub mod state;
 pub mod store;
 pub mod unsealed;
 
+mod base32;
 mod hex;
 mod mac;
+mod public_key;
 #[cfg(test)]
 mod shamir_check;
 #[cfg(test)]
 mod testing;
 
 pub use attempt::{Attempt, AttemptError};
-pub use card::{CardExpiry, CardholderName, Csc, Pan, SealedCard};
+pub use card::{CardError, CardExpiry, CardholderName, Csc, Pan, SealedCard};
 pub use collector::{Collector, Progress, ShareRefused};
 pub use custodian::{Custodian, CustodianError};
 pub use entropy::{Entropy, EntropyError, SystemEntropy};
 pub use envelope::{EnvelopeError, RecordContext};
+pub use init::{NewVault, VaultError, VaultRecord, initialise};
 pub use jwe::{JweError, PublicJwk};
+pub use keys::{KeyInfo, KeyKind, KeyState, UnknownKeyName, WrappedKey};
 pub use memory::MemoryProtection;
-pub use ring::{KeyInfo, KeyKind, KeyState, RingError, WrappedKey};
+pub use ring::RingError;
 pub use secret::{Key32, RootKey, SecretBytes, UnsealKey};
 pub use shamir::{DealError, Quorum, deal};
 pub use share::{SetId, Share, ShareSet, ShareText, ShareTextError};

@@ -15,18 +15,16 @@
 //! number is never given again.
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::rsa;
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::entropy::{Entropy, EntropyError};
 use super::envelope::{self, EnvelopeError, EnvelopeKey, RecordContext};
 use super::jwe::PageKey;
+use super::keys::{KeyKind, KeyState, WrappedKey};
 use super::secret::{Key32, RootKey, SecretBytes};
 
 /// The number of the key that wraps, in wrapped keys and in the wrapped root.
@@ -183,8 +181,6 @@ pub enum RingError {
     Duplicate { kind: KeyKind, id: u32 },
     #[error("the ring has no key {kind}/{id} in that state")]
     NoSuchKey { kind: KeyKind, id: u32 },
-    #[error("no kind or state of keys has that name")]
-    UnknownName,
     #[error("no more numbers are left for {0} keys")]
     Exhausted(KeyKind),
     #[error("a key could not be made or wrapped: {0}")]
@@ -314,8 +310,8 @@ impl KeyRing {
         }
     }
 
-    /// All live keys of a kind, the active one first.
-    pub(super) fn secrets(&self, kind: KeyKind) -> impl Iterator<Item = &Key32> {
+    /// All live keys of a kind with their numbers, the active one first.
+    pub(super) fn secrets(&self, kind: KeyKind) -> impl Iterator<Item = (u32, &Key32)> {
         let active = self.active_id(kind);
         let first = active.and_then(|id| self.secret(kind, id));
         let others =

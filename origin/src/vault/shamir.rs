@@ -2,7 +2,7 @@
 //!
 //! `blahaj` (as `sharks`) does Shamir's scheme over GF(256), one polynomial for each byte of the
 //! secret. It accepts a threshold of 0 or 1, x = 0, duplicates and mixed sets, and then answers a
-//! wrong key as if it were right; so a [`Quorum`] is checked, and shares reach [`combine`] only
+//! wrong key as if it were right; so a [`Quorum`] is checked, and shares reach the library only
 //! through a [`Collector`](super::collector::Collector). Its tables are indexed by secret bytes: not
 //! constant-time, used in ceremonies only (SECURITY.md).
 
@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 
 use super::entropy::{Entropy, EntropyError};
 use super::secret::{Key32, UnsealKey};
-use super::share::{SetId, Share, ShareSet};
+use super::share::{SetId, Share};
+use super::share_set::ShareSet;
 
 /// Most shares that a set can have.
 pub const MAX_SHARES: u8 = 16;

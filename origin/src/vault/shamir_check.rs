@@ -5,7 +5,8 @@ use super::collector::Collector;
 use super::entropy::Entropy;
 use super::secret::{Key32, UnsealKey};
 use super::shamir::{Quorum, combine, deal};
-use super::share::{SetId, Share, ShareSet};
+use super::share::{SetId, Share};
+use super::share_set::ShareSet;
 use super::testing::Seeded;
 
 const SET: SetId = SetId([2; 16]);

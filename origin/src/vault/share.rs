@@ -1,4 +1,4 @@
-//! A share, its text form, and what the vault keeps of a share set.
+//! A share and its text form.
 //!
 //! ```text
 //! share, 56 bytes:
@@ -13,38 +13,32 @@
 //! text:     "svshare1-" ‖ RFC 4648 base32 (§6, lower case, no padding): 90 symbols, a dash after
 //!           every 6; the two spare bits of the last symbol are 0
 //!
-//! kept by the vault for each index:
-//!           SHA-256("scanvault/share-hash/v1" 00 ‖ set id ‖ generation ‖ index ‖ y)
 //! ```
 //!
-//! `y` is uniform over 2^256, so that the stored hash lets nobody guess it. Reading tolerates case,
-//! white space, line breaks and dashes anywhere; any other slip fails the checksum, alone.
+//! Reading tolerates case, white space, line breaks and dashes anywhere; any other slip fails the
+//! checksum, alone. What the vault keeps of a share is in [`share_set`](super::share_set).
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use subtle::ConstantTimeEq;
 use thiserror::Error;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
-use super::collector::ShareRefused;
+use super::base32;
 use super::entropy::{Entropy, EntropyError};
 use super::hex;
 use super::secret::Key32;
-use super::shamir::{DealError, Quorum};
+use super::share_set::ShareHash;
 
 const PREFIX: &str = "svshare1";
 const VERSION: u8 = 1;
 const BODY_LEN: usize = 52;
 const SHARE_LEN: usize = 56;
 const SYMBOLS: usize = 90;
-const GROUP: usize = 6;
 /// Longer input is no share; it is not looked at.
 const MAX_TEXT: usize = 1024;
 const CHECKSUM_DOMAIN: &[u8] = b"scanvault/share-checksum/v1\0";
-const HASH_DOMAIN: &[u8] = b"scanvault/share-hash/v1\0";
-const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 /// Names a share set through all its re-shares.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -117,13 +111,7 @@ impl Share {
     /// What the vault keeps to recognise this share.
     #[must_use]
     pub fn hash(&self) -> ShareHash {
-        let mut hash = Sha256::new();
-        hash.update(HASH_DOMAIN);
-        hash.update(self.set_id.0);
-        hash.update(self.generation.to_be_bytes());
-        hash.update([self.index]);
-        hash.update(self.y.expose());
-        ShareHash(hash.finalize().into())
+        ShareHash::of(self)
     }
 
     /// The text that a custodian keeps.
@@ -137,7 +125,7 @@ impl Share {
         bytes.extend_from_slice(self.y.expose());
         let checksum = checksum(&bytes);
         bytes.extend_from_slice(&checksum);
-        ShareText(to_grouped_base32(&bytes))
+        ShareText(base32::encode_grouped(PREFIX, &bytes))
     }
 
     /// Reads the text form.
@@ -330,7 +318,8 @@ fn significant_symbols(text: &str) -> Result<Zeroizing<Vec<u8>>, ShareTextError>
     let symbols = kept.strip_prefix(PREFIX).ok_or(ShareTextError::NotAShare)?;
     let mut values = Zeroizing::new(Vec::with_capacity(symbols.len()));
     for (at, symbol) in symbols.chars().enumerate() {
-        let value = symbol_value(symbol).ok_or(ShareTextError::BadSymbol { position: at + 1 })?;
+        let value =
+            base32::symbol_value(symbol).ok_or(ShareTextError::BadSymbol { position: at + 1 })?;
         values.push(value);
     }
     if values.len() != SYMBOLS {

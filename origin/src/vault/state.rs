@@ -1,4 +1,4 @@
-//! Sealed or open: initialisation, the collection of shares, sealing, reloading.
+//! Sealed or open: the collection of shares, sealing, reloading.
 //!
 //! [`Vault`] is the one place that knows whether keys are there. Its lock is held for the length of
 //! a check or of one unsealing, never across an await.
@@ -19,42 +19,6 @@ use super::unsealed::Unsealed;
 
 /// Shares that do not come together within this time are forgotten.
 pub const COLLECTION_TIMEOUT_MS: u64 = 10 * 60 * 1000;
-
-/// What the store keeps of a vault. Nothing in it is secret without a threshold of shares.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VaultRecord {
-    pub share_set: ShareSet,
-    /// The root key under the unseal key.
-    pub wrapped_root: Vec<u8>,
-    pub keys: Vec<WrappedKey>,
-}
-
-/// A vault that was just made: the record is to be stored, the shares are to go to their custodians.
-#[derive(Debug)]
-pub struct NewVault {
-    pub record: VaultRecord,
-    pub shares: Vec<Share>,
-}
-
-#[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
-pub enum VaultError {
-    #[error(transparent)]
-    Deal(#[from] DealError),
-    #[error(transparent)]
-    Ring(#[from] RingError),
-    #[error("the root key does not open under the key of these shares")]
-    Root,
-    #[error("the dealt shares did not give the key back")]
-    Unproven,
-    #[error("the share set cannot be dealt again")]
-    Generations,
-    #[error("the vault is initialised already")]
-    AlreadyInitialised,
-    #[error(transparent)]
-    Envelope(#[from] EnvelopeError),
-    #[error(transparent)]
-    Entropy(#[from] EntropyError),
-}
 
 /// Why there are no keys to be had.
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]

@@ -1,8 +1,15 @@
-//! Deterministic and failing random sources for tests.
+//! For tests: deterministic and failing random sources, and a vault at hand.
+
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 
 use super::entropy::{Entropy, EntropyError};
+use super::envelope::RecordContext;
+use super::init::{VaultRecord, initialise};
+use super::shamir::Quorum;
+use super::state::Vault;
+use super::unsealed::Unsealed;
 
 /// SHA-256 in counter mode: uniform, and the same on every run.
 pub(super) struct Seeded {
@@ -55,4 +62,37 @@ impl Entropy for FailingAfter {
 pub(super) fn decode_hex(text: &str) -> Vec<u8> {
     let digits: Vec<u8> = text.chars().map(|c| u8::try_from(c.to_digit(16).unwrap()).unwrap()).collect();
     digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+pub(super) const NOW: u64 = 1_767_225_600_000;
+pub(super) const PLACE: RecordContext<'_> = RecordContext {
+    account: "merchant-25",
+    table: "cards",
+    row: "tok_1",
+    column: "pan",
+    row_version: 1,
+};
+
+pub(super) fn made(threshold: u8, total: u8) -> (VaultRecord, Vec<String>) {
+    let new = initialise(
+        Quorum::new(threshold, total).unwrap(),
+        NOW,
+        &mut Seeded::new(1),
+    )
+    .unwrap();
+    let texts = new
+        .shares
+        .iter()
+        .map(|share| share.to_text().expose().to_owned())
+        .collect();
+    (new.record, texts)
+}
+
+pub(super) fn open_vault() -> (Vault, Arc<Unsealed>, Vec<String>) {
+    let (record, shares) = made(2, 3);
+    let vault = Vault::new(Some(record));
+    vault.submit_share(&shares[0], NOW).unwrap();
+    vault.submit_share(&shares[1], NOW).unwrap();
+    let unsealed = vault.unsealed().unwrap();
+    (vault, unsealed, shares)
 }

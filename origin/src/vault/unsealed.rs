@@ -13,13 +13,15 @@ use super::attempt::{self, Attempt, AttemptError};
 use super::card::Pan;
 use super::entropy::{Entropy, EntropyError};
 use super::envelope::{self, EnvelopeError, EnvelopeKey, RecordContext};
+use super::init::{VaultError, VaultRecord, unwrap_root, wrap_root};
 use super::jwe::{self, JweError, PublicJwk};
+use super::keys::{KeyInfo, KeyKind, KeyState, WrappedKey};
 use super::mac::{hmac_sha256, length_prefix};
 use super::ring::{KeyInfo, KeyKind, KeyRing, KeyState, RingError, Slot, WrappedKey, check_material, generate, unwrap};
 use super::secret::{Key32, RootKey, SecretBytes, UnsealKey};
 use super::shamir::{Quorum, deal};
-use super::share::{Share, ShareSet};
-use super::state::{VaultError, VaultRecord, unwrap_root, wrap_root};
+use super::share::Share;
+use super::share_set::ShareSet;
 
 const FINGERPRINT_DOMAIN: &[u8] = b"scanvault/fingerprint/v1\0";
 const AUDIT_DOMAIN: &[u8] = b"scanvault/audit-value/v1\0";
@@ -97,10 +99,11 @@ impl Unsealed {
         fingerprint(self.active_secret(KeyKind::Fingerprint), account, pan)
     }
 
-    /// The key under which [`fingerprint`](Self::fingerprint) hashes; a stored hash of another is to be made anew.
+    /// The same under another live fingerprint key, for cards that were stored before its rotation.
     #[must_use]
-    pub fn fingerprint_key_id(&self) -> u32 {
-        self.active(KeyKind::Fingerprint)
+    pub fn fingerprint_under(&self, key_id: u32, account: &str, pan: &Pan) -> Option<[u8; 32]> {
+        let key = self.ring.secret(KeyKind::Fingerprint, key_id)?;
+        Some(fingerprint(key, account, pan))
     }
 
     // --- Pages -----------------------------------------------------------------------------
@@ -134,8 +137,14 @@ impl Unsealed {
 
     // --- Named keys ------------------------------------------------------------------------
 
-    /// Ed25519 seeds that verify session tokens, the signing one first.
-    pub fn token_seeds(&self) -> impl Iterator<Item = &Key32> {
+    /// The number of the key that is in use; `None` for a login key that was not generated yet.
+    #[must_use]
+    pub fn active_key_id(&self, kind: KeyKind) -> Option<u32> {
+        self.ring.active_id(kind)
+    }
+
+    /// Ed25519 seeds that verify session tokens, with their numbers, the signing one first.
+    pub fn token_seeds(&self) -> impl Iterator<Item = (u32, &Key32)> {
         self.ring.secrets(KeyKind::Token)
     }
 
@@ -151,10 +160,9 @@ impl Unsealed {
         rows.filter_map(|row| Some((row.id, self.ring.login(row.id)?)))
     }
 
-    /// Seals backups.
-    #[must_use]
-    pub fn backup_key(&self) -> &Key32 {
-        self.active_secret(KeyKind::Backup)
+    /// Keys of backups with their numbers; the first one seals.
+    pub fn backup_keys(&self) -> impl Iterator<Item = (u32, &Key32)> {
+        self.ring.secrets(KeyKind::Backup)
     }
 
     /// What the audit chain keeps in place of a value; an auditor can ask for that of a known value.
@@ -167,7 +175,10 @@ impl Unsealed {
     /// What takes the place of a decrypted challenge that is none: the same for the same input.
     #[must_use]
     pub fn rejection(&self, challenge: &[u8]) -> [u8; 32] {
-        self.mac(KeyKind::Rejection, &[REJECTION_DOMAIN, challenge])
+        hmac_sha256(
+            self.active_secret(KeyKind::Rejection),
+            &[REJECTION_DOMAIN, challenge],
+        )
     }
 
     // --- Changes of the ring: rows to store, in effect after Vault::reload -------------------
@@ -251,10 +262,6 @@ impl Unsealed {
         self.ring.data(id).ok_or(EnvelopeError::UnknownKey(id))
     }
 
-    fn mac(&self, kind: KeyKind, parts: &[&[u8]]) -> [u8; 32] {
-        hmac_sha256(self.active_secret(kind), parts)
-    }
-
     fn active_secret(&self, kind: KeyKind) -> &Key32 {
         #[expect(clippy::expect_used, reason = "KeyRing::open refuses a ring without these keys")]
         self.ring.secret(kind, self.active(kind)).expect("an active key")
@@ -270,3 +277,11 @@ pub(super) fn fingerprint(key: &Key32, account: &str, pan: &Pan) -> [u8; 32] {
     let account = account.as_bytes();
     hmac_sha256(key, &[FINGERPRINT_DOMAIN, &length_prefix(account), account, pan.expose().as_bytes()])
 }
+
+fn audit_value(key: &Key32, field: &str, value: &[u8]) -> [u8; 32] {
+    let field = field.as_bytes();
+    hmac_sha256(key, &[AUDIT_DOMAIN, &length_prefix(field), field, value])
+}
+
+#[cfg(test)]
+mod tests;

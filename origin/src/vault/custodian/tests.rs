@@ -89,6 +89,38 @@ fn ssh_keys_there_and_back() {
     }
 }
 
+/// An operator may paste anything that has the form of a key; encrypting to it must not end the process.
+#[test]
+fn rsa_keys_that_no_tool_makes_are_refused_or_encrypted_to_without_a_panic() {
+    let line = |exponent: &[u8], modulus: &[u8]| {
+        let modulus = [&[0], modulus].concat();
+        let blob = [string(b"ssh-rsa"), string(exponent), string(&modulus)].concat();
+        format!("ssh-rsa {}", STANDARD.encode(blob))
+    };
+    let mut taken = 0;
+    for exponent in [
+        [0].as_slice(),
+        &[1],
+        &[2],
+        &[3],
+        &[1, 0, 1],
+        &[0x7f; 5],
+        &[0x7f; 200],
+    ] {
+        for last in [0, 1, 2, 0xff] {
+            for length in [128, 255, 256, 512, 1024] {
+                let mut modulus = vec![0xff; length];
+                modulus[length - 1] = last;
+                if let Ok(custodian) = Custodian::parse(&line(exponent, &modulus)) {
+                    assert!(length >= 256);
+                    taken += usize::from(custodian.encrypt(&share()).is_ok());
+                }
+            }
+        }
+    }
+    assert!(taken > 0);
+}
+
 #[test]
 fn a_passphrase_is_named_as_the_obstacle() {
     let (file, line) = ssh_ed25519([5; 32], "aes256-ctr");

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 use serde::Deserialize;
 
 use super::*;
+use crate::vault::shamir::Quorum;
+use crate::vault::share_set::ShareSet;
 use crate::vault::testing::{Seeded, decode_hex};
 
 fn share(seed: u64) -> Share {
@@ -96,7 +98,7 @@ fn each_kind_of_slip_has_its_name_and_the_text_is_not_repeated() {
 
 /// A well-formed text around any body, as a forger could write it.
 fn with_body(body: &[u8]) -> Zeroizing<String> {
-    to_grouped_base32(&[body, &checksum(body)].concat())
+    base32::encode_grouped(PREFIX, &[body, &checksum(body)].concat())
 }
 
 #[test]
@@ -115,11 +117,13 @@ fn index_zero_and_other_versions_are_refused_though_the_checksum_fits() {
 fn spare_bits_make_no_second_spelling() {
     let text = share(3).to_text().expose().to_owned();
     let last = text.chars().last().unwrap();
-    let value = symbol_value(last).unwrap();
+    let value = base32::symbol_value(last).unwrap();
     assert_eq!(value & 3, 0);
     for spare in 1..4 {
         let mut other = text[..text.len() - 1].to_owned();
-        other.push(char::from(ALPHABET[usize::from(value | spare)]));
+        other.push(char::from(
+            b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(value | spare)],
+        ));
         assert_eq!(Share::parse(&other).unwrap_err(), ShareTextError::Mistyped);
     }
 }
@@ -163,17 +167,23 @@ proptest! {
     }
 
     #[test]
-    fn any_one_character_typo_is_refused(seed in any::<u64>(), at in 0..98_usize, symbol in any::<char>()) {
+    fn any_one_character_typo_is_refused(
+        seed in any::<u64>(),
+        at in 0..98_usize,
+        symbol in prop_oneof![any::<char>(), proptest::char::range('a', 'z'), proptest::char::range('2', '7')],
+    ) {
         let text = share(seed).to_text().expose().replace('-', "");
         let mut replaced: Vec<char> = text.chars().collect();
         let mut inserted = replaced.clone();
+        let original = replaced[at];
         replaced[at] = symbol;
         inserted.insert(at, symbol);
-        let original = text.chars().nth(at).unwrap();
-        prop_assume!(symbol.to_ascii_lowercase() != original);
-        prop_assert!(Share::parse(&replaced.iter().collect::<String>()).is_err());
-        prop_assume!(!is_separator(symbol));
-        prop_assert!(Share::parse(&inserted.iter().collect::<String>()).is_err());
+        if symbol.to_ascii_lowercase() != original {
+            prop_assert!(Share::parse(&replaced.iter().collect::<String>()).is_err());
+        }
+        if !is_separator(symbol) {
+            prop_assert!(Share::parse(&inserted.iter().collect::<String>()).is_err());
+        }
     }
 
     #[test]

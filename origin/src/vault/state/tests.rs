@@ -1,7 +1,6 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::vault::card::Pan;
 use crate::vault::entropy::SystemEntropy;
 use crate::vault::testing::{FailingAfter, Seeded, decode_hex};
 
