@@ -1,0 +1,195 @@
+//! Module-exact against `qrcodegen`: same segments, version, level and mask.
+
+use qrcodegen::{QrCode, QrCodeEcc, QrSegment, Version as TheirVersion};
+use scanvault_qr::{Ecc, Level, Mask, Matrix, Mode, Plan, Version};
+
+/// `SCANVAULT_SOAK=1` takes twenty times as many.
+const PAYLOADS: u64 = 10_000;
+
+/// SplitMix64: enough for test data, and the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ z >> 31
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+
+    /// Runs of digits, upper-case text and bytes, of a length that reaches every version.
+    fn payload(&mut self, most: usize) -> Vec<u8> {
+        let len = self.below(most) + 1;
+        let pure = self.below(5);
+        let mut payload = Vec::with_capacity(len);
+        while payload.len() < len {
+            let kind = if pure < 3 { pure } else { self.below(3) };
+            for _ in 0..self.below(40) + 1 {
+                payload.push(match kind {
+                    0 => b'0' + self.below(10) as u8,
+                    1 => b"ABCXYZ019 $%*+-./:"[self.below(18)],
+                    _ => self.below(256) as u8,
+                });
+            }
+        }
+        payload.truncate(len);
+        payload
+    }
+}
+
+fn theirs(payload: &[u8], plan: &Plan<'_>, mask: Mask) -> QrCode {
+    let mut rest = payload;
+    let segments: Vec<QrSegment> = plan
+        .segments()
+        .iter()
+        .map(|segment| {
+            let (part, tail) = rest.split_at(segment.len);
+            rest = tail;
+            let text = || std::str::from_utf8(part).unwrap();
+            match segment.mode {
+                Mode::Numeric => QrSegment::make_numeric(text()),
+                Mode::Alphanumeric => QrSegment::make_alphanumeric(text()),
+                Mode::Byte => QrSegment::make_bytes(part),
+            }
+        })
+        .collect();
+    let level = match plan.level() {
+        Level::L => QrCodeEcc::Low,
+        Level::M => QrCodeEcc::Medium,
+        Level::Q => QrCodeEcc::Quartile,
+        Level::H => QrCodeEcc::High,
+    };
+    let (least, most) = (TheirVersion::MIN, TheirVersion::MAX);
+    let mask = qrcodegen::Mask::new(mask.number());
+    QrCode::encode_segments_advanced(&segments, level, least, most, Some(mask), false).unwrap()
+}
+
+fn assert_same(ours: &Matrix, theirs: &QrCode) {
+    assert_eq!(ours.version().number(), theirs.version().value());
+    for y in 0..ours.size() {
+        for x in 0..ours.size() {
+            let dark = theirs.get_module(x as i32, y as i32);
+            assert_eq!(ours.is_dark(x, y), dark, "{:?} at {x}, {y}", ours.version());
+        }
+    }
+}
+
+#[test]
+fn modules_equal_those_of_qrcodegen() {
+    let soak = std::env::var("SCANVAULT_SOAK").is_ok_and(|value| value == "1");
+    let mut random = Random(18004);
+    // Every pair of version and level, and every mask, must have been met.
+    let mut met = std::collections::BTreeSet::new();
+    let mut masks = [0_u32; 8];
+    let payloads = if soak { 20 * PAYLOADS } else { PAYLOADS };
+    for i in 0..payloads {
+        let level = Level::ALL[random.below(4)];
+        // Most payloads are short, as in life; one in eight reaches the large versions.
+        let most = if i % 8 == 0 { 3000 } else { 250 };
+        let payload = random.payload(most);
+        let Ok(plan) = Plan::new(&payload, Ecc::Fixed(level)) else {
+            assert!(payload.len() > 1200, "{} bytes at {level:?}", payload.len());
+            continue;
+        };
+        // Every eighth mask is our own choice, the others are forced.
+        let ours = match i % 8 {
+            1 => plan.draw(),
+            _ => plan.draw_with(Mask::all().nth(random.below(8)).unwrap()),
+        };
+        assert_same(&ours, &theirs(&payload, &plan, ours.mask()));
+        met.insert((ours.version(), ours.level() as u8));
+        masks[usize::from(ours.mask().number())] += 1;
+    }
+    println!(
+        "{payloads} payloads, {} of 160 version-level pairs, masks {masks:?}",
+        met.len()
+    );
+    assert!(masks.iter().all(|&count| count > 0));
+    assert_eq!(
+        met.iter()
+            .map(|pair| pair.0)
+            .collect::<std::collections::BTreeSet<_>>()
+            .len(),
+        40
+    );
+}
+
+#[test]
+fn every_version_level_and_mask_equals_qrcodegen() {
+    let mut random = Random(6);
+    for level in Level::ALL {
+        let mut least = 1;
+        for version in Version::all() {
+            // The longest message that fits, found by growing: it also fills every codeword.
+            let payload: Vec<u8> = (0..3000).map(|_| random.below(256) as u8 | 0x80).collect();
+            let fits = |len: usize| {
+                let plan = Plan::new(&payload[..len], Ecc::Fixed(level));
+                plan.is_ok_and(|plan| plan.version() <= version)
+            };
+            let longest = (least..3000).take_while(|&len| fits(len)).last().unwrap();
+            least = longest;
+            let plan = Plan::new(&payload[..longest], Ecc::Fixed(level)).unwrap();
+            assert_eq!(plan.version(), version);
+            for mask in Mask::all() {
+                assert_same(
+                    &plan.draw_with(mask),
+                    &theirs(&payload[..longest], &plan, mask),
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn automatic_level_is_the_highest_free_one() {
+    let mut random = Random(8);
+    for _ in 0..2000 {
+        let payload = random.payload(300);
+        let of = |ecc| Plan::new(&payload, ecc).unwrap();
+        let (auto, medium) = (of(Ecc::Auto), of(Ecc::Fixed(Level::M)));
+        assert_eq!(auto.version(), medium.version());
+        for level in Level::ALL.into_iter().filter(|&level| level > auto.level()) {
+            assert!(of(Ecc::Fixed(level)).version() > auto.version());
+        }
+        assert!(of(Ecc::Fixed(auto.level())).version() == auto.version());
+    }
+}
+
+#[test]
+fn the_versions_that_our_payloads_need() {
+    let needs = |payload: &str, ecc| {
+        let plan = Plan::new(payload.as_bytes(), ecc).unwrap();
+        (plan.version().number(), plan.level())
+    };
+    assert_eq!(needs("0123456789", Ecc::Auto), (1, Level::H));
+    assert_eq!(
+        needs("HTTPS://PAY.EXAMPLE.COM/Q/0123456789", Ecc::Auto),
+        (2, Level::M)
+    );
+    assert_eq!(
+        needs("https://app.scantopay.io/qr?qrcode=8962148867", Ecc::Auto),
+        (3, Level::M)
+    );
+    assert_eq!(
+        needs(
+            "https://qa.scantopay.io/pluto/public/qr/8784599487",
+            Ecc::Fixed(Level::L)
+        ),
+        (3, Level::L)
+    );
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    assert!(Plan::new(&[b'0'; 7089], Ecc::Fixed(Level::L)).is_ok());
+    assert!(Plan::new(&[b'0'; 7090], Ecc::Fixed(Level::L)).is_err());
+    assert!(Plan::new(&[b'A'; 4296], Ecc::Fixed(Level::L)).is_ok());
+    assert!(Plan::new(&[b'A'; 4297], Ecc::Fixed(Level::L)).is_err());
+    assert!(Plan::new(&[b'a'; 2331], Ecc::Auto).is_ok());
+    assert!(Plan::new(&[b'a'; 2332], Ecc::Auto).is_err());
+}
