@@ -19,7 +19,7 @@ export class DemoError extends Error {
 export class Children {
   #byName = new Map();
   #runId;
-  /** Called with a DemoError when a process ends that nobody ended. */
+  /** Called with a DemoError and the name when a process ends that nobody ended. */
   onUnexpectedEnd = () => {};
 
   constructor(runId) {
@@ -29,6 +29,10 @@ export class Children {
 
   logFile(name) {
     return at("logs", `${name}.log`);
+  }
+
+  isRunning(name) {
+    return this.#byName.get(name)?.running === true;
   }
 
   pids() {
@@ -61,7 +65,7 @@ export class Children {
         child.running = false;
         child.how = how;
         resolve();
-        if (child.started && !child.ending) this.onUnexpectedEnd(new DemoError(`${name} ended by itself: ${how}`, log));
+        if (child.started && !child.ending) this.onUnexpectedEnd(new DemoError(`${name} ended by itself: ${how}`, log), name);
       };
       handle.on("error", (error) => end(error.message));
       handle.on("exit", (code, signal) => end(signal ?? `exit code ${code}`));

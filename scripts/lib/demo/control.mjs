@@ -1,7 +1,7 @@
 // Acting on the running demo: the driver listens on a Unix socket, `scripts/demo --seal` and the like talk to it.
 // One JSON line each way. As a program: `control.mjs stop|seal|unseal|stop-origin|start-origin`.
 
-import { rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { connect, createServer } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -46,12 +46,12 @@ export function askDriver(path, command) {
   });
 }
 
+/** A zombie has ended, even when its parent takes its time to notice. */
 function alive(pid) {
   try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return error.code === "EPERM";
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+  } catch {
+    return false;
   }
 }
 
