@@ -3,7 +3,8 @@
 import { execFile, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
-import { DEMO, RUN_VARIABLE, at } from "./paths.mjs";
+import { ROOT } from "../workerd.mjs";
+import { RUN_VARIABLE, at } from "./paths.mjs";
 
 const POLL_MS = 40;
 const GRACE_MS = 6_000;
@@ -52,7 +53,7 @@ export class Children {
     const from = existsSync(log) ? statSync(log).size : 0;
     const out = openSync(log, "a", 0o600);
     const handle = spawn(program, args, {
-      cwd: DEMO,
+      cwd: ROOT,
       env: this.environment(env),
       stdio: ["ignore", out, out],
       detached: true,
