@@ -106,7 +106,8 @@ class Demo {
   }
 
   async #end(code, error) {
-    rmSync(ENV_FILE, { force: true });
+    // Before there is a run of ours, what lies there may be that of a demo which is running.
+    if (this.run) rmSync(ENV_FILE, { force: true });
     if (error) explain(error);
     await this.browser?.close().catch(() => {});
     await this.children?.endAll();
