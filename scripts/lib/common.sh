@@ -23,25 +23,37 @@ die() {
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 
-# stage TEXT COMMAND…: runs it, says how long it took, and remembers both for stage_summary.
+# stage TEXT COMMAND…: runs it, says how long it took, and remembers both for the summary. The command is not run in a
+# condition, where bash would forget `set -e`: what fails ends the script, and stage_exit says where. A script that has
+# something to undo defines `cleanup`.
 STAGES=()
+STAGE_RUNNING=''
 stage() {
-  local name=$1 began=$SECONDS
+  trap stage_exit EXIT
+  STAGE_RUNNING=$1 STAGE_BEGAN=$SECONDS
   shift
   say
-  say "=== $name"
-  if ! "$@"; then
-    STAGES+=("$(printf 'FAILED %5ds  %s' $((SECONDS - began)) "$name")")
-    stage_summary
-    die 1 "failed: $name"
-  fi
-  STAGES+=("$(printf 'ok     %5ds  %s' $((SECONDS - began)) "$name")")
-  say "--- $name: $((SECONDS - began)) s"
+  say "=== $STAGE_RUNNING"
+  "$@"
+  stage_done ok
+}
+stage_done() {
+  STAGES+=("$(printf '%-6s %5d s  %s' "$1" $((SECONDS - STAGE_BEGAN)) "$STAGE_RUNNING")")
+  STAGE_RUNNING=''
 }
 stage_summary() {
   say
-  say "=== summary"
-  printf '%s\n' "${STAGES[@]}" "       ${SECONDS}s  in all" >&2
+  printf '%s\n' "${STAGES[@]}" "$(printf '%-6s %5d s  in all' '' "$SECONDS")" >&2
+}
+stage_exit() {
+  local code=$?
+  trap - EXIT
+  if [ -n "$STAGE_RUNNING" ]; then
+    stage_done FAILED
+    stage_summary
+  fi
+  if declare -F cleanup >/dev/null; then cleanup; fi
+  exit "$code"
 }
 
 # The program of the newest PostgreSQL found on PATH or where Debian keeps it; nothing when there is none.
@@ -49,7 +61,7 @@ postgres_program() {
   local found
   found=$(command -v "$1" || true)
   if [ -z "$found" ]; then
-    found=$(find /usr/lib/postgresql/*/bin -name "$1" 2>/dev/null | sort -V | tail -n 1)
+    found=$(find /usr/lib/postgresql/*/bin -name "$1" 2>/dev/null | sort -V | tail -n 1 || true)
   fi
   # Debian links single programs onto PATH; initdb looks for its siblings beside itself.
   [ -z "$found" ] || readlink -f "$found"
