@@ -5,18 +5,23 @@
 use std::sync::OnceLock;
 
 use scanvault_protocol::link::{self, LinkKey};
+use scanvault_qr::emv::Merchant;
+use scanvault_qr::request::Settings;
 use worker::Env;
 use zeroize::Zeroizing;
 
 use crate::screen::{PlainHttp, Target, is_loopback};
+
+/// Who an EMV payload names. It is made without a look-up of the code, so it names the scheme and not the shop.
+const EMV_MERCHANT: (&str, &str, &str, &str) = ("ZA", "710", "Scan to Pay", "Online");
 
 /// What the edge knows.
 #[derive(Debug)]
 pub struct Config {
     pub origin: Origin,
     pub link_key: LinkKey,
-    /// What a QR leads to starts with this; no slash at the end.
-    pub public_url: String,
+    /// What goes into a QR: the public address above all.
+    pub qr: Settings,
     pub plain_http: PlainHttp,
     pub client_address: ClientAddress,
 }
@@ -84,18 +89,22 @@ impl Config {
             "" | "none" => ClientAddress::Unknown,
             "cf-connecting-ip" => ClientAddress::CfConnectingIp,
             _ => {
-                return Err(ConfigError { binding: "CLIENT_ADDRESS", reason: "is neither `none` nor `cf-connecting-ip`" });
+                return Err(ConfigError {
+                    binding: "CLIENT_ADDRESS",
+                    reason: "is neither `none` nor `cf-connecting-ip`",
+                });
             }
         };
-        let link_key = LinkKey::parse(&required("LINK_KEY_ID")?, &required("LINK_SECRET")?)
-            .map_err(|_| ConfigError { binding: "LINK_SECRET", reason: "and LINK_KEY_ID are not a name and 32 bytes" })?;
+        let link_key = LinkKey::parse(&required("LINK_KEY_ID")?, &required("LINK_SECRET")?).map_err(|_| {
+            ConfigError { binding: "LINK_SECRET", reason: "and LINK_KEY_ID are not a name and 32 bytes" }
+        })?;
         Ok(Self {
             origin: Origin {
                 authority: origin_authority(&required("ORIGIN_URL")?)?,
                 region: region(&required("ORIGIN_REGION")?)?,
             },
             link_key,
-            public_url: public_url(&required("PUBLIC_URL")?, plain_http)?,
+            qr: qr_settings(&required("PUBLIC_URL")?, plain_http)?,
             plain_http,
             client_address,
         })
@@ -116,15 +125,14 @@ fn region(name: &str) -> Result<String, ConfigError> {
 }
 
 /// A printed code lives for years, so it leads to https; on loopback, in development, to whatever runs there.
-fn public_url(url: &str, plain_http: PlainHttp) -> Result<String, ConfigError> {
-    let is_secure = |target: &Target| {
-        target.is_https || (plain_http == PlainHttp::Loopback && is_loopback(target.host_name()))
-    };
-    let target = base_of(url).filter(is_secure);
-    if target.is_none() {
-        return Err(ConfigError { binding: "PUBLIC_URL", reason: "is not https://host[:port][/path]" });
-    }
-    Ok(url.trim().trim_end_matches('/').to_owned())
+fn qr_settings(url: &str, plain_http: PlainHttp) -> Result<Settings, ConfigError> {
+    let error = ConfigError { binding: "PUBLIC_URL", reason: "is not https://host[:port][/path]" };
+    let is_allowed =
+        |target: &Target| target.is_https || (plain_http == PlainHttp::Loopback && is_loopback(target.host_name()));
+    base_of(url).filter(is_allowed).ok_or(error)?;
+    let (country, currency, name, city) = EMV_MERCHANT;
+    let merchant = Merchant::new(country, currency, name, city).map_err(|_| error)?;
+    Settings::new(url.trim(), merchant).map_err(|_| error)
 }
 
 fn base_of(url: &str) -> Option<Target> {
@@ -156,11 +164,15 @@ mod tests {
         })
     }
 
+    fn code_url(config: &Config) -> String {
+        config.qr.code_url(scanvault_qr::request::Code::parse("0123456789").unwrap())
+    }
+
     #[test]
     fn a_whole_configuration_is_read() {
         let config = parse(&[]).unwrap();
         assert_eq!(config.origin, Origin { authority: "origin.example:8443".into(), region: "a".into() });
-        assert_eq!((config.public_url.as_str(), config.link_key.id()), ("https://pay.example", "edge-1"));
+        assert_eq!((code_url(&config).as_str(), config.link_key.id()), ("HTTPS://PAY.EXAMPLE/Q/0123456789", "edge-1"));
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Refuse, ClientAddress::Unknown));
         let config = parse(&[
             ("ALLOW_PLAIN_HTTP", Some("loopback")),
@@ -170,7 +182,8 @@ mod tests {
         ])
         .unwrap();
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Loopback, ClientAddress::CfConnectingIp));
-        assert_eq!((config.public_url.as_str(), config.origin.authority.as_str()), ("http://127.0.0.1:8787", "origin.example"));
+        assert_eq!(code_url(&config), "HTTP://127.0.0.1:8787/Q/0123456789");
+        assert_eq!(config.origin.authority, "origin.example");
     }
 
     #[test]

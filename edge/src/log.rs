@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::reply::Refusal;
+use crate::reply::Refused;
 
 const MAX_CAUSE_CHARS: usize = 200;
 const KNOWN_METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
@@ -34,7 +34,7 @@ impl<'a> Line<'a> {
         route: Option<&'static str>,
         status: u16,
         duration_ms: u64,
-        refusal: Option<&Refusal>,
+        refused: Option<&Refused>,
     ) -> Self {
         Self {
             level: if status >= 500 { "error" } else { "info" },
@@ -44,8 +44,10 @@ impl<'a> Line<'a> {
             route: route.unwrap_or("-"),
             status,
             duration_ms,
-            rule: refusal.map(Refusal::rule),
-            cause: refusal.and_then(Refusal::cause).map(|cause| cause.chars().take(MAX_CAUSE_CHARS).collect()),
+            rule: refused.map(|refused| refused.rule),
+            cause: refused
+                .and_then(|refused| refused.cause.as_ref())
+                .map(|it| it.chars().take(MAX_CAUSE_CHARS).collect()),
         }
     }
 
@@ -59,7 +61,6 @@ impl<'a> Line<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scanvault_protocol::Problem;
 
     #[test]
     fn a_line_has_exactly_these_fields() {
@@ -68,8 +69,8 @@ mod tests {
             line,
             r#"{"level":"info","message":"request","requestId":"ab","method":"GET","route":"/pluto/code/{code}","status":200,"durationMs":12}"#
         );
-        let refusal = Refusal::caused(Problem::OriginUnreachable, "x".repeat(500));
-        let line = Line::new("ab", "EVIL\n{}", None, 503, 1, Some(&refusal)).to_json();
+        let refused = Refused { rule: "origin-unreachable", cause: Some("x".repeat(500)) };
+        let line = Line::new("ab", "EVIL\n{}", None, 503, 1, Some(&refused)).to_json();
         let cause = "x".repeat(200);
         assert_eq!(
             line,

@@ -44,6 +44,13 @@ pub enum Refusal {
     },
 }
 
+/// A refusal as the log knows it.
+#[derive(Debug)]
+pub struct Refused {
+    pub rule: &'static str,
+    pub cause: Option<String>,
+}
+
 impl Refusal {
     /// A problem with a text of its own.
     #[must_use]
@@ -66,13 +73,14 @@ impl Refusal {
         }
     }
 
-    /// What was wrong inside.
+    /// What the log gets.
     #[must_use]
-    pub fn cause(&self) -> Option<&str> {
-        match self {
-            Self::Problem { cause, .. } => cause.as_deref(),
+    pub fn for_log(&self) -> Refused {
+        let cause = match self {
+            Self::Problem { cause, .. } => cause.clone(),
             Self::Redirect { .. } => None,
-        }
+        };
+        Refused { rule: self.rule(), cause }
     }
 
     /// The answer. `HEAD` gets the same headers and no body (RFC 9110 §9.3.2).

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::config::ClientAddress;
 use crate::forward::{Outgoing, PASSED_HEADERS};
-use crate::reply::{Body, Head, Reply, Refusal};
+use crate::reply::{Body, Head, Refusal, Reply};
 use crate::screen::{BodyPlan, Inbound, Target};
 
 /// An answer whose body the runtime pumps by itself.

@@ -129,8 +129,8 @@ pub fn transport(inbound: &Inbound, target: &Target, policy: PlainHttp) -> Resul
     }
     let gives_nothing_away =
         matches!(inbound.method.as_str(), "GET" | "HEAD") && inbound.authorization.is_none() && !sends_body(inbound);
-    let canonical =
-        path::check(&target.path).is_ok() && target.query.as_deref().is_none_or(|query| path::check_query(query).is_ok());
+    let canonical = path::check(&target.path).is_ok()
+        && target.query.as_deref().is_none_or(|query| path::check_query(query).is_ok());
     if !(gives_nothing_away && canonical && route::is_public(&target.path)) {
         return Err(Problem::HttpsRequired.into());
     }

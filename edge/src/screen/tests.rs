@@ -88,17 +88,23 @@ fn loopback_is_taken_only_when_allowed_and_only_by_its_own_names() {
 fn sizes_have_their_statuses() {
     let here = target("https://h/pluto/code/1");
     assert_eq!(limits(&Inbound { header_count: 64, header_bytes: 16 * 1024, ..inbound("GET") }, &here), Ok(()));
-    for over in [
-        Inbound { header_count: 65, ..inbound("GET") },
-        Inbound { header_bytes: 16 * 1024 + 1, ..inbound("GET") },
-    ] {
+    for over in
+        [Inbound { header_count: 65, ..inbound("GET") }, Inbound { header_bytes: 16 * 1024 + 1, ..inbound("GET") }]
+    {
         assert_eq!(limits(&over, &here), Err(Problem::HeadersTooLarge));
     }
     let long = |path: usize, query: usize| target(&format!("https://h/{}?{}", "a".repeat(path), "b".repeat(query)));
     assert_eq!(limits(&inbound("GET"), &long(511, 4096)), Ok(()));
     assert_eq!(limits(&inbound("GET"), &long(512, 1)), Err(Problem::UriTooLong));
     assert_eq!(limits(&inbound("GET"), &long(1, 4097)), Err(Problem::UriTooLong));
-    for url in ["https://h/a/../b", "https://h/a%2fb", "https://h//a", "https://h/a#b", "https://h/a?b#c", "https://h/a?\u{e4}"] {
+    for url in [
+        "https://h/a/../b",
+        "https://h/a%2fb",
+        "https://h//a",
+        "https://h/a#b",
+        "https://h/a?b#c",
+        "https://h/a?\u{e4}",
+    ] {
         assert_eq!(limits(&inbound("GET"), &target(url)), Err(Problem::BadPath), "{url}");
     }
 }
