@@ -65,7 +65,8 @@ test("a signed request arrives with exactly the covered headers, whatever the cl
   assert.equal(answer.status, 200);
   const seen = only();
   assert.deepEqual([seen.method, seen.url, seen.body.toString()], ["POST", CREATE, body]);
-  assert.deepEqual(seen.names.toSorted(), [
+  const byTheRuntime = ["cf-worker"]; // on Cloudflare and in Miniflare; not covered, so the origin drops it
+  assert.deepEqual(seen.names.filter((name) => !byTheRuntime.includes(name)).toSorted(), [
     "accept-encoding",
     "authorization",
     "content-digest",

@@ -66,7 +66,8 @@ export async function startEdge(origin, workers) {
 export async function ask(base, path, { method = "GET", headers = {}, body, chunked = false } = {}) {
   const { hostname, port } = new URL(base);
   const sent = { ...headers };
-  if (body !== undefined && !chunked) sent["content-length"] ??= Buffer.byteLength(body);
+  if (chunked) sent["transfer-encoding"] = "chunked";
+  else if (body !== undefined) sent["content-length"] ??= Buffer.byteLength(body);
   const answer = await new Promise((done, failed) => {
     const request = httpRequest({ hostname, port, path, method, headers: sent, agent: false }, (response) => {
       const chunks = [];

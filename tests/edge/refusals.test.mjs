@@ -88,12 +88,17 @@ describe("paths", () => {
     }
   }
 
-  for (const path of ["/pluto/code/..", "/pluto/code/../internal/x", "/pluto/public/qr/%30123456789", "/pluto//code/1", "/pluto/code/1/", "/pluto/code%2f1", "/pluto/code/%00", "/pluto/code/%252e", "/pluto\\code\\1", "/pluto/code/;a", "/pluto/internal%2fx"]) {
+  for (const path of ["/pluto/code/..", "/pluto/code/%2e%2e/internal/x", "/pluto/public/qr/%30123456789", "/pluto//code/1", "/pluto/code/1/", "/pluto/code%2f1", "/pluto/code/%00", "/pluto/code/%252e", "/pluto\\code\\1", "/pluto/code/;a", "/pluto/internal%2fx"]) {
     test(`${path} is not a path`, async () => {
       const answer = await refused(dev, path, { headers: { authorization } });
       assertProblem(answer, 400, "bad-path", "The path is not valid");
     });
   }
+
+  test("plain dot segments are resolved by the runtime, and what is left is judged", async () => {
+    assert.equal((await refused(dev, "/pluto/code/../internal/x", { headers: { authorization } })).status, 404);
+    assert.equal((await refused(dev, "/pluto/code/../public/./monitor")).status, 200);
+  });
 
   test("a path or query over its limit is 414, at the limit it is looked at", async () => {
     assertProblem(await refused(dev, `/${"a".repeat(512)}`), 414, "uri-too-long", "The path and query are too long");
