@@ -18,6 +18,8 @@ pub const CREDENTIAL: &str = "scanvault-credential";
 pub const AUTHORIZATION: &str = "authorization";
 /// The client's idempotency key.
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
+/// `OK` on an answer that is the lasting answer of its idempotency key.
+pub const IDEMPOTENCY_STATUS: &str = "idempotency-status";
 /// The media type of the body.
 pub const CONTENT_TYPE: &str = "content-type";
 

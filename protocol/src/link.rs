@@ -59,6 +59,15 @@ impl LinkKey {
         if is_name(id) { Ok(Self { id: id.to_owned(), secret }) } else { Err(LinkError::Malformed) }
     }
 
+    /// Takes a key id and its secret as it is written in configurations: base64 of 32 bytes (RFC 4648 §4).
+    ///
+    /// # Errors
+    /// [`LinkError::Malformed`] when either has another form.
+    pub fn parse(id: &str, secret: &str) -> Result<Self, LinkError> {
+        let bytes = Zeroizing::new(STANDARD.decode(secret.trim()).map_err(|_| LinkError::Malformed)?);
+        Self::new(id, bytes.as_slice().try_into().map_err(|_| LinkError::Malformed)?)
+    }
+
     /// The key's name.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -293,7 +302,9 @@ fn parse_params(input: &str) -> Result<Params<'_>, LinkError> {
     Ok(Params { created, nonce: nonce.try_into().map_err(|_| LinkError::Malformed)?, key_id, region })
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a text can name a key or a region: 1 to 32 letters, digits, `-` and `_`.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
     (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 

@@ -152,8 +152,13 @@ pub enum Resolution<'p> {
 #[must_use]
 pub fn resolve<'p>(method: &str, path: &'p str, at_edge: bool) -> Resolution<'p> {
     let mut allowed: Vec<&'static str> = Vec::new();
+    let mut is_literal = false;
     for spec in ROUTES.iter().filter(|spec| !(at_edge && spec.answerer == Answerer::OriginInternal)) {
         let Some(parameter) = match_path(spec.path, path) else { continue };
+        if parameter.is_some() && is_literal {
+            continue; // `/pluto/code/create` is never a code, whatever the method
+        }
+        is_literal |= parameter.is_none();
         if spec.method.takes(method) {
             return Resolution::Found(RouteMatch { spec, parameter });
         }
@@ -288,6 +293,8 @@ mod tests {
             panic!()
         };
         assert_eq!(allow, "GET, HEAD, POST");
+        let Resolution::MethodNotAllowed(allow) = resolve("GET", "/pluto/code/create", true) else { panic!() };
+        assert_eq!(allow, "POST");
         for path in ["/", "/pluto", "/pluto/internal/vault/cards", "/pluto/code", "/PLUTO/code/create", "/public", "/Q"]
         {
             assert!(matches!(resolve("GET", path, true), Resolution::NotFound), "{path}");

@@ -37,6 +37,19 @@ fn meets_the_vector_of_the_second_implementation() {
 }
 
 #[test]
+fn a_key_is_read_from_text_or_refused() {
+    let text = STANDARD.encode([7; 32]);
+    let digest = content_digest(b"");
+    let parsed = LinkKey::parse("edge-1", &format!("{text}\n")).unwrap();
+    let by_text = sign(&parsed, &message(&digest), "a", NOW, &[3; 16]).unwrap();
+    let by_bytes = sign(&key("edge-1", 7), &message(&digest), "a", NOW, &[3; 16]).unwrap();
+    assert_eq!(by_text.signature, by_bytes.signature);
+    for (id, secret) in [("", text.as_str()), ("a b", &text), ("k", ""), ("k", "AAAA"), ("k", "!"), ("k", &text[1..])] {
+        assert_eq!(LinkKey::parse(id, secret).unwrap_err(), LinkError::Malformed, "{id} {secret}");
+    }
+}
+
+#[test]
 fn a_second_live_key_is_found_by_its_id() {
     let digest = content_digest(b"");
     let keys = [key("old", 1), key("new", 2)];

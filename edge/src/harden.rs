@@ -1,0 +1,124 @@
+//! The one way out: every answer, whoever made it, gets its last headers here.
+
+use scanvault_protocol::headers;
+use scanvault_protocol::route::{Route, RouteSpec};
+
+use crate::reply::{Head, HeaderList};
+
+const CACHE_CONTROL: &str = "cache-control";
+const CONTENT_SECURITY_POLICY: &str = "content-security-policy";
+
+/// An SVG opened as a document runs and loads nothing.
+pub const SVG_CONTENT_SECURITY_POLICY: &str = "default-src 'none'; sandbox";
+
+/// Sets the headers that harden an answer, over anything that is there already.
+///
+/// Only images and assets may be cached, and only when they are what was asked for: an error never is.
+pub fn harden(head: &mut Head, spec: Option<&RouteSpec>, request_id: &str) {
+    let cacheable = spec.is_some_and(|spec| matches!(spec.route, Route::QrImage | Route::Asset))
+        && matches!(head.status, 200 | 304)
+        && get(&head.headers, CACHE_CONTROL).is_some();
+    if !cacheable {
+        set(&mut head.headers, CACHE_CONTROL, "no-store");
+    }
+    let media_type = get(&head.headers, headers::CONTENT_TYPE).unwrap_or_default();
+    let policy = if spec.is_some_and(|spec| spec.is_page) && media_type.starts_with("text/html") {
+        headers::PAGE_CONTENT_SECURITY_POLICY
+    } else if media_type.starts_with("image/svg+xml") {
+        SVG_CONTENT_SECURITY_POLICY
+    } else {
+        headers::API_CONTENT_SECURITY_POLICY
+    };
+    set(&mut head.headers, CONTENT_SECURITY_POLICY, policy);
+    for (name, value) in headers::HARDENING {
+        set(&mut head.headers, name, value);
+    }
+    set(&mut head.headers, headers::REQUEST_ID, request_id);
+}
+
+fn get<'h>(list: &'h HeaderList, name: &str) -> Option<&'h str> {
+    list.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+}
+
+fn set(list: &mut HeaderList, name: &'static str, value: &str) {
+    list.retain(|(known, _)| *known != name);
+    list.push((name, value.to_owned()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use scanvault_protocol::route::ROUTES;
+
+    const ID: &str = "0123456789abcdef0123456789abcdef";
+
+    fn hardened(status: u16, headers: &[(&'static str, &str)], route: Option<Route>) -> Head {
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let mut head = Head { status, headers };
+        let spec = route.map(|route| ROUTES.iter().find(|spec| spec.route == route).unwrap());
+        harden(&mut head, spec, ID);
+        head
+    }
+
+    fn value(head: &Head, name: &str) -> String {
+        let all: Vec<_> = head.headers.iter().filter(|(known, _)| *known == name).collect();
+        assert_eq!(all.len(), 1, "{name}: {head:?}");
+        all[0].1.clone()
+    }
+
+    #[test]
+    fn every_answer_is_hardened_whatever_the_origin_said() {
+        let weak = [
+            ("strict-transport-security", "max-age=0"),
+            ("x-frame-options", "ALLOWALL"),
+            ("content-security-policy", "default-src *"),
+            ("scanvault-request-id", "other"),
+        ];
+        for headers in [&weak[..], &[]] {
+            for route in ROUTES.iter().map(|spec| Some(spec.route)).chain([None]) {
+                for status in [200, 304, 401, 500] {
+                    let head = hardened(status, headers, route);
+                    let hsts = "max-age=63072000; includeSubDomains; preload";
+                    assert_eq!(value(&head, "strict-transport-security"), hsts);
+                    assert_eq!(value(&head, "x-content-type-options"), "nosniff");
+                    assert_eq!(value(&head, "x-frame-options"), "DENY");
+                    assert_eq!(value(&head, "referrer-policy"), "no-referrer");
+                    assert_eq!(value(&head, "scanvault-request-id"), ID);
+                    assert_eq!(value(&head, "cache-control"), "no-store");
+                    assert!(value(&head, "content-security-policy").starts_with("default-src 'none'; "));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn only_images_and_assets_that_were_found_are_cached() {
+        let week = [("cache-control", "public, max-age=604800")];
+        for (status, route, cached) in [
+            (200, Some(Route::QrImage), true),
+            (304, Some(Route::QrImage), true),
+            (200, Some(Route::Asset), true),
+            (404, Some(Route::Asset), false),
+            (400, Some(Route::QrImage), false),
+            (200, Some(Route::CodeQuery), false),
+            (200, Some(Route::PayPage), false),
+            (200, None, false),
+        ] {
+            let expected = if cached { "public, max-age=604800" } else { "no-store" };
+            assert_eq!(value(&hardened(status, &week, route), "cache-control"), expected, "{status} {route:?}");
+        }
+    }
+
+    #[test]
+    fn the_policy_fits_what_the_answer_is() {
+        let policy = |media_type, route| {
+            value(&hardened(200, &[("content-type", media_type)], Some(route)), "content-security-policy")
+        };
+        let page = policy("text/html; charset=utf-8", Route::PayPage);
+        assert_eq!(page, headers::PAGE_CONTENT_SECURITY_POLICY);
+        assert_eq!(policy("application/problem+json", Route::PayPage), headers::API_CONTENT_SECURITY_POLICY);
+        // HTML where no page is expected gets no right to do anything.
+        assert_eq!(policy("text/html", Route::CodeQuery), headers::API_CONTENT_SECURITY_POLICY);
+        assert_eq!(policy("image/svg+xml; charset=utf-8", Route::QrImage), SVG_CONTENT_SECURITY_POLICY);
+    }
+}

@@ -1,0 +1,82 @@
+//! One JSON line per request. Never in it: `Authorization`, queries, bodies, path parameters, unknown paths.
+
+use serde::Serialize;
+
+use crate::reply::Refused;
+
+const MAX_CAUSE_CHARS: usize = 200;
+const KNOWN_METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+
+/// What is worth knowing about a request afterwards.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line<'a> {
+    level: &'static str,
+    message: &'static str,
+    request_id: &'a str,
+    method: &'static str,
+    /// The row's pattern, so that no code or id is in it; `-` where there is no such row.
+    route: &'static str,
+    status: u16,
+    duration_ms: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<String>,
+}
+
+impl<'a> Line<'a> {
+    /// Puts a line together. A method that nobody knows is text of the client's choice and is not repeated.
+    #[must_use]
+    pub fn new(
+        request_id: &'a str,
+        method: &str,
+        route: Option<&'static str>,
+        status: u16,
+        duration_ms: u64,
+        refused: Option<&Refused>,
+    ) -> Self {
+        Self {
+            level: if status >= 500 { "error" } else { "info" },
+            message: "request",
+            request_id,
+            method: KNOWN_METHODS.into_iter().find(|known| *known == method).unwrap_or("other"),
+            route: route.unwrap_or("-"),
+            status,
+            duration_ms,
+            rule: refused.map(|refused| refused.rule),
+            cause: refused
+                .and_then(|refused| refused.cause.as_ref())
+                .map(|it| it.chars().take(MAX_CAUSE_CHARS).collect()),
+        }
+    }
+
+    /// The line.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_exactly_these_fields() {
+        let line = Line::new("ab", "GET", Some("/pluto/code/{code}"), 200, 12, None).to_json();
+        assert_eq!(
+            line,
+            r#"{"level":"info","message":"request","requestId":"ab","method":"GET","route":"/pluto/code/{code}","status":200,"durationMs":12}"#
+        );
+        let refused = Refused { rule: "origin-unreachable", cause: Some("x".repeat(500)) };
+        let line = Line::new("ab", "EVIL\n{}", None, 503, 1, Some(&refused)).to_json();
+        let cause = "x".repeat(200);
+        assert_eq!(
+            line,
+            format!(
+                r#"{{"level":"error","message":"request","requestId":"ab","method":"other","route":"-","status":503,"durationMs":1,"rule":"origin-unreachable","cause":"{cause}"}}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,152 @@
+//! An answer before it leaves: status, headers, body. Pure; `lib.rs` turns it into the runtime's `Response`.
+
+use scanvault_protocol::problem::{self, Problem};
+
+/// Header names are ours and constant; values may come from the origin.
+pub type HeaderList = Vec<(&'static str, String)>;
+
+/// Status and headers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    pub status: u16,
+    pub headers: HeaderList,
+}
+
+/// The body, where `S` is a stream that this crate never looks into.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Body<S> {
+    Empty,
+    Bytes(Vec<u8>),
+    Stream(S),
+}
+
+/// An answer.
+#[derive(Debug)]
+pub struct Reply<S> {
+    pub head: Head,
+    pub body: Body<S>,
+}
+
+/// Why a request gets no further, and what the client is told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// To the same address over https (308 keeps method and body, RFC 9110 §15.4.9).
+    Redirect { location: String },
+    /// A row of the table of problems.
+    Problem {
+        problem: Problem,
+        /// In place of the row's text, where there is something more precise to say.
+        detail: Option<&'static str>,
+        /// The value of `Allow` (RFC 9110 §15.5.6).
+        allow: Option<String>,
+        /// For the log only, never sent.
+        cause: Option<String>,
+    },
+}
+
+/// A refusal as the log knows it.
+#[derive(Debug)]
+pub struct Refused {
+    pub rule: &'static str,
+    pub cause: Option<String>,
+}
+
+impl Refusal {
+    /// A problem with a text of its own.
+    #[must_use]
+    pub fn because(problem: Problem, detail: &'static str) -> Self {
+        Self::Problem { problem, detail: Some(detail), allow: None, cause: None }
+    }
+
+    /// A problem whose cause goes to the log.
+    #[must_use]
+    pub fn caused(problem: Problem, cause: impl Into<String>) -> Self {
+        Self::Problem { problem, detail: None, allow: None, cause: Some(cause.into()) }
+    }
+
+    /// The name of the rule, for logs and metrics.
+    #[must_use]
+    pub fn rule(&self) -> &'static str {
+        match self {
+            Self::Redirect { .. } => "https-redirect",
+            Self::Problem { problem, .. } => problem.code(),
+        }
+    }
+
+    /// What the log gets.
+    #[must_use]
+    pub fn for_log(&self) -> Refused {
+        let cause = match self {
+            Self::Problem { cause, .. } => cause.clone(),
+            Self::Redirect { .. } => None,
+        };
+        Refused { rule: self.rule(), cause }
+    }
+
+    /// The answer. `HEAD` gets the same headers and no body (RFC 9110 §9.3.2).
+    #[must_use]
+    pub fn into_reply<S>(self, request_id: &str, is_head: bool) -> Reply<S> {
+        match self {
+            Self::Redirect { location } => {
+                Reply { head: Head { status: 308, headers: vec![("location", location)] }, body: Body::Empty }
+            }
+            Self::Problem { problem, detail, allow, .. } => {
+                let mut headers = vec![("content-type", problem::CONTENT_TYPE.to_owned())];
+                headers.extend(problem.www_authenticate().map(|value| ("www-authenticate", value.to_owned())));
+                headers.extend(problem.retry_after_secs().map(|secs| ("retry-after", secs.to_string())));
+                headers.extend(allow.map(|value| ("allow", value)));
+                let body = problem.body(detail, request_id).into_bytes();
+                let body = if is_head { Body::Empty } else { Body::Bytes(body) };
+                Reply { head: Head { status: problem.status(), headers }, body }
+            }
+        }
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        Self::Problem { problem, detail: None, allow: None, cause: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(refusal: Refusal, is_head: bool) -> Reply<()> {
+        refusal.into_reply("0123456789abcdef0123456789abcdef", is_head)
+    }
+
+    #[test]
+    fn a_problem_carries_what_its_row_says_and_no_cause() {
+        let sealed = reply(Refusal::caused(Problem::OriginUnreachable, "tcp refused"), false);
+        assert_eq!(sealed.head.status, 503);
+        assert_eq!(
+            sealed.head.headers,
+            [("content-type", "application/problem+json".to_owned()), ("retry-after", "5".to_owned())]
+        );
+        let Body::Bytes(body) = sealed.body else { panic!() };
+        let text = String::from_utf8(body).unwrap();
+        assert!(text.contains("origin-unreachable") && !text.contains("tcp refused"), "{text}");
+    }
+
+    #[test]
+    fn head_has_the_headers_and_no_body() {
+        let refusal = Refusal::Problem {
+            problem: Problem::MethodNotAllowed,
+            detail: None,
+            allow: Some("POST".into()),
+            cause: None,
+        };
+        let reply = reply(refusal, true);
+        assert_eq!(reply.body, Body::Empty);
+        assert!(reply.head.headers.contains(&("allow", "POST".to_owned())));
+    }
+
+    #[test]
+    fn a_redirect_says_where_to() {
+        let reply = reply(Refusal::Redirect { location: "https://pay.example/Q/1".into() }, false);
+        assert_eq!((reply.head.status, reply.body), (308, Body::Empty));
+        assert_eq!(reply.head.headers, [("location", "https://pay.example/Q/1".to_owned())]);
+    }
+}

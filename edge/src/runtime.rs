@@ -1,0 +1,151 @@
+//! Everything that touches the runtime's objects: the request is read once, the answer is built once.
+//!
+//! The `web_sys` types are used directly: the wrappers of the `worker` crate turn unknown methods into GET and panic
+//! where a constructor throws.
+
+use scanvault_protocol::Problem;
+use worker::js_sys::{self, Uint8Array};
+use worker::wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader};
+use zeroize::Zeroizing;
+
+use crate::config::ClientAddress;
+use crate::forward::{Outgoing, PASSED_HEADERS};
+use crate::reply::{Body, Head, Refusal, Reply};
+use crate::screen::{BodyPlan, Inbound, Target};
+
+/// An answer whose body the runtime pumps by itself.
+pub type RuntimeReply = Reply<ReadableStream>;
+
+/// Milliseconds since the epoch. On Cloudflare the clock stands still between I/O.
+#[must_use]
+pub fn now_ms() -> u64 {
+    worker::Date::now().as_millis()
+}
+
+/// Reads what the screen and the steps after it look at.
+#[must_use]
+pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inbound {
+    let headers = request.headers();
+    let get = |name: &str| headers.get(name).ok().flatten();
+    let (mut header_count, mut header_bytes) = (0, 0);
+    for (name, value) in worker::Headers(request.headers()).entries() {
+        header_count += 1;
+        header_bytes += name.len() + value.len() + ": \r\n".len();
+    }
+    Inbound {
+        method: request.method(),
+        target: Target::parse(&request.url()),
+        header_count,
+        header_bytes,
+        authorization: get("authorization").map(Zeroizing::new),
+        content_type: get("content-type"),
+        content_length: get("content-length"),
+        content_encoding: get("content-encoding"),
+        idempotency_key: get("idempotency-key"),
+        if_none_match: get("if-none-match"),
+        client_address: client_address.header().and_then(get),
+        has_body: request.body().is_some(),
+    }
+}
+
+/// Reads the body into one buffer, and stops at the first byte over the limit.
+///
+/// # Errors
+/// The plan's, or [`Problem::BadRequest`] when the client goes away in the middle.
+pub async fn read_body(request: &web_sys::Request, plan: BodyPlan) -> Result<Vec<u8>, Refusal> {
+    let Some(stream) = request.body().filter(|_| plan.read) else { return Ok(Vec::new()) };
+    let broken = |_: JsValue| Refusal::because(Problem::BadRequest, "The body ended early");
+    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
+    let mut body = Vec::new();
+    loop {
+        let step = JsFuture::from(reader.read()).await.map_err(broken)?;
+        if js_sys::Reflect::get(&step, &"done".into()).map_err(broken)?.is_truthy() {
+            return Ok(body);
+        }
+        let chunk = Uint8Array::new(&js_sys::Reflect::get(&step, &"value".into()).map_err(broken)?);
+        if body.len() + chunk.length() as usize > plan.max_bytes {
+            let _ = JsFuture::from(reader.cancel()).await;
+            return Err(plan.over.refusal());
+        }
+        body.extend_from_slice(&chunk.to_vec());
+    }
+}
+
+/// An answer of the origin, its body not yet read.
+pub struct FromOrigin {
+    pub head: Head,
+    pub body: Option<ReadableStream>,
+    /// The request id that it echoes.
+    pub echoed_id: Option<String>,
+}
+
+/// Sends a request to the origin. Redirects are not followed; the deadline covers the answer to its last byte.
+///
+/// # Errors
+/// [`Problem::OriginUnreachable`]: no connection, or no answer in time. The outcome is unknown.
+pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, Refusal> {
+    let response = fetch(outgoing).await.map_err(|error| {
+        // `TimeoutError` for the deadline, else the runtime's words about the connection.
+        let message = js_sys::Reflect::get(&error, &"message".into()).ok().and_then(|text| text.as_string());
+        Refusal::caused(Problem::OriginUnreachable, message.unwrap_or_default())
+    })?;
+    let headers = response.headers();
+    let get = |name: &str| headers.get(name).ok().flatten();
+    Ok(FromOrigin {
+        head: Head {
+            status: response.status(),
+            headers: PASSED_HEADERS.iter().filter_map(|name| Some((*name, get(name)?))).collect(),
+        },
+        echoed_id: get(scanvault_protocol::headers::REQUEST_ID),
+        body: response.body(),
+    })
+}
+
+async fn fetch(outgoing: &Outgoing<'_>) -> Result<web_sys::Response, JsValue> {
+    let headers = web_sys::Headers::new()?;
+    for (name, value) in &outgoing.headers {
+        headers.set(name, value)?;
+    }
+    let init = web_sys::RequestInit::new();
+    init.set_method(outgoing.method);
+    init.set_headers(&headers);
+    init.set_redirect(web_sys::RequestRedirect::Manual);
+    init.set_signal(Some(&web_sys::AbortSignal::timeout_with_u32(outgoing.deadline_ms)));
+    if !outgoing.body.is_empty() {
+        init.set_body(&Uint8Array::from(outgoing.body));
+    }
+    let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
+    JsFuture::from(global.fetch_with_str_and_init(&outgoing.url, &init)).await?.dyn_into()
+}
+
+/// Drops an answer of the origin that is not passed on, so that its connection is free again.
+pub async fn discard(body: Option<ReadableStream>) {
+    if let Some(stream) = body {
+        let _ = JsFuture::from(stream.cancel()).await;
+    }
+}
+
+/// Builds the runtime's answer.
+///
+/// # Errors
+/// What the runtime throws when a header or status is not one.
+pub fn into_response(reply: RuntimeReply) -> Result<web_sys::Response, JsValue> {
+    let headers = web_sys::Headers::new()?;
+    for (name, value) in &reply.head.headers {
+        headers.set(name, value)?;
+    }
+    let init = web_sys::ResponseInit::new();
+    init.set_status(reply.head.status);
+    init.set_headers(&headers);
+    match reply.body {
+        // These statuses have no body (RFC 9110 §15.3.5, §15.4.5); the constructor would throw.
+        _ if matches!(reply.head.status, 204 | 205 | 304) => web_sys::Response::new_with_opt_str_and_init(None, &init),
+        Body::Empty => web_sys::Response::new_with_opt_str_and_init(None, &init),
+        Body::Bytes(bytes) => {
+            web_sys::Response::new_with_opt_buffer_source_and_init(Some(&Uint8Array::from(bytes.as_slice())), &init)
+        }
+        Body::Stream(stream) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(&stream), &init),
+    }
+}

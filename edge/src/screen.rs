@@ -1,0 +1,232 @@
+//! The screen: what every request must look like before anything else is done with it.
+//!
+//! It is the design's firewall, an allow-list by route instead of a list of patterns. Headers that only we may set
+//! (`scanvault-*`, `signature*`, `content-digest`, `forwarded`, `x-forwarded-*`, …) need no stripping here: only the
+//! few fields of [`Inbound`] are ever read, and what is forwarded is built from them anew.
+
+use scanvault_protocol::route::{self, RouteSpec};
+use scanvault_protocol::{Problem, path};
+use zeroize::Zeroizing;
+
+use crate::reply::Refusal;
+
+/// The most headers of one request, repeated ones counted once (the runtime joins them).
+pub const MAX_HEADERS: usize = 64;
+/// The most bytes of all header names and values, with their separators.
+pub const MAX_HEADER_BYTES: usize = 16 * 1024;
+const MAX_HOST_BYTES: usize = 255;
+
+/// A request as it came, read from the runtime once.
+pub struct Inbound {
+    /// As sent: methods are case-sensitive (RFC 9110 §9.1).
+    pub method: String,
+    /// `None` when the address is none.
+    pub target: Option<Target>,
+    /// How many headers there are.
+    pub header_count: usize,
+    /// How long they are together.
+    pub header_bytes: usize,
+    pub authorization: Option<Zeroizing<String>>,
+    pub content_type: Option<String>,
+    pub content_length: Option<String>,
+    pub content_encoding: Option<String>,
+    pub idempotency_key: Option<String>,
+    pub if_none_match: Option<String>,
+    /// The client's address from the one configured source.
+    pub client_address: Option<String>,
+    /// Whether the runtime offers a body to read, however long.
+    pub has_body: bool,
+}
+
+impl Inbound {
+    /// Whether the answer must have no body.
+    #[must_use]
+    pub fn is_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+}
+
+/// The parts of the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Came over TLS.
+    pub is_https: bool,
+    /// Host and port, lower case.
+    pub host: String,
+    /// As sent; not yet checked.
+    pub path: String,
+    /// Without its `?`; an empty one is none.
+    pub query: Option<String>,
+}
+
+impl Target {
+    /// Takes an address apart without changing it: a second spelling must still be seen as one.
+    #[must_use]
+    pub fn parse(url: &str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let is_https = match scheme {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let authority_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (host, rest) = rest.split_at_checked(authority_end)?;
+        let host_is_plain = !host.is_empty()
+            && host.len() <= MAX_HOST_BYTES
+            && host.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_' | b':' | b'[' | b']'));
+        if !host_is_plain {
+            return None;
+        }
+        let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
+        Some(Self {
+            is_https,
+            host: host.to_ascii_lowercase(),
+            path: if path.is_empty() { "/" } else { path }.to_owned(),
+            query: query.filter(|query| !query.is_empty()).map(str::to_owned),
+        })
+    }
+
+    /// The host without its port.
+    #[must_use]
+    pub fn host_name(&self) -> &str {
+        host_name(&self.host)
+    }
+}
+
+/// The host without its port; an IPv6 address keeps its brackets.
+#[must_use]
+pub fn host_name(host: &str) -> &str {
+    match host.rfind(']') {
+        Some(end) => host.get(..=end).unwrap_or(host),
+        None => host.split_once(':').map_or(host, |(name, _)| name),
+    }
+}
+
+/// Whether a host is this machine, by a name that no DNS server can give to another one's address.
+#[must_use]
+pub fn is_loopback(host_name: &str) -> bool {
+    matches!(host_name, "127.0.0.1" | "[::1]" | "localhost")
+}
+
+/// What is done with plain HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// Refused, or sent to https.
+    Refuse,
+    /// Taken when the host is this machine. For development only.
+    Loopback,
+}
+
+/// Plain HTTP: 308 for a GET or HEAD of a public path that gives nothing away, 403 for everything else.
+///
+/// A redirect of a request with a credential would teach its client nothing: the credential has been sent in clear.
+///
+/// # Errors
+/// [`Refusal::Redirect`] or [`Problem::HttpsRequired`].
+pub fn transport(inbound: &Inbound, target: &Target, policy: PlainHttp) -> Result<(), Refusal> {
+    if target.is_https || (policy == PlainHttp::Loopback && is_loopback(target.host_name())) {
+        return Ok(());
+    }
+    let gives_nothing_away =
+        matches!(inbound.method.as_str(), "GET" | "HEAD") && inbound.authorization.is_none() && !sends_body(inbound);
+    let canonical = path::check(&target.path).is_ok()
+        && target.query.as_deref().is_none_or(|query| path::check_query(query).is_ok());
+    if !(gives_nothing_away && canonical && route::is_public(&target.path)) {
+        return Err(Problem::HttpsRequired.into());
+    }
+    let query = target.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+    // The port is that of plain HTTP; where TLS listens it cannot say, so it is left to the default.
+    Err(Refusal::Redirect { location: format!("https://{}{}{query}", target.host_name(), target.path) })
+}
+
+/// Sizes, and the one canonical form of path and query.
+///
+/// # Errors
+/// [`Problem::HeadersTooLarge`], [`Problem::UriTooLong`] or [`Problem::BadPath`].
+pub fn limits(inbound: &Inbound, target: &Target) -> Result<(), Problem> {
+    if inbound.header_count > MAX_HEADERS || inbound.header_bytes > MAX_HEADER_BYTES {
+        return Err(Problem::HeadersTooLarge);
+    }
+    path::check(&target.path)?;
+    target.query.as_deref().map_or(Ok(()), path::check_query)
+}
+
+/// What to do with the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyPlan {
+    /// Whether there is anything to read.
+    pub read: bool,
+    /// The most bytes to read; one more is an error.
+    pub max_bytes: usize,
+    /// What that error is.
+    pub over: OverLimit,
+}
+
+/// What a body is that is longer than the plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverLimit {
+    TooLarge,
+    NoneTaken,
+}
+
+impl OverLimit {
+    /// What the client is told.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        match self {
+            Self::TooLarge => Problem::BodyTooLarge.into(),
+            Self::NoneTaken => Refusal::because(Problem::BadRequest, "This path takes no body"),
+        }
+    }
+}
+
+/// The rules for the body of a route, all that can be known before a byte is read: 415, then 413.
+///
+/// # Errors
+/// [`Problem::UnsupportedMediaType`], [`Problem::BodyTooLarge`] or [`Problem::BadRequest`].
+pub fn body(inbound: &Inbound, spec: &RouteSpec) -> Result<BodyPlan, Refusal> {
+    let announced = match inbound.content_length.as_deref().map(str::trim) {
+        None => None,
+        Some(text) => Some(content_length(text).ok_or(Problem::BadRequest)?),
+    };
+    let over = if spec.max_body_bytes == 0 { OverLimit::NoneTaken } else { OverLimit::TooLarge };
+    if over == OverLimit::TooLarge {
+        let is_json = inbound.content_type.as_deref().is_some_and(is_json);
+        // RFC 9110 §15.5.16: 415 is also for a content coding that is not taken. Compressed bodies would hide their size.
+        let is_plain = inbound.content_encoding.as_deref().is_none_or(|it| it.trim().eq_ignore_ascii_case("identity"));
+        if !is_json || !is_plain {
+            return Err(Problem::UnsupportedMediaType.into());
+        }
+    }
+    if announced.is_some_and(|bytes| bytes > spec.max_body_bytes as u64) {
+        return Err(over.refusal());
+    }
+    Ok(BodyPlan { read: inbound.has_body && announced != Some(0), max_bytes: spec.max_body_bytes, over })
+}
+
+/// `application/json`, with no parameter but `charset=utf-8`.
+fn is_json(content_type: &str) -> bool {
+    let mut parts = content_type.split(';').map(str::trim);
+    let is_type = parts.next().is_some_and(|essence| essence.eq_ignore_ascii_case("application/json"));
+    let charset = parts.next();
+    let charset_is_utf8 = charset.is_none_or(|parameter| {
+        ["charset=utf-8", "charset=\"utf-8\""].iter().any(|known| parameter.eq_ignore_ascii_case(known))
+    });
+    is_type && charset_is_utf8 && parts.next().is_none()
+}
+
+/// RFC 9110 §8.6: digits only. Two different lengths would arrive joined by a comma, and are refused so.
+fn content_length(text: &str) -> Option<u64> {
+    (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then(|| text.parse().unwrap_or(u64::MAX))
+}
+
+fn sends_body(inbound: &Inbound) -> bool {
+    match inbound.content_length.as_deref().map(str::trim) {
+        Some("0") => false,
+        Some(_) => true,
+        None => inbound.has_body,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+use proptest::prelude::*;
+use scanvault_protocol::route::Resolution;
+
+use super::*;
+
+fn inbound(method: &str) -> Inbound {
+    Inbound {
+        method: method.to_owned(),
+        target: None,
+        header_count: 3,
+        header_bytes: 100,
+        authorization: None,
+        content_type: None,
+        content_length: None,
+        content_encoding: None,
+        idempotency_key: None,
+        if_none_match: None,
+        client_address: None,
+        has_body: false,
+    }
+}
+
+fn target(url: &str) -> Target {
+    Target::parse(url).unwrap()
+}
+
+fn spec(method: &str, path: &str) -> &'static RouteSpec {
+    match route::resolve(method, path, true) {
+        Resolution::Found(hit) => hit.spec,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn post(content_type: Option<&str>) -> Inbound {
+    Inbound { content_type: content_type.map(str::to_owned), has_body: true, ..inbound("POST") }
+}
+
+#[test]
+fn an_address_is_taken_apart_and_not_repaired() {
+    let parsed = target("https://PAY.example:8443/a/../b//c?x=%2e&y");
+    assert_eq!((parsed.host.as_str(), parsed.host_name(), parsed.is_https), ("pay.example:8443", "pay.example", true));
+    assert_eq!((parsed.path.as_str(), parsed.query.as_deref()), ("/a/../b//c", Some("x=%2e&y")));
+    assert_eq!(target("http://[::1]:80?").host_name(), "[::1]");
+    assert_eq!((target("http://h?").path, target("http://h?").query), ("/".to_owned(), None));
+    assert_eq!(target("http://h/a#b").path, "/a#b"); // refused as a path
+    for url in ["", "/a", "ftp://h/", "https:///a", "https://a b/", "https://u@h/", "https://\u{e4}/"] {
+        assert_eq!(Target::parse(url), None, "{url}");
+    }
+}
+
+#[test]
+fn plain_http_is_redirected_only_where_nothing_was_given_away() {
+    let check = |inbound: &Inbound, url: &str| transport(inbound, &target(url), PlainHttp::Refuse);
+    let to = |location: &str| Err(Refusal::Redirect { location: location.to_owned() });
+    let no = || Err(Refusal::from(Problem::HttpsRequired));
+    for method in ["GET", "HEAD"] {
+        assert_eq!(check(&inbound(method), "http://Pay.example:80/Q/1?a=b"), to("https://pay.example/Q/1?a=b"));
+    }
+    assert_eq!(check(&inbound("GET"), "https://pay.example/pluto/code/1"), Ok(()));
+    assert_eq!(check(&inbound("GET"), "http://pay.example/pluto/code/1"), no());
+    assert_eq!(check(&inbound("GET"), "http://pay.example/Q/../pluto/code/1"), no());
+    assert_eq!(check(&inbound("POST"), "http://pay.example/pluto/public/pay/1"), no());
+    let with_credential = Inbound { authorization: Some("Basic x".to_owned().into()), ..inbound("GET") };
+    assert_eq!(check(&with_credential, "http://pay.example/Q/1"), no());
+    let with_body = Inbound { has_body: true, ..inbound("GET") };
+    assert_eq!(check(&with_body, "http://pay.example/Q/1"), no());
+    let with_length = Inbound { content_length: Some("1".into()), ..inbound("GET") };
+    assert_eq!(check(&with_length, "http://pay.example/Q/1"), no());
+}
+
+#[test]
+fn loopback_is_taken_only_when_allowed_and_only_by_its_own_names() {
+    for (url, allowed) in [
+        ("http://127.0.0.1:8787/pluto/code/1", true),
+        ("http://localhost/pluto/code/1", true),
+        ("http://[::1]:8787/pluto/code/1", true),
+        ("http://127.0.0.1.example/pluto/code/1", false),
+        ("http://localhost.example/pluto/code/1", false),
+        ("http://127.0.0.2/pluto/code/1", false),
+        ("http://pay.example/pluto/code/1", false),
+    ] {
+        assert_eq!(transport(&inbound("GET"), &target(url), PlainHttp::Loopback).is_ok(), allowed, "{url}");
+        assert!(transport(&inbound("GET"), &target(url), PlainHttp::Refuse).is_err(), "{url}");
+    }
+}
+
+#[test]
+fn sizes_have_their_statuses() {
+    let here = target("https://h/pluto/code/1");
+    assert_eq!(limits(&Inbound { header_count: 64, header_bytes: 16 * 1024, ..inbound("GET") }, &here), Ok(()));
+    for over in
+        [Inbound { header_count: 65, ..inbound("GET") }, Inbound { header_bytes: 16 * 1024 + 1, ..inbound("GET") }]
+    {
+        assert_eq!(limits(&over, &here), Err(Problem::HeadersTooLarge));
+    }
+    let long = |path: usize, query: usize| target(&format!("https://h/{}?{}", "a".repeat(path), "b".repeat(query)));
+    assert_eq!(limits(&inbound("GET"), &long(511, 4096)), Ok(()));
+    assert_eq!(limits(&inbound("GET"), &long(512, 1)), Err(Problem::UriTooLong));
+    assert_eq!(limits(&inbound("GET"), &long(1, 4097)), Err(Problem::UriTooLong));
+    for url in [
+        "https://h/a/../b",
+        "https://h/a%2fb",
+        "https://h//a",
+        "https://h/a#b",
+        "https://h/a?b#c",
+        "https://h/a?\u{e4}",
+    ] {
+        assert_eq!(limits(&inbound("GET"), &target(url)), Err(Problem::BadPath), "{url}");
+    }
+}
+
+#[test]
+fn a_body_must_be_json_in_utf8() {
+    let create = spec("POST", "/pluto/code/create");
+    for good in [
+        "application/json",
+        "Application/JSON",
+        "application/json;charset=utf-8",
+        "application/json ; charset=UTF-8",
+        "application/json; charset=\"utf-8\"",
+    ] {
+        assert!(body(&post(Some(good)), create).is_ok(), "{good}");
+    }
+    for bad in [
+        None,
+        Some(""),
+        Some("text/plain"),
+        Some("application/jsonp"),
+        Some("application/json; charset=latin1"),
+        Some("application/json; charset=utf-8; charset=utf-8"),
+        Some("application/json, application/json"),
+        Some("application/x-www-form-urlencoded"),
+    ] {
+        assert_eq!(body(&post(bad), create), Err(Problem::UnsupportedMediaType.into()), "{bad:?}");
+    }
+    let gzip = Inbound { content_encoding: Some("gzip".into()), ..post(Some("application/json")) };
+    assert_eq!(body(&gzip, create), Err(Problem::UnsupportedMediaType.into()));
+}
+
+#[test]
+fn an_announced_length_is_judged_before_a_byte_is_read() {
+    let create = spec("POST", "/pluto/code/create");
+    let with = |length: &str| Inbound { content_length: Some(length.into()), ..post(Some("application/json")) };
+    let plan = BodyPlan { read: true, max_bytes: 65_536, over: OverLimit::TooLarge };
+    assert_eq!(body(&with("65536"), create), Ok(plan));
+    assert_eq!(body(&with("65537"), create), Err(Problem::BodyTooLarge.into()));
+    assert_eq!(body(&with("99999999999999999999999"), create), Err(Problem::BodyTooLarge.into()));
+    for odd in ["+5", "-1", "5, 6", "0x5", ""] {
+        assert_eq!(body(&with(odd), create), Err(Problem::BadRequest.into()), "{odd}");
+    }
+    assert_eq!(body(&with("0"), create), Ok(BodyPlan { read: false, ..plan }));
+    assert_eq!(body(&post(Some("application/json")), create), Ok(plan));
+}
+
+#[test]
+fn where_no_body_is_taken_none_is() {
+    let query = spec("GET", "/pluto/code/0123456789");
+    let refused = Err(OverLimit::NoneTaken.refusal());
+    assert_eq!(body(&Inbound { content_length: Some("1".into()), ..inbound("GET") }, query), refused);
+    // A stream of unknown length is looked into: nothing but its end may come.
+    let plan = body(&Inbound { has_body: true, ..inbound("GET") }, query).unwrap();
+    assert_eq!(plan, BodyPlan { read: true, max_bytes: 0, over: OverLimit::NoneTaken });
+    assert!(!body(&inbound("GET"), query).unwrap().read);
+}
+
+proptest! {
+    #[test]
+    fn whatever_passes_is_spelled_in_one_way(url in "https?://[a-z.]{1,9}(/[ -~]{0,20}){0,4}(\\?[ -~]{0,20})?") {
+        if let Some(target) = Target::parse(&url) && limits(&inbound("GET"), &target).is_ok() {
+            prop_assert!(!target.path.contains(['%', '\\', '#', ' ']), "{}", target.path);
+            prop_assert!(!target.path.split('/').any(|segment| segment == ".." || segment == "."), "{}", target.path);
+            prop_assert!(!target.path.contains("//"));
+        }
+    }
+
+    #[test]
+    fn parsing_never_panics_and_loses_nothing(url in "\\PC{0,80}") {
+        if let Some(target) = Target::parse(&url) {
+            prop_assert!(url.ends_with(target.query.as_deref().unwrap_or("")));
+        }
+    }
+}

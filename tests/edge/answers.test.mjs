@@ -1,0 +1,133 @@
+// What the edge answers by itself. The origin is down throughout: none of this may need it.
+
+import assert from "node:assert/strict";
+import { after, before, test } from "node:test";
+import { inflateSync } from "node:zlib";
+import { ask, assertProblem, startEdge } from "./harness.mjs";
+import { startOrigin } from "./origin-stub.mjs";
+
+const QR = "/pluto/public/qr/0123456789";
+const WEEK = "public, max-age=604800, stale-while-revalidate=2592000";
+
+let edge, dev;
+
+before(async () => {
+  const origin = await startOrigin();
+  await origin.close();
+  edge = await startEdge(origin, { dev: {} });
+  dev = edge.urls.dev;
+});
+after(() => edge?.close());
+
+function assertImage(answer, type, name) {
+  const { status, headers, body } = answer;
+  assert.equal(status, 200);
+  const expected = {
+    "content-type": type,
+    "content-length": String(body.length),
+    "content-disposition": `inline; filename="${name}"`,
+    "cache-control": WEEK,
+    "access-control-allow-origin": "*",
+    "cross-origin-resource-policy": "cross-origin",
+    "x-robots-tag": "noindex",
+  };
+  for (const [header, value] of Object.entries(expected)) assert.equal(headers[header], value, header);
+  assert.match(headers.etag, /^"[^",]+"$/);
+}
+
+test("a PNG of the size that was asked for, black on white", async () => {
+  for (const [path, name, side] of [
+    [QR, "0123456789.png", 400],
+    ["/public/qr/0123456789.png?size=512&unknown=1", "0123456789.png", 512],
+    ["/pluto/public/stpqr/0123456789?colorCode=1", "0123456789.png", 400],
+    ["/pluto/public/zimswitch/9876543210?plain", "9876543210.png", 400],
+  ]) {
+    const answer = await ask(dev, path);
+    assertImage(answer, "image/png", name);
+    const { body } = answer;
+    assert.equal(body.subarray(0, 8).toString("latin1"), "\x89PNG\r\n\x1a\n");
+    assert.deepEqual([body.readUInt32BE(16), body.readUInt32BE(20)], [side, side], path);
+    const data = inflateSync(imageData(body));
+    assert.ok(data.length >= side * (1 + side / 8), "every row is there");
+  }
+});
+
+test("an SVG, that can do nothing when it is opened as a page", async () => {
+  for (const path of [`${QR}.svg`, "/pluto/public/stpqr/0123456789.svg?size=256"]) {
+    const answer = await ask(dev, path);
+    assertImage(answer, "image/svg+xml; charset=utf-8", "0123456789.svg");
+    assert.equal(answer.headers["content-security-policy"], "default-src 'none'; sandbox");
+    assert.match(answer.body.toString(), /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"[^]*<\/svg>\s*$/);
+    assert.doesNotMatch(answer.body.toString(), /<style|style=|<script|href=/);
+  }
+});
+
+test("the same request gives the same bytes and tag; another one gives others", async () => {
+  const [first, second, buster, other] = await Promise.all(
+    [QR, QR, `${QR}?cachebuster=7`, `${QR}?size=512`].map((path) => ask(dev, path)),
+  );
+  assert.deepEqual([second.headers.etag, second.body], [first.headers.etag, first.body]);
+  assert.equal(buster.headers.etag, first.headers.etag);
+  assert.notEqual(other.headers.etag, first.headers.etag);
+});
+
+test("HEAD tells what GET would, without the body", async () => {
+  const whole = await ask(dev, QR);
+  const head = await ask(dev, QR, { method: "HEAD" });
+  assert.deepEqual([head.status, head.body.length], [200, 0]);
+  for (const name of ["etag", "content-type", "content-length", "cache-control", "content-disposition"]) {
+    assert.equal(head.headers[name], whole.headers[name], name);
+  }
+});
+
+test("who has the image gets 304 with the same validators", async () => {
+  const { etag } = (await ask(dev, QR)).headers;
+  for (const list of [etag, `"other", ${etag}`, `W/${etag}`, "*"]) {
+    for (const method of ["GET", "HEAD"]) {
+      const answer = await ask(dev, QR, { method, headers: { "if-none-match": list } });
+      assert.deepEqual([answer.status, answer.body.length, answer.headers.etag], [304, 0, etag], list);
+      assert.equal(answer.headers["cache-control"], WEEK);
+      assert.equal(answer.headers["access-control-allow-origin"], "*");
+    }
+  }
+  assert.equal((await ask(dev, QR, { headers: { "if-none-match": '"other"' } })).status, 200);
+});
+
+test("what is out of bounds is told which rule, and is not cached", async () => {
+  for (const [path, detail] of [
+    ["/pluto/public/qr/012345678", "code must be ten digits"],
+    ["/pluto/public/qr/0123456789.gif", "format must be png, svg or datauri, and agree with the suffix"],
+    [`${QR}?size=63`, "size must be 64 to 2048"],
+    [`${QR}?size=2049`, "size must be 64 to 2048"],
+    [`${QR}?margin=3`, "margin must be 4 to 16"],
+    [`${QR}?size=100&size=100`, "a parameter is given twice"],
+  ]) {
+    assertProblem(await ask(dev, path), 400, "bad-request", detail);
+  }
+  // A bad request stays one for whoever claims to have its answer.
+  const known = await ask(dev, `${QR}?size=1`, { headers: { "if-none-match": "*" } });
+  assert.equal(known.status, 400);
+});
+
+test("the monitor says that it runs and which version, and nothing else", async () => {
+  for (const path of ["/pluto/public/monitor", "/public/monitor?x=1"]) {
+    const answer = await ask(dev, path);
+    assert.deepEqual([answer.status, answer.headers["content-type"]], [200, "application/json"]);
+    assert.deepEqual(Object.keys(JSON.parse(answer.body)), ["status", "version"]);
+    assert.equal(JSON.parse(answer.body).status, "ok");
+    assert.equal(answer.headers["cache-control"], "no-store");
+  }
+  const head = await ask(dev, "/pluto/public/monitor", { method: "HEAD" });
+  assert.deepEqual([head.status, head.body.length], [200, 0]);
+});
+
+/** The compressed rows of a PNG: its IDAT chunks (RFC 2083 §4.1.3). */
+function imageData(png) {
+  const parts = [];
+  for (let at = 8; at < png.length; ) {
+    const length = png.readUInt32BE(at);
+    if (png.toString("latin1", at + 4, at + 8) === "IDAT") parts.push(png.subarray(at + 8, at + 8 + length));
+    at += 12 + length;
+  }
+  return Buffer.concat(parts);
+}
