@@ -62,27 +62,22 @@ install_rust_components() {
   rustup component add "${missing[@]}"
 }
 
-# install_tool CRATE VERSION: into $TOOLS, never into the user's own cargo bin.
-install_tool() {
-  grep -qs "^\"$1 $2 " "$TOOLS/.crates.toml" && return 0
-  say "installing $1 $2 (into ${TOOLS/#$HOME/\~})"
-  mkdir -p "$TOOLS"
-  # One target folder for all tools, thrown away at the end: what they share is compiled once.
-  CARGO_TARGET_DIR=${TOOL_BUILD_DIR:-} cargo install "$1" --version "$2" --locked --quiet --root "$TOOLS"
-}
-
+# install_tools CRATE VERSION…: into $TOOLS, never into the user's own cargo bin. One target folder for all, thrown away
+# at the end, so that what they share is compiled once; and quick to build rather than quick to run.
 install_tools() {
-  local name version built=0
-  TOOL_BUILD_DIR=$TOOLS/build
+  local built=0
   while [ $# -gt 0 ]; do
-    name=$1 version=$2
-    shift 2
-    if ! grep -qs "^\"$name $version " "$TOOLS/.crates.toml"; then
+    if ! grep -qs "^\"$1 $2 " "$TOOLS/.crates.toml"; then
+      say "installing $1 $2 (into ${TOOLS/#$HOME/\~})"
+      mkdir -p "$TOOLS"
+      CARGO_TARGET_DIR=$TOOLS/build CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_OPT_LEVEL=1 \
+        CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 CARGO_PROFILE_RELEASE_DEBUG=0 \
+        cargo install "$1" --version "$2" --locked --quiet --root "$TOOLS" || return
       built=1
-      install_tool "$name" "$version" || return
     fi
+    shift 2
   done
-  [ "$built" = 0 ] || rm -rf "$TOOL_BUILD_DIR"
+  [ "$built" = 0 ] || rm -rf -- "$TOOLS/build"
 }
 
 install_edge_tools() {

@@ -7,7 +7,7 @@ import { formatEnv } from "../env.mjs";
 import { Children, DemoError } from "./children.mjs";
 import { askDriver, serveControl } from "./control.mjs";
 import { DEMO, ENV_FILE, at, endLeftovers, processesOf, readRun, removeRun, socketFolder, writeAtomically, writeRun } from "./paths.mjs";
-import { checkDatabase, choosePorts, defaultDatabase } from "./settings.mjs";
+import { checkDatabase, chooseDatabase, choosePorts } from "./settings.mjs";
 import { Origin } from "./origin.mjs";
 import { STEPS } from "./steps.mjs";
 import { nextCommands, table } from "./table.mjs";
@@ -27,7 +27,7 @@ class Demo {
     await refuseSecond();
     const left = endLeftovers();
     if (left > 0) console.error(`demo: ended ${left} processes that a killed demo had left behind`);
-    this.database = process.env.DATABASE_URL || defaultDatabase();
+    this.database = chooseDatabase();
     await checkDatabase(this.database, this.keep);
     if (!this.keep) rmSync(DEMO, { recursive: true, force: true });
     mkdirSync(DEMO, { recursive: true, mode: 0o700 });

@@ -2,23 +2,30 @@
 
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
+import { resolve } from "node:path";
 import { DemoError, run } from "./children.mjs";
 import { at } from "./paths.mjs";
 
 const PORT_NAMES = ["sandbox", "origin", "edge", "inspector", "edgeTls", "receiver"];
 
-export function defaultDatabase() {
-  return `sqlite://${encodeURI(at("scanvault.db"))}`;
+const DEFAULT_DATABASE = `sqlite://${encodeURI(at("scanvault.db"))}`;
+const SQLITE = /^sqlite:(?:\/\/)?([^?]+)(\?.*)?$/;
+
+/** DATABASE_URL of the caller, or a file in .demo. A relative file is relative to where the caller stands. */
+export function chooseDatabase() {
+  const url = process.env.DATABASE_URL || DEFAULT_DATABASE;
+  const [, file, options = ""] = SQLITE.exec(url) ?? [];
+  return file ? `sqlite://${encodeURI(resolve(decodeURI(file)))}${options}` : url;
 }
 
 /** "Fresh" never means that we empty a database that somebody else gave us. */
 export async function checkDatabase(url, keep) {
-  if (keep || url === defaultDatabase()) return;
+  if (keep || url === DEFAULT_DATABASE) return;
   if (/^postgres(ql)?:/.test(url)) {
     const found = Number(await postgresQuery(url, RELATIONS));
     if (found > 0) throw new DemoError(`DATABASE_URL names a database that is not empty (${found} tables): empty it, or use --keep`);
   } else if (url.startsWith("sqlite:")) {
-    const file = decodeURI(url.replace(/^sqlite:(\/\/)?/, "").replace(/\?.*$/, ""));
+    const file = decodeURI(SQLITE.exec(url)?.[1] ?? "");
     if (existsSync(file) && statSync(file).size > 0) {
       throw new DemoError("DATABASE_URL names a database file that is not empty: remove it, or use --keep");
     }
@@ -63,15 +70,15 @@ export async function choosePorts(keep) {
     held.push(server);
     ports[name] = server.address().port;
   }
-  await Promise.all(held.map((server) => new Promise((resolve) => server.close(resolve))));
+  await Promise.all(held.map((server) => new Promise((done) => server.close(done))));
   writeFileSync(file, JSON.stringify(ports));
   return ports;
 }
 
 function listen(port) {
-  return new Promise((resolve, reject) => {
+  return new Promise((done, reject) => {
     const server = createServer();
     server.on("error", reject);
-    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => resolve(server));
+    server.listen({ port, host: "127.0.0.1", exclusive: true }, () => done(server));
   });
 }

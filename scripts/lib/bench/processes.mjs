@@ -1,0 +1,52 @@
+// Processes of a bench: started, waited for, and ended together, whatever happens.
+
+import { spawn } from "node:child_process";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+
+const running = [];
+
+export async function start(name, [program, ...args], { dir, env = {}, ready }) {
+  const log = join(dir, `${name}.log`);
+  const out = openSync(log, "a", 0o600);
+  const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", out, out] });
+  closeSync(out);
+  running.push(child);
+  let ended = false;
+  child.on("exit", () => (ended = true));
+  child.on("error", () => (ended = true));
+  const text = () => readFileSync(log, "utf8");
+  for (const deadline = performance.now() + 30_000; ; await pause(40)) {
+    if (ended || performance.now() > deadline) throw new Error(`${name} did not start:\n${text()}`);
+    if (await Promise.resolve(ready(text())).catch(() => false)) return child;
+  }
+}
+
+export async function end(child) {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  child.kill("SIGTERM");
+  const timer = setTimeout(() => child.kill("SIGKILL"), 5_000);
+  await gone;
+  clearTimeout(timer);
+}
+
+export const endAll = () => Promise.all(running.map(end));
+process.on("exit", () => running.forEach((child) => child.kill("SIGKILL")));
+for (const signal of ["SIGINT", "SIGTERM"]) process.on(signal, () => process.exit(130));
+
+export const listening = (text) => text.includes('"message":"listening"');
+
+/** Free ports, all held until all are known. */
+export async function freePorts(count) {
+  const servers = await Promise.all(
+    Array.from({ length: count }, () => new Promise((resolve) => {
+      const server = createServer().listen(0, "127.0.0.1", () => resolve(server));
+    })),
+  );
+  const ports = servers.map((server) => server.address().port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
