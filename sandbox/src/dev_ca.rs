@@ -4,9 +4,8 @@
 use std::{fs, io, path::Path, time::Duration};
 
 use rcgen::{
-    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
-    date_time_ymd,
+    BasicConstraints, Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, date_time_ymd,
 };
 use zeroize::Zeroizing;
 
@@ -56,12 +55,7 @@ pub fn generate(names: &[String], now: u64, ids: &mut Ids) -> Result<DevCa, Erro
     let ca_params = ca_params(now, ids)?;
     let ca = ca_params.self_signed(&ca_key)?;
     let server_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let server = server(
-        names,
-        now,
-        &server_key,
-        &Issuer::from_params(&ca_params, &ca_key),
-    )?;
+    let server = server(names, now, &server_key, &Issuer::from_params(&ca_params, &ca_key))?;
     Ok(DevCa {
         server: format!("{}{}", server.pem(), ca.pem()),
         ca: ca.pem(),
@@ -73,10 +67,7 @@ pub fn generate(names: &[String], now: u64, ids: &mut Ids) -> Result<DevCa, Erro
 fn ca_params(now: u64, ids: &mut Ids) -> Result<CertificateParams, Error> {
     let mut params = CertificateParams::new(Vec::new())?;
     // A name of its own for each CA: trust stores look issuers up by name and would mix them up.
-    params.distinguished_name = name(&format!(
-        "Scanvault development CA {}",
-        ids.text(b"0123456789abcdef", 8)
-    ));
+    params.distinguished_name = name(&format!("Scanvault development CA {}", ids.text(b"0123456789abcdef", 8)));
     // RFC 5280 §4.2.1.9: critical for a CA (rcgen always writes it so); it may sign leaves only.
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
@@ -84,19 +75,9 @@ fn ca_params(now: u64, ids: &mut Ids) -> Result<CertificateParams, Error> {
     Ok(params)
 }
 
-fn server(
-    names: &[String],
-    now: u64,
-    key: &KeyPair,
-    issuer: &Issuer<'_, &KeyPair>,
-) -> Result<Certificate, Error> {
+fn server(names: &[String], now: u64, key: &KeyPair, issuer: &Issuer<'_, &KeyPair>) -> Result<Certificate, Error> {
     let mut all: Vec<String> = NAMES.iter().map(|name| (*name).to_owned()).collect();
-    all.extend(
-        names
-            .iter()
-            .filter(|name| !NAMES.contains(&name.as_str()))
-            .cloned(),
-    );
+    all.extend(names.iter().filter(|name| !NAMES.contains(&name.as_str())).cloned());
     let mut params = CertificateParams::new(all)?;
     params.distinguished_name = name("Scanvault development server");
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];

@@ -15,9 +15,7 @@ use axum::Router;
 use clap::{Parser, Subcommand, ValueEnum};
 use scanvault_sandbox::{
     clearhaus::{self, Gateway, Options, UnknownId, credentials},
-    common::{
-        admin, book::Book, clock::Clock, faults::Faults, ids::Ids, secret::SecretText, serve,
-    },
+    common::{admin, book::Book, clock::Clock, faults::Faults, ids::Ids, secret::SecretText, serve},
     dev_ca,
     receiver::{self, Receiver},
 };
@@ -28,11 +26,7 @@ use tokio::{
 use tracing_subscriber::EnvFilter;
 
 #[derive(Parser)]
-#[command(
-    name = "sandbox",
-    version,
-    about = "Simulators of the acquirers, for development and tests"
-)]
+#[command(name = "sandbox", version, about = "Simulators of the acquirers, for development and tests")]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -115,13 +109,8 @@ type Outcome = Result<(), Box<dyn Error>>;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter =
-        EnvFilter::try_from_env("SCANVAULT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .json()
-        .flatten_event(true)
-        .with_env_filter(filter)
-        .init();
+    let filter = EnvFilter::try_from_env("SCANVAULT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
     let outcome = match cli.command {
         Command::Serve(args) => serve_clearhaus(args).await,
         Command::Receiver(args) => serve_receiver(args).await,
@@ -157,19 +146,9 @@ async fn serve_clearhaus(args: Serve) -> Outcome {
         Unknown::NotFound => UnknownId::NotFound,
         Unknown::BadRequest => UnknownId::BadRequest,
     };
-    let options = Options {
-        trusted_partner: args.trusted_partner,
-        unknown_id,
-    };
+    let options = Options { trusted_partner: args.trusted_partner, unknown_id };
     let (book, faults) = (Arc::new(book), Arc::new(Faults::default()));
-    let gateway = Gateway::new(
-        access,
-        options,
-        Clock::System,
-        Ids::from_system(),
-        book.clone(),
-        faults.clone(),
-    );
+    let gateway = Gateway::new(access, options, Clock::System, Ids::from_system(), book.clone(), faults.clone());
     let router = clearhaus::router(Arc::new(gateway)).merge(admin::router(book, faults));
     listen(&args.listen, router).await
 }
@@ -196,13 +175,10 @@ fn make_credentials(dir: &Path) -> Outcome {
 /// Until a signal ends it: nothing here needs a farewell, the book is on disk with every entry.
 async fn listen(args: &Listen, router: Router) -> Outcome {
     let address = serve::check_address(args.listen, args.public)?;
-    let (mut terminate, mut interrupt) = (
-        signal(SignalKind::terminate())?,
-        signal(SignalKind::interrupt())?,
-    );
-    let listener = TcpListener::bind(address).await.map_err(|error| {
-        io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-    })?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
     tracing::info!(listen = %listener.local_addr()?, "listening");
     tokio::select! {
         never = serve::serve(listener, router) => never_ends(never),

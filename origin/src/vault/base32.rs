@@ -10,9 +10,7 @@ const GROUP: usize = 6;
 pub(super) fn encode_grouped(prefix: &str, bytes: &[u8]) -> Zeroizing<String> {
     let symbols = (bytes.len() * 8).div_ceil(5);
     // Room for all, so that no reallocation leaves a copy behind.
-    let mut text = Zeroizing::new(String::with_capacity(
-        prefix.len() + symbols + symbols.div_ceil(GROUP),
-    ));
+    let mut text = Zeroizing::new(String::with_capacity(prefix.len() + symbols + symbols.div_ceil(GROUP)));
     text.push_str(prefix);
     let (mut buffer, mut bits) = (0_u16, 0_u8);
     let mut written = 0;
@@ -21,11 +19,7 @@ pub(super) fn encode_grouped(prefix: &str, bytes: &[u8]) -> Zeroizing<String> {
             text.push('-');
         }
         written += 1;
-        text.extend(
-            ALPHABET
-                .get(usize::from(value & 31))
-                .map(|symbol| char::from(*symbol)),
-        );
+        text.extend(ALPHABET.get(usize::from(value & 31)).map(|symbol| char::from(*symbol)));
     };
     for byte in bytes {
         buffer = buffer << 8 | u16::from(*byte);
@@ -83,10 +77,7 @@ mod tests {
             ("fooba", "mzxw6y-tb"),
             ("foobar", "mzxw6y-tboi"),
         ] {
-            assert_eq!(
-                *encode_grouped("p", text.as_bytes()),
-                format!("p-{symbols}")
-            );
+            assert_eq!(*encode_grouped("p", text.as_bytes()), format!("p-{symbols}"));
             let values: Vec<u8> = symbols.chars().filter_map(symbol_value).collect();
             assert_eq!(*decode(&values).unwrap(), text.as_bytes());
         }

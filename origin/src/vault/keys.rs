@@ -75,10 +75,7 @@ impl FromStr for KeyKind {
     type Err = UnknownKeyName;
 
     fn from_str(text: &str) -> Result<Self, UnknownKeyName> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or(UnknownKeyName)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(UnknownKeyName)
     }
 }
 
@@ -142,12 +139,7 @@ pub struct KeyInfo {
 
 impl From<&WrappedKey> for KeyInfo {
     fn from(row: &WrappedKey) -> Self {
-        Self {
-            kind: row.kind,
-            id: row.id,
-            state: row.state,
-            created_at_ms: row.created_at_ms,
-        }
+        Self { kind: row.kind, id: row.id, state: row.state, created_at_ms: row.created_at_ms }
     }
 }
 

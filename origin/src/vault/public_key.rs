@@ -115,50 +115,22 @@ mod tests {
     /// BIP 173, for making recipients that no tool makes.
     fn bech32(bytes: &[u8]) -> String {
         const ALPHABET: &[u8] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
-        let bits: Vec<u8> = bytes
-            .iter()
-            .flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1))
-            .collect();
-        let mut data: Vec<u8> = bits
-            .chunks(5)
-            .map(|five| (0..5).fold(0, |v, at| v << 1 | five.get(at).unwrap_or(&0)))
-            .collect();
-        let expanded = b"age"
-            .iter()
-            .map(|c| c >> 5)
-            .chain([0])
-            .chain(b"age".iter().map(|c| c & 31));
+        let bits: Vec<u8> = bytes.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)).collect();
+        let mut data: Vec<u8> =
+            bits.chunks(5).map(|five| (0..5).fold(0, |v, at| v << 1 | five.get(at).unwrap_or(&0))).collect();
+        let expanded = b"age".iter().map(|c| c >> 5).chain([0]).chain(b"age".iter().map(|c| c & 31));
         let values: Vec<u8> = expanded.chain(data.iter().copied()).chain([0; 6]).collect();
-        let generator = [
-            0x3b6a_57b2,
-            0x2650_8e6d,
-            0x1ea1_19fa,
-            0x3d42_33dd,
-            0x2a14_62b3_u32,
-        ];
+        let generator = [0x3b6a_57b2, 0x2650_8e6d, 0x1ea1_19fa, 0x3d42_33dd, 0x2a14_62b3_u32];
         let checksum = values.iter().fold(1_u32, |sum, value| {
-            let carried = (0..5)
-                .filter(|at| sum >> 25 >> at & 1 == 1)
-                .fold(0, |x, at| x ^ generator[at]);
+            let carried = (0..5).filter(|at| sum >> 25 >> at & 1 == 1).fold(0, |x, at| x ^ generator[at]);
             (sum & 0x01ff_ffff) << 5 ^ u32::from(*value) ^ carried
         }) ^ 1;
         data.extend((0..6).map(|at| (checksum >> (5 * (5 - at)) & 31) as u8));
-        format!(
-            "age1{}",
-            data.iter()
-                .map(|value| char::from(ALPHABET[usize::from(*value)]))
-                .collect::<String>()
-        )
+        format!("age1{}", data.iter().map(|value| char::from(ALPHABET[usize::from(*value)])).collect::<String>())
     }
 
     fn ssh(key: &[u8]) -> String {
-        let blob = [
-            &[0, 0, 0, 11],
-            b"ssh-ed25519".as_slice(),
-            &[0, 0, 0, 32],
-            key,
-        ]
-        .concat();
+        let blob = [&[0, 0, 0, 11], b"ssh-ed25519".as_slice(), &[0, 0, 0, 32], key].concat();
         format!("ssh-ed25519 {}", STANDARD_NO_PAD.encode(blob))
     }
 
@@ -174,11 +146,7 @@ mod tests {
         ] {
             let recipient = bech32(&decode_hex(u));
             assert!(recipient.parse::<age::x25519::Recipient>().is_ok());
-            assert_eq!(
-                Custodian::parse(&recipient).unwrap_err(),
-                CustodianError::WeakKey,
-                "{u}"
-            );
+            assert_eq!(Custodian::parse(&recipient).unwrap_err(), CustodianError::WeakKey, "{u}");
         }
     }
 
@@ -200,8 +168,7 @@ mod tests {
 
     #[test]
     fn integers_of_zero_bytes_and_trailing_bytes_are_refused() {
-        let field =
-            |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
+        let field = |bytes: &[u8]| [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat();
         let line = |parts: &[&[u8]]| {
             let blob: Vec<u8> = parts.iter().flat_map(|part| field(part)).collect();
             format!("ssh-rsa {}", STANDARD_NO_PAD.encode(blob))
@@ -209,14 +176,8 @@ mod tests {
         let modulus = [[0, 0xff].as_slice(), &[0xff; 255]].concat();
         assert!(ssh_line(&line(&[b"ssh-rsa", &[1, 0, 1], &modulus])).is_some());
         for integer in [[].as_slice(), &[0], &[0, 0], &[0, 1], &[0x80], &[0; 300]] {
-            assert!(
-                ssh_line(&line(&[b"ssh-rsa", integer, &modulus])).is_none(),
-                "{integer:?}"
-            );
-            assert!(
-                ssh_line(&line(&[b"ssh-rsa", &[3], integer])).is_none(),
-                "{integer:?}"
-            );
+            assert!(ssh_line(&line(&[b"ssh-rsa", integer, &modulus])).is_none(), "{integer:?}");
+            assert!(ssh_line(&line(&[b"ssh-rsa", &[3], integer])).is_none(), "{integer:?}");
         }
         for parts in [
             [b"ssh-rsa".as_slice(), &[3], &modulus, &[]].as_slice(),

@@ -318,8 +318,7 @@ fn significant_symbols(text: &str) -> Result<Zeroizing<Vec<u8>>, ShareTextError>
     let symbols = kept.strip_prefix(PREFIX).ok_or(ShareTextError::NotAShare)?;
     let mut values = Zeroizing::new(Vec::with_capacity(symbols.len()));
     for (at, symbol) in symbols.chars().enumerate() {
-        let value =
-            base32::symbol_value(symbol).ok_or(ShareTextError::BadSymbol { position: at + 1 })?;
+        let value = base32::symbol_value(symbol).ok_or(ShareTextError::BadSymbol { position: at + 1 })?;
         values.push(value);
     }
     if values.len() != SYMBOLS {

@@ -45,9 +45,7 @@ impl TryFrom<String> for ShareHash {
     type Error = &'static str;
 
     fn try_from(text: String) -> Result<Self, Self::Error> {
-        hex::decode(&text)
-            .map(Self)
-            .ok_or("a share hash is 64 hexadecimal digits")
+        hex::decode(&text).map(Self).ok_or("a share hash is 64 hexadecimal digits")
     }
 }
 
@@ -65,21 +63,11 @@ pub struct ShareSet {
 
 impl ShareSet {
     /// `hashes` in the order of the indices 1, 2, …, one for each share.
-    pub fn new(
-        set_id: SetId,
-        generation: u16,
-        quorum: Quorum,
-        hashes: Vec<ShareHash>,
-    ) -> Result<Self, DealError> {
+    pub fn new(set_id: SetId, generation: u16, quorum: Quorum, hashes: Vec<ShareHash>) -> Result<Self, DealError> {
         if hashes.len() != usize::from(quorum.total()) {
             return Err(DealError::HashCount);
         }
-        Ok(Self {
-            set_id,
-            generation,
-            quorum,
-            hashes,
-        })
+        Ok(Self { set_id, generation, quorum, hashes })
     }
 
     #[must_use]
@@ -108,29 +96,17 @@ impl ShareSet {
             return Err(ShareRefused::ForeignSet);
         }
         if share.generation() < self.generation {
-            return Err(ShareRefused::OlderGeneration {
-                given: share.generation(),
-                current: self.generation,
-            });
+            return Err(ShareRefused::OlderGeneration { given: share.generation(), current: self.generation });
         }
         if share.generation() > self.generation {
-            return Err(ShareRefused::NewerGeneration {
-                given: share.generation(),
-                current: self.generation,
-            });
+            return Err(ShareRefused::NewerGeneration { given: share.generation(), current: self.generation });
         }
-        let kept = usize::from(share.index())
-            .checked_sub(1)
-            .and_then(|at| self.hashes.get(at));
-        let kept = kept.ok_or(ShareRefused::UnknownIndex {
-            index: share.index(),
-        })?;
+        let kept = usize::from(share.index()).checked_sub(1).and_then(|at| self.hashes.get(at));
+        let kept = kept.ok_or(ShareRefused::UnknownIndex { index: share.index() })?;
         if kept.0.ct_eq(&share.hash().0).into() {
             Ok(())
         } else {
-            Err(ShareRefused::WrongShare {
-                index: share.index(),
-            })
+            Err(ShareRefused::WrongShare { index: share.index() })
         }
     }
 }
@@ -161,11 +137,6 @@ impl TryFrom<ShareSetRow> for ShareSet {
     type Error = DealError;
 
     fn try_from(row: ShareSetRow) -> Result<Self, Self::Error> {
-        Self::new(
-            row.set_id,
-            row.generation,
-            Quorum::new(row.threshold, row.total)?,
-            row.hashes,
-        )
+        Self::new(row.set_id, row.generation, Quorum::new(row.threshold, row.total)?, row.hashes)
     }
 }

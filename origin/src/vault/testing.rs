@@ -65,26 +65,12 @@ pub(super) fn decode_hex(text: &str) -> Vec<u8> {
 }
 
 pub(super) const NOW: u64 = 1_767_225_600_000;
-pub(super) const PLACE: RecordContext<'_> = RecordContext {
-    account: "merchant-25",
-    table: "cards",
-    row: "tok_1",
-    column: "pan",
-    row_version: 1,
-};
+pub(super) const PLACE: RecordContext<'_> =
+    RecordContext { account: "merchant-25", table: "cards", row: "tok_1", column: "pan", row_version: 1 };
 
 pub(super) fn made(threshold: u8, total: u8) -> (VaultRecord, Vec<String>) {
-    let new = initialise(
-        Quorum::new(threshold, total).unwrap(),
-        NOW,
-        &mut Seeded::new(1),
-    )
-    .unwrap();
-    let texts = new
-        .shares
-        .iter()
-        .map(|share| share.to_text().expose().to_owned())
-        .collect();
+    let new = initialise(Quorum::new(threshold, total).unwrap(), NOW, &mut Seeded::new(1)).unwrap();
+    let texts = new.shares.iter().map(|share| share.to_text().expose().to_owned()).collect();
     (new.record, texts)
 }
 

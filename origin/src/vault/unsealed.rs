@@ -175,10 +175,7 @@ impl Unsealed {
     /// What takes the place of a decrypted challenge that is none: the same for the same input.
     #[must_use]
     pub fn rejection(&self, challenge: &[u8]) -> [u8; 32] {
-        hmac_sha256(
-            self.active_secret(KeyKind::Rejection),
-            &[REJECTION_DOMAIN, challenge],
-        )
+        hmac_sha256(self.active_secret(KeyKind::Rejection), &[REJECTION_DOMAIN, challenge])
     }
 
     // --- Changes of the ring: rows to store, in effect after Vault::reload -------------------

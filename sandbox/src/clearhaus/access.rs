@@ -25,34 +25,21 @@ pub struct Access {
 impl Access {
     pub fn new(api_key: &SecretText, signing_key_id: String, signing_key: RsaPublicKey) -> Self {
         let credential = SecretText::new(format!("{}:", api_key.expose()));
-        Self {
-            credential,
-            signing_key_id,
-            signing_key: VerifyingKey::new(signing_key),
-        }
+        Self { credential, signing_key_id, signing_key: VerifyingKey::new(signing_key) }
     }
 
     /// RFC 7617. Whether the request may be answered with anything but 401.
     pub(super) fn authenticated(&self, headers: &HeaderMap) -> bool {
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
-        given
-            .and_then(|text| text.split_once(' '))
-            .is_some_and(|(scheme, credential)| {
-                let decoded = Zeroizing::new(STANDARD.decode(credential).unwrap_or_default());
-                scheme.eq_ignore_ascii_case("basic") && self.credential.matches(&decoded)
-            })
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        given.and_then(|text| text.split_once(' ')).is_some_and(|(scheme, credential)| {
+            let decoded = Zeroizing::new(STANDARD.decode(credential).unwrap_or_default());
+            scheme.eq_ignore_ascii_case("basic") && self.credential.matches(&decoded)
+        })
     }
 
     /// `Signature: <key id> RS256-hex <lower-case hex>`. A POST must carry one; where one is given
     /// it must be right.
-    pub(super) fn check_signature(
-        &self,
-        headers: &HeaderMap,
-        required: bool,
-        body: &[u8],
-    ) -> Result<(), Refusal> {
+    pub(super) fn check_signature(&self, headers: &HeaderMap, required: bool, body: &[u8]) -> Result<(), Refusal> {
         let mut given = headers.get_all("signature").iter();
         let (Some(first), None) = (given.next(), given.next()) else {
             return match required || headers.contains_key("signature") {
@@ -67,8 +54,7 @@ impl Access {
         if key_id != self.signing_key_id {
             return refuse(Code::INPUT, "invalid signing api-key");
         }
-        let signature =
-            decode_hex(hex).and_then(|bytes| Signature::try_from(bytes.as_slice()).ok());
+        let signature = decode_hex(hex).and_then(|bytes| Signature::try_from(bytes.as_slice()).ok());
         match signature.is_some_and(|signature| self.signing_key.verify(body, &signature).is_ok()) {
             true => Ok(()),
             false => refuse(Code::INPUT, "invalid signature"),
@@ -83,10 +69,7 @@ fn decode_hex(text: &str) -> Option<Vec<u8>> {
         _ => None,
     };
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
-    let bytes = pairs
-        .iter()
-        .map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?))
-        .collect();
+    let bytes = pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect();
     if rest.is_empty() { bytes } else { None }
 }
 
@@ -107,50 +90,32 @@ mod tests {
     }
 
     fn vector() -> (Vector, Access) {
-        let vector: Vector =
-            serde_json::from_str(include_str!("../../vectors/clearhaus-signature.json")).unwrap();
-        let key =
-            RsaPrivateKey::from_pkcs1_der(&STANDARD.decode(&vector.private_key_pkcs1).unwrap())
-                .unwrap();
-        let access = Access::new(
-            &SecretText::new("key"),
-            vector.signing_key_id.clone(),
-            key.to_public_key(),
-        );
+        let vector: Vector = serde_json::from_str(include_str!("../../vectors/clearhaus-signature.json")).unwrap();
+        let key = RsaPrivateKey::from_pkcs1_der(&STANDARD.decode(&vector.private_key_pkcs1).unwrap()).unwrap();
+        let access = Access::new(&SecretText::new("key"), vector.signing_key_id.clone(), key.to_public_key());
         (vector, access)
     }
 
     fn outcome(access: &Access, signature: &str, body: &[u8]) -> Result<(), String> {
-        let headers =
-            HeaderMap::from_iter([("signature".parse().unwrap(), signature.parse().unwrap())]);
-        access
-            .check_signature(&headers, true, body)
-            .map_err(|refusal| {
-                assert_eq!(refusal.code, Code::INPUT);
-                refusal.message
-            })
+        let headers = HeaderMap::from_iter([("signature".parse().unwrap(), signature.parse().unwrap())]);
+        access.check_signature(&headers, true, body).map_err(|refusal| {
+            assert_eq!(refusal.code, Code::INPUT);
+            refusal.message
+        })
     }
 
     #[test]
     fn the_published_signature_verifies() {
         let (vector, access) = vector();
-        assert_eq!(
-            outcome(&access, &vector.signature, vector.body.as_bytes()),
-            Ok(())
-        );
+        assert_eq!(outcome(&access, &vector.signature, vector.body.as_bytes()), Ok(()));
     }
 
     #[test]
     fn any_change_is_noticed() {
         let (vector, access) = vector();
-        let [id, algorithm, hex] = vector.signature.split(' ').collect::<Vec<_>>()[..] else {
-            panic!("three parts")
-        };
+        let [id, algorithm, hex] = vector.signature.split(' ').collect::<Vec<_>>()[..] else { panic!("three parts") };
         let other_body = vector.body.replace("2050", "2051");
-        assert_eq!(
-            outcome(&access, &vector.signature, other_body.as_bytes()).unwrap_err(),
-            "invalid signature"
-        );
+        assert_eq!(outcome(&access, &vector.signature, other_body.as_bytes()).unwrap_err(), "invalid signature");
         let encoded = vector.body.replace('[', "%5B");
         assert_eq!(
             outcome(&access, &vector.signature, encoded.as_bytes()).unwrap_err(),
@@ -158,32 +123,16 @@ mod tests {
             "raw bytes count"
         );
         for (signature, message) in [
-            (
-                format!("{} {algorithm} {hex}", id.replace('4', "5")),
-                "invalid signing api-key",
-            ),
+            (format!("{} {algorithm} {hex}", id.replace('4', "5")), "invalid signing api-key"),
             (format!("{id} RS512-hex {hex}"), "malformed signature"),
             (format!("{id} {hex}"), "malformed signature"),
             (format!("{id} {algorithm} {hex} x"), "malformed signature"),
-            (
-                format!("{id} {algorithm} {}", hex.to_uppercase()),
-                "invalid signature",
-            ),
-            (
-                format!("{id} {algorithm} {}", &hex[1..]),
-                "invalid signature",
-            ),
-            (
-                format!("{id} {algorithm} {}", &hex[2..]),
-                "invalid signature",
-            ),
+            (format!("{id} {algorithm} {}", hex.to_uppercase()), "invalid signature"),
+            (format!("{id} {algorithm} {}", &hex[1..]), "invalid signature"),
+            (format!("{id} {algorithm} {}", &hex[2..]), "invalid signature"),
             (format!("{id} {algorithm} "), "invalid signature"),
         ] {
-            assert_eq!(
-                outcome(&access, &signature, vector.body.as_bytes()).unwrap_err(),
-                message,
-                "{signature}"
-            );
+            assert_eq!(outcome(&access, &signature, vector.body.as_bytes()).unwrap_err(), message, "{signature}");
         }
     }
 
@@ -194,24 +143,15 @@ mod tests {
         assert!(access.check_signature(&headers, false, b"").is_ok());
         assert!(access.check_signature(&headers, true, b"").is_err());
         headers.append("signature", vector.signature.parse().unwrap());
-        assert!(
-            access.check_signature(&headers, false, b"").is_err(),
-            "given, so it must be right"
-        );
+        assert!(access.check_signature(&headers, false, b"").is_err(), "given, so it must be right");
         headers.append("signature", vector.signature.parse().unwrap());
-        assert!(
-            access
-                .check_signature(&headers, false, vector.body.as_bytes())
-                .is_err(),
-            "two are one too many"
-        );
+        assert!(access.check_signature(&headers, false, vector.body.as_bytes()).is_err(), "two are one too many");
     }
 
     #[test]
     fn basic() {
         let (_, access) = vector();
-        let with =
-            |text: &str| HeaderMap::from_iter([(header::AUTHORIZATION, text.parse().unwrap())]);
+        let with = |text: &str| HeaderMap::from_iter([(header::AUTHORIZATION, text.parse().unwrap())]);
         let basic = |credential: &str| format!("Basic {}", STANDARD.encode(credential));
         assert!(access.authenticated(&with(&basic("key:"))));
         assert!(access.authenticated(&with(&basic("key:").replace("Basic", "basic"))));

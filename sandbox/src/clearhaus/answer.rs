@@ -15,18 +15,14 @@ use super::{
 };
 use crate::common::book::Entry;
 
-const HAL: HeaderValue = HeaderValue::from_static(
-    "application/vnd.clearhaus-gateway.hal+json; version=0.10.0; charset=utf-8",
-);
+const HAL: HeaderValue =
+    HeaderValue::from_static("application/vnd.clearhaus-gateway.hal+json; version=0.10.0; charset=utf-8");
 const DESCRIPTOR: &str = "merchant.example";
 
 pub(super) fn authorization(entry: &Entry, request: &Authorize) -> Response {
     let mut body = outcome(entry);
     if let Some(csc) = request.instrument.csc {
-        body.insert(
-            "csc".to_owned(),
-            json!({"present": true, "matches": csc == Csc::Matches}),
-        );
+        body.insert("csc".to_owned(), json!({"present": true, "matches": csc == Csc::Matches}));
     }
     let mut links = links(&entry.id, &["voids"]);
     if entry.booked {
@@ -35,10 +31,7 @@ pub(super) fn authorization(entry: &Entry, request: &Authorize) -> Response {
         let text = request.text_on_statement.as_deref().unwrap_or(DESCRIPTOR);
         body.insert("text_on_statement".to_owned(), json!(text));
         if let Some(threeds) = &request.instrument.threeds {
-            body.insert(
-                "3dsecure".to_owned(),
-                json!({"version": threeds.version, "status": threeds.status}),
-            );
+            body.insert("3dsecure".to_owned(), json!({"version": threeds.version, "status": threeds.status}));
         }
         if let Some(series) = &entry.series {
             body.insert("series".to_owned(), json!(series));
@@ -55,10 +48,7 @@ pub(super) fn authorization(entry: &Entry, request: &Authorize) -> Response {
 pub(super) fn capture(entry: &Entry) -> Response {
     let mut links = authorization_link(entry);
     if let (Some(links), Some(id)) = (links.as_object_mut(), &entry.authorization) {
-        links.insert(
-            "refunds".to_owned(),
-            json!({"href": format!("/authorizations/{id}/refunds")}),
-        );
+        links.insert("refunds".to_owned(), json!({"href": format!("/authorizations/{id}/refunds")}));
     }
     follow_up(entry, Some(entry.amount), links)
 }
@@ -82,10 +72,7 @@ pub(super) fn credit(entry: &Entry) -> Response {
 
 pub(super) fn failure(failure: &Failure) -> Response {
     let Refusal { code, message } = &failure.refusal;
-    hal(
-        failure.http,
-        &json!({"status": {"code": code.0, "message": message}}),
-    )
+    hal(failure.http, &json!({"status": {"code": code.0, "message": message}}))
 }
 
 /// `GET /`.
@@ -112,11 +99,7 @@ pub(super) fn account() -> Response {
 /// The body of a 401 is undocumented: empty.
 pub(super) fn unauthorized() -> Response {
     let challenge = HeaderValue::from_static("Basic realm=\"gateway\"");
-    (
-        StatusCode::UNAUTHORIZED,
-        [(header::WWW_AUTHENTICATE, challenge)],
-    )
-        .into_response()
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, challenge)]).into_response()
 }
 
 fn follow_up(entry: &Entry, amount: Option<u64>, links: Value) -> Response {
@@ -142,12 +125,7 @@ fn outcome(entry: &Entry) -> Map<String, Value> {
 }
 
 fn links(id: &str, relations: &[&str]) -> Value {
-    let link = |relation: &&str| {
-        (
-            (*relation).to_owned(),
-            json!({"href": format!("/authorizations/{id}/{relation}")}),
-        )
-    };
+    let link = |relation: &&str| ((*relation).to_owned(), json!({"href": format!("/authorizations/{id}/{relation}")}));
     Value::Object(relations.iter().map(link).collect())
 }
 
@@ -157,10 +135,5 @@ fn authorization_link(entry: &Entry) -> Value {
 }
 
 fn hal(status: StatusCode, body: &Value) -> Response {
-    (
-        status,
-        [(header::CONTENT_TYPE, HAL)],
-        Body::from(body.to_string()),
-    )
-        .into_response()
+    (status, [(header::CONTENT_TYPE, HAL)], Body::from(body.to_string())).into_response()
 }

@@ -31,47 +31,26 @@ pub fn ensure(dir: &Path) -> io::Result<bool> {
         return Ok(false);
     }
     if there != [false; 3] {
-        let message = format!(
-            "{} holds some of the credentials but not all; remove them first",
-            dir.display()
-        );
+        let message = format!("{} holds some of the credentials but not all; remove them first", dir.display());
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
     }
     let key = RsaPrivateKey::new(&mut OsRng, BITS).map_err(io::Error::other)?;
     let pem = key.to_pkcs8_pem(LineEnding::LF).map_err(io::Error::other)?;
     let mut ids = Ids::from_system();
     write_private(&dir.join(SIGNING_KEY), pem.as_bytes())?;
-    write_public(
-        &dir.join(SIGNING_KEY_ID),
-        format!("{}\n", ids.uuid()).as_bytes(),
-    )?;
-    write_private(
-        &dir.join(API_KEY),
-        Zeroizing::new(format!("{}\n", ids.uuid())).as_bytes(),
-    )?;
+    write_public(&dir.join(SIGNING_KEY_ID), format!("{}\n", ids.uuid()).as_bytes())?;
+    write_private(&dir.join(API_KEY), Zeroizing::new(format!("{}\n", ids.uuid())).as_bytes())?;
     Ok(true)
 }
 
 pub fn load(dir: &Path) -> io::Result<Access> {
-    let named = |name: &str, error: io::Error| {
-        io::Error::new(
-            error.kind(),
-            format!("{}: {error}", dir.join(name).display()),
-        )
-    };
+    let named =
+        |name: &str, error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", dir.join(name).display()));
     let read = |name: &str| SecretText::read(&dir.join(name)).map_err(|error| named(name, error));
     let (api_key, id, pem) = (read(API_KEY)?, read(SIGNING_KEY_ID)?, read(SIGNING_KEY)?);
-    let key = RsaPrivateKey::from_pkcs8_pem(pem.expose()).map_err(|error| {
-        named(
-            SIGNING_KEY,
-            io::Error::new(io::ErrorKind::InvalidData, error),
-        )
-    })?;
-    Ok(Access::new(
-        &api_key,
-        id.expose().to_owned(),
-        key.to_public_key(),
-    ))
+    let key = RsaPrivateKey::from_pkcs8_pem(pem.expose())
+        .map_err(|error| named(SIGNING_KEY, io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    Ok(Access::new(&api_key, id.expose().to_owned(), key.to_public_key()))
 }
 
 #[cfg(test)]
@@ -82,22 +61,13 @@ mod tests {
 
     #[test]
     fn made_once_and_loaded() {
-        let dir =
-            std::env::temp_dir().join(format!("scanvault-credentials-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("scanvault-credentials-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         assert!(ensure(&dir).unwrap());
         let pem = fs::read_to_string(dir.join(SIGNING_KEY)).unwrap();
         assert!(pem.starts_with("-----BEGIN PRIVATE KEY-----\n"), "PKCS#8");
-        for (name, mode) in [
-            (API_KEY, 0o600),
-            (SIGNING_KEY, 0o600),
-            (SIGNING_KEY_ID, 0o644),
-        ] {
-            assert_eq!(
-                fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777,
-                mode,
-                "{name}"
-            );
+        for (name, mode) in [(API_KEY, 0o600), (SIGNING_KEY, 0o600), (SIGNING_KEY_ID, 0o644)] {
+            assert_eq!(fs::metadata(dir.join(name)).unwrap().permissions().mode() & 0o777, mode, "{name}");
         }
         assert!(load(&dir).is_ok());
         assert!(!ensure(&dir).unwrap(), "kept");

@@ -33,10 +33,7 @@ pub(super) enum FormError {
 impl Form {
     pub(super) fn parse(body: &[u8]) -> Result<Self, FormError> {
         let mut form = Self::default();
-        for pair in body
-            .split(|byte| *byte == b'&')
-            .filter(|pair| !pair.is_empty())
-        {
+        for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
             let name = decode(halves.next().unwrap_or_default())?;
             let value = decode(halves.next().unwrap_or_default())?;
@@ -61,10 +58,7 @@ impl Form {
     /// Whether anything is inside the dictionary `name`.
     pub(super) fn has(&self, name: &str) -> bool {
         let inside = format!("{name}[");
-        self.0
-            .range(inside.clone()..)
-            .next()
-            .is_some_and(|(key, _)| key.starts_with(&inside))
+        self.0.range(inside.clone()..).next().is_some_and(|(key, _)| key.starts_with(&inside))
     }
 }
 
@@ -76,14 +70,8 @@ fn decode(text: &[u8]) -> Result<Zeroizing<String>, FormError> {
         bytes.push(match byte {
             b'+' => b' ',
             b'%' => {
-                let mut digit = || {
-                    rest.next()
-                        .and_then(|digit| char::from(*digit).to_digit(16))
-                };
-                let (high, low) = (
-                    digit().ok_or(FormError::Escape)?,
-                    digit().ok_or(FormError::Escape)?,
-                );
+                let mut digit = || rest.next().and_then(|digit| char::from(*digit).to_digit(16));
+                let (high, low) = (digit().ok_or(FormError::Escape)?, digit().ok_or(FormError::Escape)?);
                 u8::try_from(high << 4 | low).map_err(|_| FormError::Escape)?
             }
             other => *other,
@@ -98,17 +86,10 @@ fn check_name(name: &str) -> Result<(), FormError> {
     let (first, rest) = name.split_at(name.find('[').unwrap_or(name.len()));
     let inner = match rest {
         "" => None,
-        rest => Some(
-            rest.strip_prefix('[')
-                .and_then(|rest| rest.strip_suffix(']'))
-                .ok_or(FormError::Name)?,
-        ),
+        rest => Some(rest.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).ok_or(FormError::Name)?),
     };
-    let parts =
-        || std::iter::once(first).chain(inner.into_iter().flat_map(|inner| inner.split("][")));
-    match parts().count() <= MAX_PARTS
-        && parts().all(|part| !part.is_empty() && !part.contains(['[', ']']))
-    {
+    let parts = || std::iter::once(first).chain(inner.into_iter().flat_map(|inner| inner.split("][")));
+    match parts().count() <= MAX_PARTS && parts().all(|part| !part.is_empty() && !part.contains(['[', ']'])) {
         true => Ok(()),
         false => Err(FormError::Name),
     }
@@ -126,38 +107,23 @@ mod tests {
 
     #[test]
     fn literal_and_encoded_brackets_are_the_same() {
-        for body in [
-            "card[pan]=4111+1&a=%26%3D",
-            "card%5Bpan%5D=4111%201&a=%26%3d",
-            "&card%5bpan]=4111+1&&a=&=&",
-        ] {
+        for body in ["card[pan]=4111+1&a=%26%3D", "card%5Bpan%5D=4111%201&a=%26%3d", "&card%5bpan]=4111+1&&a=&=&"] {
             let Ok(form) = Form::parse(body.as_bytes()) else {
-                assert_eq!(
-                    body, "&card%5bpan]=4111+1&&a=&=&",
-                    "the empty name is malformed"
-                );
+                assert_eq!(body, "&card%5bpan]=4111+1&&a=&=&", "the empty name is malformed");
                 continue;
             };
             assert_eq!(form.get("card[pan]"), Some("4111 1"));
             assert_eq!(form.get("a"), Some("&="));
             assert_eq!(form.get("card"), None);
-            assert!(
-                form.has("card") && !form.has("car") && !form.has("card[pan]") && !form.has("a")
-            );
+            assert!(form.has("card") && !form.has("car") && !form.has("card[pan]") && !form.has("a"));
         }
     }
 
     #[test]
     fn deep_names() {
-        let form = Form::parse(b"card[3dsecure][v2][raw][eci]=05&card[pan]=1")
-            .ok()
-            .unwrap();
+        let form = Form::parse(b"card[3dsecure][v2][raw][eci]=05&card[pan]=1").ok().unwrap();
         assert_eq!(form.get("card[3dsecure][v2][raw][eci]"), Some("05"));
-        assert!(
-            form.has("card[3dsecure]")
-                && form.has("card[3dsecure][v2]")
-                && !form.has("card[3dsecure][v1]")
-        );
+        assert!(form.has("card[3dsecure]") && form.has("card[3dsecure][v2]") && !form.has("card[3dsecure][v1]"));
     }
 
     #[test]
@@ -190,16 +156,9 @@ mod tests {
     }
 
     fn encode(text: &str, keep_brackets: bool) -> String {
-        let plain =
-            |byte: u8| byte.is_ascii_alphanumeric() || keep_brackets && b"[]".contains(&byte);
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || keep_brackets && b"[]".contains(&byte);
         text.bytes()
-            .map(|byte| {
-                if plain(byte) {
-                    char::from(byte).to_string()
-                } else {
-                    format!("%{byte:02X}")
-                }
-            })
+            .map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") })
             .collect()
     }
 

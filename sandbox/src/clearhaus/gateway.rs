@@ -71,30 +71,15 @@ pub(super) struct Failure {
 
 impl Gateway {
     /// Continues from what the book already holds.
-    pub fn new(
-        access: Access,
-        options: Options,
-        clock: Clock,
-        ids: Ids,
-        book: Arc<Book>,
-        faults: Arc<Faults>,
-    ) -> Self {
+    pub fn new(access: Access, options: Options, clock: Clock, ids: Ids, book: Arc<Book>, faults: Arc<Faults>) -> Self {
         let mut ledger = Ledger::default();
         book.entries().iter().for_each(|entry| ledger.apply(entry));
-        Self {
-            access,
-            faults,
-            options,
-            clock,
-            book,
-            state: Mutex::new(State { ids, ledger }),
-        }
+        Self { access, faults, options, clock, book, state: Mutex::new(State { ids, ledger }) }
     }
 
     /// The fault that was ordered for this act, by the amount that is asked for.
     pub(super) fn fault(&self, act: Act<'_>, form: &Form) -> Option<Injected> {
-        let left =
-            |id, of: fn(&Authorization) -> u64| self.locked(|state| state.ledger.get(id).map(of));
+        let left = |id, of: fn(&Authorization) -> u64| self.locked(|state| state.ledger.get(id).map(of));
         let amount = match (form.get("amount"), act) {
             (Some(_), _) => amount_or_zero(form).ok(),
             (None, Act::Capture(id) | Act::Void(id)) => left(id, Authorization::remaining),
@@ -112,19 +97,16 @@ impl Gateway {
             Act::Capture(id) => {
                 let (authorization, request) = (self.known(state, id)?, Move::read(form)?);
                 let amount = authorization.capture(request.amount, now)?;
-                self.follow_up(state, Kind::Capture, id, amount, now)
-                    .map(|entry| answer::capture(&entry))
+                self.follow_up(state, Kind::Capture, id, amount, now).map(|entry| answer::capture(&entry))
             }
             Act::Refund(id) => {
                 let (authorization, request) = (self.known(state, id)?, Move::read(form)?);
                 let amount = authorization.refund(request.amount, now)?;
-                self.follow_up(state, Kind::Refund, id, amount, now)
-                    .map(|entry| answer::refund(&entry))
+                self.follow_up(state, Kind::Refund, id, amount, now).map(|entry| answer::refund(&entry))
             }
             Act::Void(id) => {
                 let amount = self.known(state, id)?.void(now)?;
-                self.follow_up(state, Kind::Void, id, amount, now)
-                    .map(|entry| answer::void(&entry))
+                self.follow_up(state, Kind::Void, id, amount, now).map(|entry| answer::void(&entry))
             }
             Act::Credit => self.credit(state, form, now),
         })
@@ -133,21 +115,11 @@ impl Gateway {
     fn authorize(&self, state: &mut State, form: &Form, now: i64) -> Result<Response, Failure> {
         let request = Authorize::read(form, self.options.trusted_partner)?;
         let earlier = earlier_series(&state.ledger, request.series.as_ref())?;
-        let code = decide(
-            &request.instrument,
-            request.amount,
-            Kind::Authorization,
-            now,
-        )?;
+        let code = decide(&request.instrument, request.amount, Kind::Authorization, now)?;
         let id = state.ids.uuid();
         let approved = code == Code::APPROVED;
         let series = match &request.series {
-            Some(wanted) if approved => Some(next_series(
-                &mut state.ids,
-                wanted,
-                earlier,
-                request.instrument.scheme,
-            )),
+            Some(wanted) if approved => Some(next_series(&mut state.ids, wanted, earlier, request.instrument.scheme)),
             _ => None,
         };
         let entry = Entry {
@@ -187,14 +159,7 @@ impl Gateway {
         Ok(answer::credit(&entry))
     }
 
-    fn follow_up(
-        &self,
-        state: &mut State,
-        kind: Kind,
-        id: &str,
-        amount: u64,
-        now: i64,
-    ) -> Result<Entry, Failure> {
+    fn follow_up(&self, state: &mut State, kind: Kind, id: &str, amount: u64, now: i64) -> Result<Entry, Failure> {
         let own = state.ids.uuid();
         let authorization = self.known(state, id)?;
         let entry = Entry {
@@ -220,10 +185,7 @@ impl Gateway {
                 UnknownId::NotFound => StatusCode::NOT_FOUND,
                 UnknownId::BadRequest => StatusCode::BAD_REQUEST,
             },
-            refusal: Refusal {
-                code: Code::INPUT,
-                message: "invalid transaction id".to_owned(),
-            },
+            refusal: Refusal { code: Code::INPUT, message: "invalid transaction id".to_owned() },
         })
     }
 
@@ -233,10 +195,7 @@ impl Gateway {
             tracing::error!(%error, "the book cannot be written");
             Failure {
                 http: StatusCode::INTERNAL_SERVER_ERROR,
-                refusal: Refusal {
-                    code: Code::CLEARHAUS_ERROR,
-                    message: Code::CLEARHAUS_ERROR.meaning().to_owned(),
-                },
+                refusal: Refusal { code: Code::CLEARHAUS_ERROR, message: Code::CLEARHAUS_ERROR.meaning().to_owned() },
             }
         })?;
         state.ledger.apply(entry);
@@ -262,10 +221,7 @@ impl Act<'_> {
 
 impl From<Refusal> for Failure {
     fn from(refusal: Refusal) -> Self {
-        Self {
-            http: StatusCode::BAD_REQUEST,
-            refusal,
-        }
+        Self { http: StatusCode::BAD_REQUEST, refusal }
     }
 }
 

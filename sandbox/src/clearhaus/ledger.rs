@@ -42,14 +42,10 @@ impl Ledger {
     pub(super) fn apply(&mut self, entry: &Entry) {
         let at = parse_rfc3339(&entry.processed_at).unwrap_or(0);
         if entry.kind == Kind::Authorization {
-            self.0
-                .insert(entry.id.clone(), Authorization::opened(entry, at));
+            self.0.insert(entry.id.clone(), Authorization::opened(entry, at));
             return;
         }
-        let authorization = entry
-            .authorization
-            .as_ref()
-            .and_then(|id| self.0.get_mut(id));
+        let authorization = entry.authorization.as_ref().and_then(|id| self.0.get_mut(id));
         let Some(authorization) = authorization.filter(|_| entry.booked) else {
             return;
         };
@@ -68,11 +64,7 @@ impl Ledger {
 impl Authorization {
     /// What can still be captured. A refund does not give it back.
     pub(super) const fn remaining(&self) -> u64 {
-        if self.voided {
-            0
-        } else {
-            self.amount.saturating_sub(self.captured)
-        }
+        if self.voided { 0 } else { self.amount.saturating_sub(self.captured) }
     }
 
     pub(super) const fn refundable(&self) -> u64 {
@@ -88,11 +80,7 @@ impl Authorization {
         if now - self.created >= CAPTURE_DAYS * DAY {
             return refuse(Code::INPUT, "authorization is too old to be captured");
         }
-        within(
-            amount,
-            self.remaining(),
-            "amount exceeds what remains of the authorization",
-        )
+        within(amount, self.remaining(), "amount exceeds what remains of the authorization")
     }
 
     pub(super) fn refund(&self, amount: Option<u64>, now: i64) -> Result<u64, Refusal> {
@@ -100,11 +88,7 @@ impl Authorization {
         if self.captured > 0 && now - self.last_capture >= REFUND_DAYS * DAY {
             return refuse(Code::INPUT, "last capture is too old to be refunded");
         }
-        within(
-            amount,
-            self.refundable(),
-            "amount exceeds what was captured and not refunded",
-        )
+        within(amount, self.refundable(), "amount exceeds what was captured and not refunded")
     }
 
     /// The amount that is released: the whole, or what was not captured.
@@ -201,11 +185,7 @@ mod tests {
     #[test]
     fn the_certification_s_steps() {
         let mut ledger = opened(1000);
-        for (kind, amount) in [
-            (Kind::Capture, 500),
-            (Kind::Refund, 500),
-            (Kind::Capture, 500),
-        ] {
+        for (kind, amount) in [(Kind::Capture, 500), (Kind::Refund, 500), (Kind::Capture, 500)] {
             let authorization = ledger.get("a").unwrap();
             let allowed = match kind {
                 Kind::Capture => authorization.capture(Some(amount), START),
@@ -215,47 +195,26 @@ mod tests {
             ledger.apply(&entry(kind, amount, 20000, START));
         }
         let authorization = ledger.get("a").unwrap();
-        assert_eq!(
-            message(authorization.capture(Some(1), START)),
-            "amount exceeds what remains of the authorization"
-        );
-        assert_eq!(
-            message(authorization.capture(None, START)),
-            "amount exceeds what remains of the authorization"
-        );
+        assert_eq!(message(authorization.capture(Some(1), START)), "amount exceeds what remains of the authorization");
+        assert_eq!(message(authorization.capture(None, START)), "amount exceeds what remains of the authorization");
         assert_eq!(authorization.refund(None, START), Ok(500));
-        assert_eq!(
-            message(authorization.void(START)),
-            "authorization is fully captured"
-        );
+        assert_eq!(message(authorization.void(START)), "authorization is fully captured");
     }
 
     #[test]
     fn ages() {
         let authorization = |captured_at| {
-            ledger(&[
-                entry(Kind::Authorization, 1000, 20000, START),
-                entry(Kind::Capture, 1, 20000, captured_at),
-            ])
+            ledger(&[entry(Kind::Authorization, 1000, 20000, START), entry(Kind::Capture, 1, 20000, captured_at)])
         };
         let at = |days: i64| START + days * DAY;
         let ledger = authorization(at(10));
         let authorization = ledger.get("a").unwrap();
         assert_eq!(authorization.capture(None, at(180) - 1), Ok(999));
-        assert_eq!(
-            message(authorization.capture(None, at(180))),
-            "authorization is too old to be captured"
-        );
+        assert_eq!(message(authorization.capture(None, at(180))), "authorization is too old to be captured");
         assert_eq!(authorization.refund(None, at(375) - 1), Ok(1));
-        assert_eq!(
-            message(authorization.refund(None, at(375))),
-            "last capture is too old to be refunded"
-        );
+        assert_eq!(message(authorization.refund(None, at(375))), "last capture is too old to be refunded");
         assert_eq!(authorization.void(at(30) - 1), Ok(999));
-        assert_eq!(
-            message(authorization.void(at(30))),
-            "authorization is too old to be voided"
-        );
+        assert_eq!(message(authorization.void(at(30))), "authorization is too old to be voided");
     }
 
     #[test]
@@ -264,43 +223,23 @@ mod tests {
         assert_eq!(ledger.get("a").unwrap().void(START), Ok(1000));
         ledger.apply(&entry(Kind::Void, 1000, 20000, START));
         let authorization = ledger.get("a").unwrap();
-        assert_eq!(
-            message(authorization.void(START)),
-            "authorization is already voided"
-        );
-        assert_eq!(
-            message(authorization.capture(Some(1), START)),
-            "authorization is voided"
-        );
-        assert_eq!(
-            message(authorization.refund(None, START)),
-            "amount exceeds what was captured and not refunded"
-        );
-        assert_eq!(
-            opened(0).get("a").unwrap().void(START),
-            Ok(0),
-            "a verification can be voided"
-        );
+        assert_eq!(message(authorization.void(START)), "authorization is already voided");
+        assert_eq!(message(authorization.capture(Some(1), START)), "authorization is voided");
+        assert_eq!(message(authorization.refund(None, START)), "amount exceeds what was captured and not refunded");
+        assert_eq!(opened(0).get("a").unwrap().void(START), Ok(0), "a verification can be voided");
     }
 
     #[test]
     fn only_approved_authorizations_move() {
         let declined = ledger(&[entry(Kind::Authorization, 1000, 40413, START)]);
         let declined = declined.get("a").unwrap();
-        for result in [
-            declined.capture(None, START),
-            declined.refund(None, START),
-            declined.void(START),
-        ] {
+        for result in [declined.capture(None, START), declined.refund(None, START), declined.void(START)] {
             assert_eq!(message(result), "authorization is not approved");
         }
         let uncertain = ledger(&[entry(Kind::Authorization, 1000, 50000, START)]);
         let uncertain = uncertain.get("a").unwrap();
         assert_eq!(uncertain.void(START), Ok(1000));
-        assert_eq!(
-            message(uncertain.capture(None, START)),
-            "authorization is not approved"
-        );
+        assert_eq!(message(uncertain.capture(None, START)), "authorization is not approved");
     }
 
     proptest! {

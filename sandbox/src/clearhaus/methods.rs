@@ -58,9 +58,7 @@ pub(super) struct Context {
 impl Instrument {
     /// Exactly one of the documented methods.
     pub(super) fn read(form: &Form, context: Context) -> Result<Self, Refusal> {
-        let mut given = METHODS
-            .iter()
-            .filter(|(name, _)| form.has(name) || form.get(name).is_some());
+        let mut given = METHODS.iter().filter(|(name, _)| form.has(name) || form.get(name).is_some());
         let (Some((name, method)), None) = (given.next(), given.next()) else {
             return refuse(Code::INPUT, "exactly one payment method must be used");
         };
@@ -69,18 +67,11 @@ impl Instrument {
 
     /// The card of a credit. Merchant-initiated by definition, so no security code is needed.
     pub(super) fn read_card(form: &Form) -> Result<Self, Refusal> {
-        let context = Context {
-            merchant_initiated: true,
-            trusted_partner: true,
-        };
+        let context = Context { merchant_initiated: true, trusted_partner: true };
         let card = Self::of(form, "card", Method::Card, context)?;
         let name = form.get("card[name]").unwrap_or("A");
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b' ';
-        check(
-            "card[name]",
-            Code::INPUT,
-            printable(name, 1, 30) && name.bytes().all(plain),
-        )?;
+        check("card[name]", Code::INPUT, printable(name, 1, 30) && name.bytes().all(plain))?;
         Ok(card)
     }
 
@@ -105,26 +96,13 @@ impl Instrument {
             Method::ApplePay | Method::Moto => None,
             _ => threeds::read(form, &format!("{prefix}[3dsecure]"), scheme)?,
         };
-        let csc = if method == Method::Card {
-            csc(form, context)?
-        } else {
-            None
-        };
-        Ok(Self {
-            method,
-            scheme,
-            csc,
-            threeds,
-            number,
-        })
+        let csc = if method == Method::Card { csc(form, context)? } else { None };
+        Ok(Self { method, scheme, csc, threeds, number })
     }
 }
 
 fn unsupported<T>(what: &str) -> Result<T, Refusal> {
-    refuse(
-        Code::INPUT,
-        format!("'{what}' cannot be opened by the simulator"),
-    )
+    refuse(Code::INPUT, format!("'{what}' cannot be opened by the simulator"))
 }
 
 fn csc(form: &Form, context: Context) -> Result<Option<Csc>, Refusal> {
@@ -134,23 +112,13 @@ fn csc(form: &Form, context: Context) -> Result<Option<Csc>, Refusal> {
         Some(code) => {
             check("card[csc]", Code::CSC, digits(code, 3, 3))?;
             // On the test gateway 987, and only 987, is a match for all numbers.
-            Ok(Some(if code == "987" {
-                Csc::Matches
-            } else {
-                Csc::Differs
-            }))
+            Ok(Some(if code == "987" { Csc::Matches } else { Csc::Differs }))
         }
     }
 }
 
 /// What goes beyond number and expiry.
-fn method_fields(
-    form: &Form,
-    prefix: &str,
-    method: Method,
-    scheme: Scheme,
-    context: Context,
-) -> Result<(), Refusal> {
+fn method_fields(form: &Form, prefix: &str, method: Method, scheme: Scheme, context: Context) -> Result<(), Refusal> {
     let field = |name: &str, needed: bool, holds: &dyn Fn(&str) -> bool| {
         let name = format!("{prefix}[{name}]");
         match form.get(&name) {
@@ -158,15 +126,11 @@ fn method_fields(
             _ => check(&name, Code::INPUT, holds(required(form, &name)?)),
         }
     };
-    let json = |text: &str| {
-        serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok()
-    };
+    let json = |text: &str| serde_json::from_str::<serde_json::Map<String, serde_json::Value>>(text).is_ok();
     let eci = |text: &str| ["05", "07"].contains(&text);
     // Mastercard's cryptograms are of DSRP only, which shows in the first character.
     let tav = |text: &str| {
-        cryptogram(text)
-            && (scheme != Scheme::Mastercard
-                || text.starts_with(|first| ('A'..='P').contains(&first)))
+        cryptogram(text) && (scheme != Scheme::Mastercard || text.starts_with(|first| ('A'..='P').contains(&first)))
     };
     let present = !context.merchant_initiated;
     let visa = scheme == Scheme::Visa;
@@ -188,9 +152,7 @@ fn method_fields(
         Method::Token => {
             field("tav", present, &tav)?;
             field("eci", visa && present, &eci)?;
-            field("rcai", false, &|text| {
-                (1..=150).contains(&text.len()) && base64_text(text)
-            })
+            field("rcai", false, &|text| (1..=150).contains(&text.len()) && base64_text(text))
         }
     }
 }
@@ -199,14 +161,8 @@ fn method_fields(
 mod tests {
     use super::*;
 
-    const SHOPPER: Context = Context {
-        merchant_initiated: false,
-        trusted_partner: false,
-    };
-    const MERCHANT: Context = Context {
-        merchant_initiated: true,
-        trusted_partner: false,
-    };
+    const SHOPPER: Context = Context { merchant_initiated: false, trusted_partner: false };
+    const MERCHANT: Context = Context { merchant_initiated: true, trusted_partner: false };
 
     fn read(body: &str, context: Context) -> Result<Instrument, (u32, String)> {
         let form = Form::parse(body.as_bytes()).ok().unwrap();
@@ -247,15 +203,9 @@ mod tests {
             ("csc", "12", 40120),
             ("csc", "1234", 40120),
         ] {
-            let fields: Vec<_> = good
-                .iter()
-                .map(|(field, old)| (*field, if *field == name { value } else { *old }))
-                .collect();
-            assert_eq!(
-                code(&with("card", &fields), SHOPPER),
-                expected,
-                "{name}={value}"
-            );
+            let fields: Vec<_> =
+                good.iter().map(|(field, old)| (*field, if *field == name { value } else { *old })).collect();
+            assert_eq!(code(&with("card", &fields), SHOPPER), expected, "{name}={value}");
         }
         for missing in 0..4 {
             let mut fields = good.to_vec();
@@ -264,16 +214,7 @@ mod tests {
             assert_eq!(read(&with("card", &fields), SHOPPER).err(), Some(expected));
         }
         assert_eq!(code(&with("card", &good[..3]), MERCHANT), 20000);
-        assert_eq!(
-            code(
-                &with("card", &good[..3]),
-                Context {
-                    trusted_partner: true,
-                    ..SHOPPER
-                }
-            ),
-            20000
-        );
+        assert_eq!(code(&with("card", &good[..3]), Context { trusted_partner: true, ..SHOPPER }), 20000);
         assert_eq!(code("card=4111", SHOPPER), 40000);
     }
 
@@ -282,89 +223,35 @@ mod tests {
         let card = with("card", &[VISA, MONTH, YEAR, ("csc", "123")]);
         let message = "exactly one payment method must be used".to_owned();
         assert_eq!(read("", SHOPPER).err(), Some((40000, message.clone())));
-        assert_eq!(
-            read(&format!("{card}{}", with("moto", &[VISA])), SHOPPER).err(),
-            Some((40000, message))
-        );
-        assert_eq!(
-            code(&format!("{card}unknown[x]=1"), SHOPPER),
-            20000,
-            "unknown parameters are ignored"
-        );
+        assert_eq!(read(&format!("{card}{}", with("moto", &[VISA])), SHOPPER).err(), Some((40000, message)));
+        assert_eq!(code(&format!("{card}unknown[x]=1"), SHOPPER), 20000, "unknown parameters are ignored");
     }
 
     #[test]
     fn other_methods() {
         let card = [VISA, MONTH, YEAR];
         let token = [TAN, MONTH, YEAR];
-        let check =
-            |prefix: &str, base: &[(&str, &str)], more: &[(&str, &str)], context, expected| {
-                assert_eq!(
-                    code(&with(prefix, &[base, more].concat()), context),
-                    expected,
-                    "{prefix} {more:?}"
-                );
-            };
+        let check = |prefix: &str, base: &[(&str, &str)], more: &[(&str, &str)], context, expected| {
+            assert_eq!(code(&with(prefix, &[base, more].concat()), context), expected, "{prefix} {more:?}");
+        };
         check("moto", &card, &[], SHOPPER, 20000);
-        check(
-            "vipps",
-            &card,
-            &[("payment_token", r#"{"networkToken":{}}"#)],
-            SHOPPER,
-            20000,
-        );
+        check("vipps", &card, &[("payment_token", r#"{"networkToken":{}}"#)], SHOPPER, 20000);
         check("vipps", &card, &[("payment_token", "abc")], SHOPPER, 40000);
-        check(
-            "mobilepayonline",
-            &card,
-            &[("phone_number", "12345678")],
-            SHOPPER,
-            20000,
-        );
-        check(
-            "mobilepayonline",
-            &card,
-            &[("phone_number", "1234567890123456")],
-            SHOPPER,
-            40000,
-        );
+        check("mobilepayonline", &card, &[("phone_number", "12345678")], SHOPPER, 20000);
+        check("mobilepayonline", &card, &[("phone_number", "1234567890123456")], SHOPPER, 40000);
         check("token", &token, &[TAV, ("eci", "07")], SHOPPER, 20000);
         check("token", &token, &[TAV], SHOPPER, 40000);
         check("token", &token, &[], MERCHANT, 20000);
         check("token", &token, &[TAV, ("eci", "06")], SHOPPER, 40000);
-        check(
-            "token",
-            &token,
-            &[TAV, ("eci", "07"), ("rcai", "!")],
-            SHOPPER,
-            40000,
-        );
+        check("token", &token, &[TAV, ("eci", "07"), ("rcai", "!")], SHOPPER, 40000);
         check("token", &card, &[TAV, ("eci", "07")], SHOPPER, 40000);
         let mastercard = [("tan", "5000000000000004"), MONTH, YEAR];
         check("token", &mastercard, &[TAV], SHOPPER, 20000);
-        check(
-            "token",
-            &mastercard,
-            &[("tav", "QAABBEg0VhI0VniQEjRWAAAAAAA=")],
-            SHOPPER,
-            40000,
-        );
+        check("token", &mastercard, &[("tav", "QAABBEg0VhI0VniQEjRWAAAAAAA=")], SHOPPER, 40000);
         check("clicktopay", &token, &[TAV, ("eci", "05")], SHOPPER, 20000);
         check("clicktopay", &token, &[("eci", "05")], SHOPPER, 40000);
-        check(
-            "applepay[raw]",
-            &card,
-            &[("cryptogram", TAV.1), ("eci", "07")],
-            SHOPPER,
-            20000,
-        );
-        check(
-            "applepay[raw]",
-            &card,
-            &[("cryptogram", TAV.1)],
-            SHOPPER,
-            40000,
-        );
+        check("applepay[raw]", &card, &[("cryptogram", TAV.1), ("eci", "07")], SHOPPER, 20000);
+        check("applepay[raw]", &card, &[("cryptogram", TAV.1)], SHOPPER, 40000);
         check("applepay", &[], &[("payment_token", "{}")], SHOPPER, 40000);
         check("googlepay", &[], &[("token", "{}")], SHOPPER, 40000);
     }

@@ -26,30 +26,16 @@ pub(super) enum Scheme {
 impl Number {
     /// `prefix[field]`, `prefix[expire_month]`, `prefix[expire_year]`.
     pub(super) fn read(form: &Form, prefix: &str, field: &str) -> Result<Self, Refusal> {
-        let (number, month, year) = (
-            format!("{prefix}[{field}]"),
-            format!("{prefix}[expire_month]"),
-            format!("{prefix}[expire_year]"),
-        );
+        let (number, month, year) =
+            (format!("{prefix}[{field}]"), format!("{prefix}[expire_month]"), format!("{prefix}[expire_year]"));
         let text = required(form, &number)?;
         let (mm, yyyy) = (required(form, &month)?, required(form, &year)?);
         check(&number, Code::CARD_NUMBER, digits(text, 12, 19))?;
-        check(
-            &month,
-            Code::EXPIRE_DATE,
-            digits(mm, 2, 2) && ("01"..="12").contains(&mm),
-        )?;
+        check(&month, Code::EXPIRE_DATE, digits(mm, 2, 2) && ("01"..="12").contains(&mm))?;
         // `[0-9]{4}` for the wallets, `20[0-9]{2}` for cards; a year outside 20xx is of no use anyway.
-        check(
-            &year,
-            Code::EXPIRE_DATE,
-            digits(yyyy, 4, 4) && yyyy.starts_with("20"),
-        )?;
+        check(&year, Code::EXPIRE_DATE, digits(yyyy, 4, 4) && yyyy.starts_with("20"))?;
         let expires = (yyyy.parse().unwrap_or(0), mm.parse().unwrap_or(0));
-        Ok(Self {
-            digits: Zeroizing::new(text.to_owned()),
-            expires,
-        })
+        Ok(Self { digits: Zeroizing::new(text.to_owned()), expires })
     }
 
     pub(super) fn last4(&self) -> String {
@@ -76,12 +62,7 @@ impl Number {
 
     /// By the first digits: enough to tell the two schemes' rules apart.
     pub(super) fn scheme(&self) -> Scheme {
-        let first = |count: usize| {
-            self.digits
-                .get(..count)
-                .and_then(|digits| digits.parse::<u32>().ok())
-                .unwrap_or(0)
-        };
+        let first = |count: usize| self.digits.get(..count).and_then(|digits| digits.parse::<u32>().ok()).unwrap_or(0);
         match (first(1), first(2), first(4)) {
             (4, ..) => Scheme::Visa,
             // 50 belongs to Maestro; Clearhaus' test number 5000… is a Mastercard one.
@@ -112,22 +93,13 @@ mod tests {
     use super::*;
 
     fn number(digits: &str, month: &str, year: &str) -> Number {
-        let body =
-            format!("card[pan]={digits}&card[expire_month]={month}&card[expire_year]={year}");
-        Number::read(&Form::parse(body.as_bytes()).ok().unwrap(), "card", "pan")
-            .ok()
-            .unwrap()
+        let body = format!("card[pan]={digits}&card[expire_month]={month}&card[expire_year]={year}");
+        Number::read(&Form::parse(body.as_bytes()).ok().unwrap(), "card", "pan").ok().unwrap()
     }
 
     #[test]
     fn luhn_numbers() {
-        for valid in [
-            "4111111111111111",
-            "4200000000000000",
-            "5555555555554444",
-            "2221000000000009",
-            "79927398713",
-        ] {
+        for valid in ["4111111111111111", "4200000000000000", "5555555555554444", "2221000000000009", "79927398713"] {
             assert!(luhn(valid), "{valid}");
         }
         for invalid in ["4111111111111112", "79927398710"] {
@@ -148,11 +120,7 @@ mod tests {
             ("5555555555554444", false, true),
         ] {
             let number = number(digits, "06", "2030");
-            assert_eq!(
-                (number.usable(), number.magic()),
-                (usable, magic),
-                "{digits}"
-            );
+            assert_eq!((number.usable(), number.magic()), (usable, magic), "{digits}");
             assert_eq!(number.last4(), digits[12..], "{digits}");
         }
     }

@@ -50,30 +50,15 @@ async fn authorize(State(gateway): Shared, headers: HeaderMap, body: Bytes) -> R
     write(&gateway, &headers, &body, Act::Authorize).await
 }
 
-async fn capture(
-    State(gateway): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn capture(State(gateway): Shared, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     write(&gateway, &headers, &body, Act::Capture(&id)).await
 }
 
-async fn refund(
-    State(gateway): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn refund(State(gateway): Shared, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     write(&gateway, &headers, &body, Act::Refund(&id)).await
 }
 
-async fn void(
-    State(gateway): Shared,
-    Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Response {
+async fn void(State(gateway): Shared, Path(id): Path<String>, headers: HeaderMap, body: Bytes) -> Response {
     write(&gateway, &headers, &body, Act::Void(&id)).await
 }
 
@@ -89,12 +74,7 @@ async fn unknown(State(gateway): Shared, headers: HeaderMap) -> Response {
     }
 }
 
-fn read(
-    gateway: &Gateway,
-    headers: &HeaderMap,
-    body: &[u8],
-    answered: fn() -> Response,
-) -> Response {
+fn read(gateway: &Gateway, headers: &HeaderMap, body: &[u8], answered: fn() -> Response) -> Response {
     if !gateway.access.authenticated(headers) {
         return answer::unauthorized();
     }
@@ -110,10 +90,7 @@ async fn write(gateway: &Gateway, headers: &HeaderMap, body: &[u8], act: Act<'_>
         return answer::unauthorized();
     }
     // The signature is over the raw bytes and is checked before anything reads them.
-    let form = gateway
-        .access
-        .check_signature(headers, true, body)
-        .and_then(|()| parse(headers, body));
+    let form = gateway.access.check_signature(headers, true, body).and_then(|()| parse(headers, body));
     let form = match form {
         Ok(form) => form,
         Err(refusal) => return refused(refusal.into()),
@@ -122,28 +99,16 @@ async fn write(gateway: &Gateway, headers: &HeaderMap, body: &[u8], act: Act<'_>
     if let Some(fault) = fault {
         tracing::info!(?fault, "a fault was ordered for this request");
     }
-    faults::carry_out(fault, || {
-        gateway.perform(act, &form).unwrap_or_else(refused)
-    })
-    .await
+    faults::carry_out(fault, || gateway.perform(act, &form).unwrap_or_else(refused)).await
 }
 
 fn parse(headers: &HeaderMap, body: &[u8]) -> Result<Form, Refusal> {
-    let kind = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = kind.split(';').next().unwrap_or_default().trim();
     if !body.is_empty() && !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
-        return refuse(
-            Code::INPUT,
-            "the body must be application/x-www-form-urlencoded",
-        );
+        return refuse(Code::INPUT, "the body must be application/x-www-form-urlencoded");
     }
-    Form::parse(body).map_err(|error| Refusal {
-        code: Code::INPUT,
-        message: error.to_string(),
-    })
+    Form::parse(body).map_err(|error| Refusal { code: Code::INPUT, message: error.to_string() })
 }
 
 fn refused(failure: Failure) -> Response {

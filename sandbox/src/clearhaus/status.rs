@@ -30,10 +30,7 @@ impl Code {
     }
 
     pub(super) fn meaning(self) -> &'static str {
-        TABLE
-            .iter()
-            .find(|(code, ..)| *code == self.0)
-            .map_or("", |(_, meaning, _)| meaning)
+        TABLE.iter().find(|(code, ..)| *code == self.0).map_or("", |(_, meaning, _)| meaning)
     }
 }
 
@@ -45,10 +42,7 @@ pub(super) struct Refusal {
 }
 
 pub(super) fn refuse<T>(code: Code, message: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal {
-        code,
-        message: message.into(),
-    })
+    Err(Refusal { code, message: message.into() })
 }
 
 /// Code, meaning, and whether a credit can end with it (an authorization can with all of them).
@@ -83,15 +77,9 @@ mod tests {
 
     #[test]
     fn magic_amounts() {
-        assert_eq!(
-            Code::magic(20000, Kind::Authorization),
-            Some(Code::APPROVED)
-        );
+        assert_eq!(Code::magic(20000, Kind::Authorization), Some(Code::APPROVED));
         assert_eq!(Code::magic(40413, Kind::Authorization), Some(Code(40413)));
-        assert_eq!(
-            Code::magic(40310, Kind::Authorization),
-            Some(Code::THREEDS_FAILED)
-        );
+        assert_eq!(Code::magic(40310, Kind::Authorization), Some(Code::THREEDS_FAILED));
         assert_eq!(Code::magic(40310, Kind::Credit), None);
         assert_eq!(Code::magic(40413, Kind::Credit), Some(Code(40413)));
         assert_eq!(Code::magic(40420, Kind::Authorization), Some(Code(40420)));

@@ -26,10 +26,7 @@ struct Admin {
 pub fn router(book: Arc<Book>, faults: Arc<Faults>) -> Router {
     Router::new()
         .route("/_book", get(show_book))
-        .route(
-            "/_faults",
-            get(show_faults).post(order_fault).delete(clear_faults),
-        )
+        .route("/_faults", get(show_faults).post(order_fault).delete(clear_faults))
         .with_state(Admin { book, faults })
 }
 
@@ -41,10 +38,7 @@ async fn show_faults(State(admin): State<Admin>) -> Json<Vec<Order>> {
     Json(admin.faults.pending())
 }
 
-async fn order_fault(
-    State(admin): State<Admin>,
-    order: Result<Json<Order>, JsonRejection>,
-) -> Response {
+async fn order_fault(State(admin): State<Admin>, order: Result<Json<Order>, JsonRejection>) -> Response {
     match order {
         Ok(Json(order)) => {
             admin.faults.order(order);

@@ -72,22 +72,11 @@ impl Book {
         // A line that a crash cut short was never answered to anybody: it is dropped, and cut off
         // so that the next entry starts on a line of its own.
         let complete = text.rfind('\n').map_or(0, |end| end + 1);
-        let entries = text
-            .get(..complete)
-            .unwrap_or_default()
-            .lines()
-            .map(serde_json::from_str);
+        let entries = text.get(..complete).unwrap_or_default().lines().map(serde_json::from_str);
         let entries = entries.collect::<Result<Vec<Entry>, _>>()?;
-        let file = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .mode(0o600)
-            .open(path)?;
+        let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         file.set_len(complete as u64)?;
-        Ok(Self(Mutex::new(Pages {
-            entries,
-            file: Some(file),
-        })))
+        Ok(Self(Mutex::new(Pages { entries, file: Some(file) })))
     }
 
     /// Writes the act down; on an error it counts as not booked.
@@ -104,11 +93,7 @@ impl Book {
     }
 
     pub fn entries(&self) -> Vec<Entry> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entries
-            .clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).entries.clone()
     }
 }
 
@@ -142,34 +127,22 @@ mod tests {
 
     #[test]
     fn survives_a_restart_and_a_torn_line() {
-        let path =
-            std::env::temp_dir().join(format!("scanvault-book-{}.jsonl", std::process::id()));
+        let path = std::env::temp_dir().join(format!("scanvault-book-{}.jsonl", std::process::id()));
         let _ = fs::remove_file(&path);
         let book = Book::open(&path).unwrap();
         book.record(entry("1")).unwrap();
         book.record(entry("2")).unwrap();
         drop(book);
-        OpenOptions::new()
-            .append(true)
-            .open(&path)
-            .unwrap()
-            .write_all(b"{\"id\":\"3\",\"ki")
-            .unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{\"id\":\"3\",\"ki").unwrap();
 
         let book = Book::open(&path).unwrap();
         assert_eq!(book.entries(), [entry("1"), entry("2")]);
         book.record(entry("4")).unwrap();
         drop(book);
-        assert_eq!(
-            Book::open(&path).unwrap().entries(),
-            [entry("1"), entry("2"), entry("4")]
-        );
+        assert_eq!(Book::open(&path).unwrap().entries(), [entry("1"), entry("2"), entry("4")]);
 
         fs::write(&path, "not an entry\n").unwrap();
-        assert!(
-            Book::open(&path).is_err(),
-            "a damaged book is not silently shortened"
-        );
+        assert!(Book::open(&path).is_err(), "a damaged book is not silently shortened");
         fs::remove_file(&path).unwrap();
     }
 }

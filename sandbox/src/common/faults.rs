@@ -86,14 +86,9 @@ impl Faults {
     pub fn draw(&self, kind: Kind, amount: Option<u64>) -> Option<Injected> {
         self.orders(|orders| {
             orders.retain(|order| order.times > 0);
-            let order = orders
-                .iter_mut()
-                .find(|order| order.r#match.fits(kind, amount))?;
+            let order = orders.iter_mut().find(|order| order.r#match.fits(kind, amount))?;
             order.times -= 1;
-            Some(Injected {
-                fault: order.fault,
-                delay: Duration::from_millis(order.delay_ms),
-            })
+            Some(Injected { fault: order.fault, delay: Duration::from_millis(order.delay_ms) })
         })
     }
 
@@ -118,8 +113,7 @@ pub async fn carry_out(injected: Option<Injected>, act: impl FnOnce() -> Respons
             let mut response = act();
             *response.status_mut() = StatusCode::CREATED;
             response.headers_mut().remove(header::CONTENT_LENGTH);
-            *response.body_mut() =
-                Body::from(r#"{"id":"84412a34-fa29-4369-a098-0165a80e8fda","status":{"co"#);
+            *response.body_mut() = Body::from(r#"{"id":"84412a34-fa29-4369-a098-0165a80e8fda","status":{"co"#);
             response
         }
         Fault::Delay => {
@@ -140,8 +134,7 @@ pub async fn carry_out(injected: Option<Injected>, act: impl FnOnce() -> Respons
 
 impl Match {
     fn fits(&self, kind: Kind, amount: Option<u64>) -> bool {
-        self.kind.is_none_or(|wanted| wanted == kind)
-            && (self.amount.is_none() || self.amount == amount)
+        self.kind.is_none_or(|wanted| wanted == kind) && (self.amount.is_none() || self.amount == amount)
     }
 }
 
@@ -160,22 +153,14 @@ mod tests {
     #[test]
     fn oldest_fitting_order_first_and_only_so_often() {
         let faults = Faults::default();
-        faults.order(order(
-            r#"{"match":{"kind":"authorization","amount":1234},"fault":"drop_after","times":2}"#,
-        ));
+        faults.order(order(r#"{"match":{"kind":"authorization","amount":1234},"fault":"drop_after","times":2}"#));
         faults.order(order(r#"{"fault":"delay","delay_ms":5}"#));
         let fault = |kind, amount| faults.draw(kind, amount).map(|drawn| drawn.fault);
-        assert_eq!(
-            fault(Kind::Authorization, Some(1234)),
-            Some(Fault::DropAfter)
-        );
+        assert_eq!(fault(Kind::Authorization, Some(1234)), Some(Fault::DropAfter));
         assert_eq!(fault(Kind::Capture, Some(1234)), Some(Fault::Delay));
         assert_eq!(fault(Kind::Capture, Some(1234)), None);
         assert_eq!(fault(Kind::Authorization, None), None);
-        assert_eq!(
-            fault(Kind::Authorization, Some(1234)),
-            Some(Fault::DropAfter)
-        );
+        assert_eq!(fault(Kind::Authorization, Some(1234)), Some(Fault::DropAfter));
         assert_eq!(fault(Kind::Authorization, Some(1234)), None);
     }
 

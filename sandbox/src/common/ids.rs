@@ -50,16 +50,10 @@ impl Ids {
     }
 
     fn block(&mut self) -> [u8; 16] {
-        let digest = Sha256::new()
-            .chain_update(self.seed)
-            .chain_update(self.counter.to_be_bytes())
-            .finalize();
+        let digest = Sha256::new().chain_update(self.seed).chain_update(self.counter.to_be_bytes()).finalize();
         self.counter += 1;
         let mut block = [0; 16];
-        block
-            .iter_mut()
-            .zip(digest)
-            .for_each(|(to, from)| *to = from);
+        block.iter_mut().zip(digest).for_each(|(to, from)| *to = from);
         block
     }
 }

@@ -16,10 +16,7 @@ impl SecretText {
     pub fn read(path: &Path) -> io::Result<Self> {
         let text = Zeroizing::new(fs::read_to_string(path)?);
         match text.trim() {
-            "" => Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the file is empty",
-            )),
+            "" => Err(io::Error::new(io::ErrorKind::InvalidData, "the file is empty")),
             trimmed => Ok(Self::new(trimmed)),
         }
     }

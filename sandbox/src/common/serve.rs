@@ -66,23 +66,17 @@ pub async fn serve(listener: TcpListener, router: Router) -> Infallible {
 }
 
 async fn connection(stream: TcpStream, router: Router) {
-    let service = router
-        .map_request(|request: Request<Incoming>| request.map(Body::new))
-        .map_result(|answer: Result<Response, Infallible>| match answer {
+    let service = router.map_request(|request: Request<Incoming>| request.map(Body::new)).map_result(
+        |answer: Result<Response, Infallible>| match answer {
             Ok(response) if response.extensions().get::<Cut>().is_some() => Err(Cut),
             Ok(response) => Ok(response),
             Err(never) => Err(never.into()),
-        });
+        },
+    );
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIME);
     // An error of the service makes hyper drop the connection at once: that is the cut.
-    if let Err(error) = builder
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
-        .await
-    {
+    if let Err(error) = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await {
         tracing::debug!(%error, "connection ended");
     }
 }
@@ -102,11 +96,7 @@ mod tests {
             ("192.0.2.1:80", false, false),
             ("0.0.0.0:0", true, true),
         ] {
-            assert_eq!(
-                check_address(listen.parse().unwrap(), public).is_ok(),
-                allowed,
-                "{listen}"
-            );
+            assert_eq!(check_address(listen.parse().unwrap(), public).is_ok(), allowed, "{listen}");
         }
     }
 }

@@ -40,11 +40,7 @@ impl Log {
         let complete = text.rfind('\n').map_or(0, |end| end + 1);
         let file = OpenOptions::new().create(true).append(true).open(path)?;
         file.set_len(complete as u64)?;
-        let mut log = Self {
-            file,
-            lines: Vec::new(),
-            taken: HashMap::new(),
-        };
+        let mut log = Self { file, lines: Vec::new(), taken: HashMap::new() };
         for line in text.get(..complete).unwrap_or_default().lines() {
             log.remember(serde_json::from_str(line)?);
         }
@@ -73,10 +69,7 @@ impl Log {
 
     fn remember(&mut self, line: Line) {
         if line.answered == 200 {
-            self.taken
-                .entry(line.delivery.clone())
-                .and_modify(|noted| *noted = true)
-                .or_insert(false);
+            self.taken.entry(line.delivery.clone()).and_modify(|noted| *noted = true).or_insert(false);
         }
         self.lines.push(line);
     }

@@ -50,54 +50,27 @@ struct Failing {
 impl Receiver {
     /// Continues the log that is there.
     pub fn open(secret: SecretText, clock: Clock, log: &Path) -> io::Result<Self> {
-        let receipts = Receipts {
-            log: Log::open(log)?,
-            failing: Failing {
-                times: 0,
-                status: internal_error(),
-            },
-        };
-        Ok(Self {
-            secret,
-            clock,
-            state: Mutex::new(receipts),
-        })
+        let receipts = Receipts { log: Log::open(log)?, failing: Failing { times: 0, status: internal_error() } };
+        Ok(Self { secret, clock, state: Mutex::new(receipts) })
     }
 
     /// Checks one delivery, logs it, and says how it is answered.
     fn receive(&self, headers: &HeaderMap, body: &[u8]) -> io::Result<StatusCode> {
-        let text = |name: &str| {
-            headers
-                .get(name)
-                .and_then(|value| value.to_str().ok())
-                .unwrap_or_default()
-        };
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let delivery: String = text("scanvault-delivery").chars().take(ID_LIMIT).collect();
-        let checked = signature::check(
-            &self.secret,
-            text("scanvault-signature"),
-            &delivery,
-            body,
-            self.clock.now(),
-        );
+        let checked = signature::check(&self.secret, text("scanvault-signature"), &delivery, body, self.clock.now());
         let parsed = serde_json::from_slice::<Value>(body);
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let answered = match (&checked.verified, &parsed) {
             (false, _) => StatusCode::UNAUTHORIZED,
             (true, _) if state.failing.times > 0 => {
                 state.failing.times -= 1;
-                StatusCode::from_u16(state.failing.status)
-                    .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+                StatusCode::from_u16(state.failing.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
             }
             (true, Err(_)) => StatusCode::BAD_REQUEST,
             (true, Ok(_)) => StatusCode::OK,
         };
-        tracing::info!(
-            delivery,
-            verified = checked.verified,
-            answered = answered.as_u16(),
-            "webhook"
-        );
+        tracing::info!(delivery, verified = checked.verified, answered = answered.as_u16(), "webhook");
         state.log.write(Line {
             delivery,
             verified: checked.verified,
@@ -120,11 +93,7 @@ pub fn router(receiver: Arc<Receiver>) -> Router {
         .with_state(receiver)
 }
 
-async fn webhook(
-    State(receiver): State<Arc<Receiver>>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> StatusCode {
+async fn webhook(State(receiver): State<Arc<Receiver>>, headers: HeaderMap, body: Bytes) -> StatusCode {
     // What is not written down is not taken: the sender shall try again.
     receiver.receive(&headers, &body).unwrap_or_else(|error| {
         tracing::error!(%error, "the log cannot be written");
@@ -133,38 +102,16 @@ async fn webhook(
 }
 
 async fn show_log(State(receiver): State<Arc<Receiver>>) -> Json<Vec<Line>> {
-    Json(
-        receiver
-            .state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .log
-            .lines()
-            .to_vec(),
-    )
+    Json(receiver.state.lock().unwrap_or_else(PoisonError::into_inner).log.lines().to_vec())
 }
 
-async fn fail(
-    State(receiver): State<Arc<Receiver>>,
-    order: Result<Json<Failing>, JsonRejection>,
-) -> Response {
+async fn fail(State(receiver): State<Arc<Receiver>>, order: Result<Json<Failing>, JsonRejection>) -> Response {
     match order {
-        Ok(Json(order))
-            if StatusCode::from_u16(order.status)
-                .is_ok_and(|status| !status.is_informational()) =>
-        {
-            receiver
-                .state
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .failing = order;
+        Ok(Json(order)) if StatusCode::from_u16(order.status).is_ok_and(|status| !status.is_informational()) => {
+            receiver.state.lock().unwrap_or_else(PoisonError::into_inner).failing = order;
             StatusCode::NO_CONTENT.into_response()
         }
-        Ok(_) => (
-            StatusCode::BAD_REQUEST,
-            "status must be a final HTTP status",
-        )
-            .into_response(),
+        Ok(_) => (StatusCode::BAD_REQUEST, "status must be a final HTTP status").into_response(),
         Err(rejection) => (StatusCode::BAD_REQUEST, rejection.body_text()).into_response(),
     }
 }

@@ -15,28 +15,13 @@ pub(super) struct Checked {
     pub(super) t: Option<i64>,
 }
 
-pub(super) fn check(
-    secret: &SecretText,
-    header: &str,
-    delivery: &str,
-    body: &[u8],
-    now: i64,
-) -> Checked {
+pub(super) fn check(secret: &SecretText, header: &str, delivery: &str, body: &[u8], now: i64) -> Checked {
     let Some((t, signatures)) = parse(header) else {
-        return Checked {
-            verified: false,
-            t: None,
-        };
+        return Checked { verified: false, t: None };
     };
     let fresh = t.abs_diff(now) <= FRESH_SECONDS;
-    let authentic = !delivery.is_empty()
-        && signatures
-            .iter()
-            .any(|hex| authentic(secret, t, delivery, body, hex));
-    Checked {
-        verified: fresh && authentic,
-        t: Some(t),
-    }
+    let authentic = !delivery.is_empty() && signatures.iter().any(|hex| authentic(secret, t, delivery, body, hex));
+    Checked { verified: fresh && authentic, t: Some(t) }
 }
 
 /// One `t`, one or more `v1` (several while a secret is being replaced); other parts are for later
@@ -79,49 +64,25 @@ mod tests {
     const T: i64 = 1_800_000_000;
 
     fn outcome(header: &str, now: i64) -> bool {
-        check(
-            &SecretText::new("whsec_test"),
-            header,
-            "d1",
-            br#"{"a":1}"#,
-            now,
-        )
-        .verified
+        check(&SecretText::new("whsec_test"), header, "d1", br#"{"a":1}"#, now).verified
     }
 
     #[test]
     fn the_contract_s_signature() {
         let header = format!("t={T},v1={TAG}");
         assert!(outcome(&header, T));
-        assert!(
-            outcome(&format!("t={T}, v0=x, v1={}, v1={TAG}", "00".repeat(32)), T),
-            "any v1 will do"
-        );
+        assert!(outcome(&format!("t={T}, v0=x, v1={}, v1={TAG}", "00".repeat(32)), T), "any v1 will do");
         let secret = SecretText::new("whsec_test");
         assert!(!check(&secret, &header, "d2", br#"{"a":1}"#, T).verified);
         assert!(!check(&secret, &header, "", br#"{"a":1}"#, T).verified);
         assert!(!check(&secret, &header, "d1", br#"{"a":2}"#, T).verified);
-        assert!(
-            !check(
-                &SecretText::new("whsec_tesu"),
-                &header,
-                "d1",
-                br#"{"a":1}"#,
-                T
-            )
-            .verified
-        );
+        assert!(!check(&SecretText::new("whsec_tesu"), &header, "d1", br#"{"a":1}"#, T).verified);
     }
 
     #[test]
     fn freshness_has_two_ends() {
         let header = format!("t={T},v1={TAG}");
-        for (now, fresh) in [
-            (T + 300, true),
-            (T + 301, false),
-            (T - 300, true),
-            (T - 301, false),
-        ] {
+        for (now, fresh) in [(T + 300, true), (T + 301, false), (T - 300, true), (T - 301, false)] {
             assert_eq!(outcome(&header, now), fresh, "{now}");
         }
     }

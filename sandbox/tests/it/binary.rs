@@ -25,8 +25,7 @@ struct Dir(PathBuf);
 
 impl Dir {
     fn new(name: &str) -> Self {
-        let dir =
-            std::env::temp_dir().join(format!("scanvault-sandbox-{name}-{}", std::process::id()));
+        let dir = std::env::temp_dir().join(format!("scanvault-sandbox-{name}-{}", std::process::id()));
         let _ = fs::remove_dir_all(&dir);
         fs::create_dir_all(&dir).unwrap();
         Self(dir)
@@ -81,10 +80,7 @@ impl Drop for Process {
 
 fn sandbox(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sandbox"));
-    command
-        .args(args)
-        .env_remove("SCANVAULT_LOG")
-        .stdin(Stdio::null());
+    command.args(args).env_remove("SCANVAULT_LOG").stdin(Stdio::null());
     command
 }
 
@@ -94,102 +90,39 @@ fn mode(path: &Path) -> u32 {
 
 /// A POST with what the credentials directory holds.
 async fn post(address: SocketAddr, dir: &Dir, path: &str, body: &str) -> Answer {
-    let read = |name: &str| {
-        fs::read_to_string(dir.0.join(name))
-            .unwrap()
-            .trim()
-            .to_owned()
-    };
-    let key =
-        SigningKey::<Sha256>::new(RsaPrivateKey::from_pkcs8_pem(&read("signing-key.pem")).unwrap());
-    let hex: String = key
-        .sign(body.as_bytes())
-        .to_bytes()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let read = |name: &str| fs::read_to_string(dir.0.join(name)).unwrap().trim().to_owned();
+    let key = SigningKey::<Sha256>::new(RsaPrivateKey::from_pkcs8_pem(&read("signing-key.pem")).unwrap());
+    let hex: String = key.sign(body.as_bytes()).to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     let signature = format!("{} RS256-hex {hex}", read("signing-key-id.txt"));
-    let basic = format!(
-        "Basic {}",
-        STANDARD.encode(format!("{}:", read("api-key.txt")))
-    );
+    let basic = format!("Basic {}", STANDARD.encode(format!("{}:", read("api-key.txt"))));
     let form = "application/x-www-form-urlencoded";
-    let headers = [
-        ("authorization", &*basic),
-        ("signature", &*signature),
-        ("content-type", form),
-    ];
-    send(address, "POST", path, &headers, body.as_bytes())
-        .await
-        .unwrap()
+    let headers = [("authorization", &*basic), ("signature", &*signature), ("content-type", form)];
+    send(address, "POST", path, &headers, body.as_bytes()).await.unwrap()
 }
 
 #[tokio::test]
 async fn credentials_a_payment_a_kill_and_the_book_again() {
     let dir = Dir::new("serve");
-    assert!(
-        sandbox(&["clearhaus-credentials", "--dir", dir.path()])
-            .stdout(Stdio::null())
-            .status()
-            .unwrap()
-            .success()
-    );
-    let args = [
-        "serve",
-        "--listen",
-        "127.0.0.1:0",
-        "--credentials",
-        dir.path(),
-        "--state-dir",
-        dir.path(),
-    ];
+    assert!(sandbox(&["clearhaus-credentials", "--dir", dir.path()]).stdout(Stdio::null()).status().unwrap().success());
+    let args = ["serve", "--listen", "127.0.0.1:0", "--credentials", dir.path(), "--state-dir", dir.path()];
     let (process, address) = Process::start(&args);
     let answer = post(address, &dir, "/authorizations", &card(1000)).await;
     assert_eq!(answer.json()["status"]["code"], 20000, "{}", answer.text());
     let id = answer.json()["id"].as_str().unwrap().to_owned();
     let captures = format!("/authorizations/{id}/captures");
-    assert_eq!(
-        post(address, &dir, &captures, "amount=600").await.status,
-        201
-    );
-    assert_eq!(
-        post(
-            address,
-            &dir,
-            "/authorizations",
-            &card(1).replace("=06", "=66")
-        )
-        .await
-        .status,
-        400
-    );
+    assert_eq!(post(address, &dir, &captures, "amount=600").await.status, 201);
+    assert_eq!(post(address, &dir, "/authorizations", &card(1).replace("=06", "=66")).await.status, 400);
     let log = process.kill();
     assert!(log.contains("invalid 'card[expire_month]'"), "{log}");
-    for secret in [
-        "4111111111111111",
-        "card[csc]=987",
-        fs::read_to_string(dir.0.join("api-key.txt"))
-            .unwrap()
-            .trim(),
-    ] {
+    for secret in ["4111111111111111", "card[csc]=987", fs::read_to_string(dir.0.join("api-key.txt")).unwrap().trim()] {
         assert!(!log.contains(secret), "{log}");
     }
 
     let (_process, address) = Process::start(&args);
-    let book = send(address, "GET", "/_book", &[], b"")
-        .await
-        .unwrap()
-        .json();
+    let book = send(address, "GET", "/_book", &[], b"").await.unwrap().json();
     assert_eq!(book.as_array().unwrap().len(), 2);
-    assert_eq!(
-        post(address, &dir, &captures, "amount=401").await.status,
-        400,
-        "600 are gone"
-    );
-    assert_eq!(
-        post(address, &dir, &captures, "amount=400").await.status,
-        201
-    );
+    assert_eq!(post(address, &dir, &captures, "amount=401").await.status, 400, "600 are gone");
+    assert_eq!(post(address, &dir, &captures, "amount=400").await.status, 201);
     assert_eq!(mode(&dir.0.join("book.jsonl")), 0o600);
 }
 
@@ -197,12 +130,7 @@ async fn credentials_a_payment_a_kill_and_the_book_again() {
 async fn a_state_directory_brings_its_own_credentials() {
     let dir = Dir::new("state");
     let (_process, address) = Process::start(&["serve", "--state-dir", dir.path()]);
-    assert_eq!(
-        post(address, &dir, "/authorizations", &card(1))
-            .await
-            .status,
-        201
-    );
+    assert_eq!(post(address, &dir, "/authorizations", &card(1)).await.status, 201);
 }
 
 #[tokio::test]
@@ -210,56 +138,25 @@ async fn the_receiver_starts() {
     let dir = Dir::new("receiver");
     let (secret, log) = (dir.0.join("secret"), dir.0.join("log.jsonl"));
     fs::write(&secret, "whsec_test\n").unwrap();
-    let args = [
-        "receiver",
-        "--secret-file",
-        secret.to_str().unwrap(),
-        "--log",
-        log.to_str().unwrap(),
-    ];
+    let args = ["receiver", "--secret-file", secret.to_str().unwrap(), "--log", log.to_str().unwrap()];
     let (_process, address) = Process::start(&args);
-    assert_eq!(
-        send(address, "GET", "/_log", &[], b"")
-            .await
-            .unwrap()
-            .text(),
-        "[]"
-    );
+    assert_eq!(send(address, "GET", "/_log", &[], b"").await.unwrap().text(), "[]");
 }
 
 #[test]
 fn the_development_ca_in_files() {
     let dir = Dir::new("ca");
     let args = ["dev-ca", "--dir", dir.path(), "--name", "pay.test"];
-    assert!(
-        sandbox(&args)
-            .stdout(Stdio::null())
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(sandbox(&args).stdout(Stdio::null()).status().unwrap().success());
     let read = |name: &str| fs::read_to_string(dir.0.join(name)).unwrap();
-    assert_eq!(
-        read("server.pem").matches("BEGIN CERTIFICATE").count(),
-        2,
-        "the chain"
-    );
+    assert_eq!(read("server.pem").matches("BEGIN CERTIFICATE").count(), 2, "the chain");
     assert!(read("server.pem").ends_with(&read("ca.pem")));
     for key in ["ca.key", "server.key"] {
-        assert!(
-            read(key).starts_with("-----BEGIN PRIVATE KEY-----"),
-            "PKCS#8"
-        );
+        assert!(read(key).starts_with("-----BEGIN PRIVATE KEY-----"), "PKCS#8");
         assert_eq!(mode(&dir.0.join(key)), 0o600);
     }
     let first = read("ca.pem");
-    assert!(
-        sandbox(&args)
-            .stdout(Stdio::null())
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(sandbox(&args).stdout(Stdio::null()).status().unwrap().success());
     assert_ne!(read("ca.pem"), first, "made anew");
 }
 
@@ -268,26 +165,12 @@ fn refusals_and_their_exit_codes() {
     let dir = Dir::new("refusals");
     let code = |args: &[&str]| {
         let output = sandbox(args).output().unwrap();
-        (
-            output.status.code(),
-            String::from_utf8(output.stdout).unwrap(),
-        )
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
     let (status, log) = code(&["serve", "--listen", "0.0.0.0:0", "--state-dir", dir.path()]);
     assert_eq!(status, Some(1));
-    assert!(
-        log.contains("0.0.0.0:0 is not a loopback address; --public allows it"),
-        "{log}"
-    );
+    assert!(log.contains("0.0.0.0:0 is not a loopback address; --public allows it"), "{log}");
     assert_eq!(code(&["serve"]).0, Some(2), "neither credentials nor state");
-    assert_eq!(
-        code(&[
-            "serve",
-            "--credentials",
-            dir.0.join("none").to_str().unwrap()
-        ])
-        .0,
-        Some(1)
-    );
+    assert_eq!(code(&["serve", "--credentials", dir.0.join("none").to_str().unwrap()]).0, Some(1));
     assert_eq!(code(&["nothing"]).0, Some(2));
 }

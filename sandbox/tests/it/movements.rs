@@ -15,10 +15,7 @@ async fn authorized(amount: u64) -> (Sim, String) {
 }
 
 fn refused(answer: &Answer, message: &str) {
-    assert_eq!(
-        (answer.status, answer.json()),
-        (400, json!({"status": {"code": 40000, "message": message}}))
-    );
+    assert_eq!((answer.status, answer.json()), (400, json!({"status": {"code": 40000, "message": message}})));
 }
 
 #[tokio::test]
@@ -27,9 +24,7 @@ async fn capture_refund_and_the_book() {
     let at = |what: &str| format!("/authorizations/{id}/{what}");
     let link = json!({"href": format!("/authorizations/{id}")});
 
-    let capture = sim
-        .post(&at("captures"), "amount=400&text_on_statement=Shop+25")
-        .await;
+    let capture = sim.post(&at("captures"), "amount=400&text_on_statement=Shop+25").await;
     let expected = json!({
         "id": capture.json()["id"],
         "status": {"code": 20000},
@@ -42,14 +37,8 @@ async fn capture_refund_and_the_book() {
 
     let rest = sim.post(&at("captures"), "").await;
     assert_eq!(rest.json()["amount"], 600, "no amount: all that remains");
-    refused(
-        &sim.post(&at("captures"), "amount=1").await,
-        "amount exceeds what remains of the authorization",
-    );
-    refused(
-        &sim.post(&at("captures"), "").await,
-        "amount exceeds what remains of the authorization",
-    );
+    refused(&sim.post(&at("captures"), "amount=1").await, "amount exceeds what remains of the authorization");
+    refused(&sim.post(&at("captures"), "").await, "amount exceeds what remains of the authorization");
 
     let refund = sim.post(&at("refunds"), "amount=300").await;
     let expected = json!({
@@ -60,37 +49,15 @@ async fn capture_refund_and_the_book() {
         "_links": {"authorization": link},
     });
     assert_eq!((refund.status, refund.json()), (201, expected));
-    refused(
-        &sim.post(&at("captures"), "amount=1").await,
-        "amount exceeds what remains of the authorization",
-    );
-    refused(
-        &sim.post(&at("refunds"), "amount=701").await,
-        "amount exceeds what was captured and not refunded",
-    );
+    refused(&sim.post(&at("captures"), "amount=1").await, "amount exceeds what remains of the authorization");
+    refused(&sim.post(&at("refunds"), "amount=701").await, "amount exceeds what was captured and not refunded");
     assert_eq!(sim.post(&at("refunds"), "").await.json()["amount"], 700);
-    refused(
-        &sim.post(&at("refunds"), "").await,
-        "amount exceeds what was captured and not refunded",
-    );
+    refused(&sim.post(&at("refunds"), "").await, "amount exceeds what was captured and not refunded");
 
     let book = sim.book().await;
-    let acts: Vec<_> = book
-        .iter()
-        .map(|entry| {
-            (
-                entry["kind"].as_str().unwrap(),
-                entry["amount"].as_u64().unwrap(),
-            )
-        })
-        .collect();
-    let expected = [
-        ("authorization", 1000),
-        ("capture", 400),
-        ("capture", 600),
-        ("refund", 300),
-        ("refund", 700),
-    ];
+    let acts: Vec<_> =
+        book.iter().map(|entry| (entry["kind"].as_str().unwrap(), entry["amount"].as_u64().unwrap())).collect();
+    let expected = [("authorization", 1000), ("capture", 400), ("capture", 600), ("refund", 300), ("refund", 700)];
     assert_eq!(acts, expected);
     let entry = json!({
         "id": capture.json()["id"],
@@ -118,11 +85,7 @@ async fn capture_refund_and_the_book() {
         "status",
     ];
     for entry in &book {
-        assert_eq!(
-            entry.as_object().unwrap().keys().collect::<Vec<_>>(),
-            fields,
-            "nothing more about the card"
-        );
+        assert_eq!(entry.as_object().unwrap().keys().collect::<Vec<_>>(), fields, "nothing more about the card");
     }
     assert!(!Value::Array(book).to_string().contains("4111111111111111"));
 }
@@ -140,28 +103,14 @@ async fn voids() {
         "_links": {"authorization": {"href": format!("/authorizations/{id}")}},
     });
     assert_eq!((void.status, void.json()), (201, expected));
-    assert_eq!(
-        sim.book().await[2]["amount"],
-        600,
-        "what was not captured is released"
-    );
-    refused(
-        &sim.post(&at("voids"), "").await,
-        "authorization is already voided",
-    );
-    refused(
-        &sim.post(&at("captures"), "amount=1").await,
-        "authorization is voided",
-    );
+    assert_eq!(sim.book().await[2]["amount"], 600, "what was not captured is released");
+    refused(&sim.post(&at("voids"), "").await, "authorization is already voided");
+    refused(&sim.post(&at("captures"), "amount=1").await, "authorization is voided");
     assert_eq!(sim.post(&at("refunds"), "").await.json()["amount"], 400);
 
     let (sim, id) = authorized(1000).await;
-    sim.approved(&format!("/authorizations/{id}/captures"), "")
-        .await;
-    refused(
-        &sim.post(&format!("/authorizations/{id}/voids"), "").await,
-        "authorization is fully captured",
-    );
+    sim.approved(&format!("/authorizations/{id}/captures"), "").await;
+    refused(&sim.post(&format!("/authorizations/{id}/voids"), "").await, "authorization is fully captured");
 }
 
 #[tokio::test]
@@ -169,41 +118,24 @@ async fn ages() {
     let (sim, id) = authorized(1000).await;
     let at = |what: &str| format!("/authorizations/{id}/{what}");
     sim.clock.advance(30 * DAY);
-    refused(
-        &sim.post(&at("voids"), "").await,
-        "authorization is too old to be voided",
-    );
+    refused(&sim.post(&at("voids"), "").await, "authorization is too old to be voided");
     sim.clock.advance(150 * DAY - 1);
     sim.approved(&at("captures"), "amount=1").await;
     sim.clock.advance(1);
-    refused(
-        &sim.post(&at("captures"), "").await,
-        "authorization is too old to be captured",
-    );
+    refused(&sim.post(&at("captures"), "").await, "authorization is too old to be captured");
     sim.clock.advance(365 * DAY - 1);
-    refused(
-        &sim.post(&at("refunds"), "").await,
-        "last capture is too old to be refunded",
-    );
+    refused(&sim.post(&at("refunds"), "").await, "last capture is too old to be refunded");
 }
 
 #[tokio::test]
 async fn unknown_ids() {
     let body = json!({"status": {"code": 40000, "message": "invalid transaction id"}});
     for (unknown_id, http) in [(UnknownId::NotFound, 404), (UnknownId::BadRequest, 400)] {
-        let sim = Sim::with(Options {
-            unknown_id,
-            ..Options::default()
-        })
-        .await;
+        let sim = Sim::with(Options { unknown_id, ..Options::default() }).await;
         for id in ["84412a34-fa29-4369-a098-0165a80e8fda", "x", "%2e%2e"] {
             for what in ["captures", "refunds", "voids"] {
                 let answer = sim.post(&format!("/authorizations/{id}/{what}"), "").await;
-                assert_eq!(
-                    (answer.status, answer.json()),
-                    (http, body.clone()),
-                    "{id} {what}"
-                );
+                assert_eq!((answer.status, answer.json()), (http, body.clone()), "{id} {what}");
             }
         }
     }
@@ -216,26 +148,12 @@ async fn field_rules_of_captures() {
         for (body, code, message) in [
             ("amount=0", 40000, "invalid 'amount'"),
             ("amount=-1", 40000, "invalid 'amount'"),
-            (
-                "text_on_statement=aaaa",
-                40150,
-                "invalid 'text_on_statement'",
-            ),
-            (
-                "marketplace[interregional_retailer]=1",
-                40000,
-                "invalid 'marketplace[interregional_retailer]'",
-            ),
+            ("text_on_statement=aaaa", 40150, "invalid 'text_on_statement'"),
+            ("marketplace[interregional_retailer]=1", 40000, "invalid 'marketplace[interregional_retailer]'"),
         ] {
-            let answer = sim
-                .post(&format!("/authorizations/{id}/{what}"), body)
-                .await;
+            let answer = sim.post(&format!("/authorizations/{id}/{what}"), body).await;
             let expected = json!({"status": {"code": code, "message": message}});
-            assert_eq!(
-                (answer.status, answer.json()),
-                (400, expected),
-                "{what} {body}"
-            );
+            assert_eq!((answer.status, answer.json()), (400, expected), "{what} {body}");
         }
     }
 }

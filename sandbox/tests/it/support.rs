@@ -13,9 +13,7 @@ use rsa::{
 };
 use scanvault_sandbox::{
     clearhaus::{self, Access, Gateway, Options},
-    common::{
-        admin, book::Book, clock::Clock, faults::Faults, ids::Ids, secret::SecretText, serve,
-    },
+    common::{admin, book::Book, clock::Clock, faults::Faults, ids::Ids, secret::SecretText, serve},
 };
 use serde_json::{Value, json};
 use tokio::{
@@ -28,8 +26,7 @@ use tokio::{
 pub(crate) const START: i64 = 1_795_262_400;
 pub(crate) const API_KEY: &str = "1e5f0f0e-6a0d-4a36-9a1e-7f4a1d7f0f11";
 pub(crate) const KEY_ID: &str = "4390aec7-f76a-4c2f-8597-c87c2d06cb4f";
-pub(crate) const HAL: &str =
-    "application/vnd.clearhaus-gateway.hal+json; version=0.10.0; charset=utf-8";
+pub(crate) const HAL: &str = "application/vnd.clearhaus-gateway.hal+json; version=0.10.0; charset=utf-8";
 
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -93,42 +90,19 @@ pub(crate) async fn send(
     if bytes.is_empty() {
         return None;
     }
-    assert!(
-        read.is_ok() || bytes.starts_with(b"HTTP/1.1 413"),
-        "{read:?}"
-    );
+    assert!(read.is_ok() || bytes.starts_with(b"HTTP/1.1 413"), "{read:?}");
     Some(parse(&bytes))
 }
 
 fn parse(bytes: &[u8]) -> Answer {
-    let end = bytes
-        .windows(4)
-        .position(|window| window == b"\r\n\r\n")
-        .expect("a complete header");
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("a complete header");
     let head = std::str::from_utf8(&bytes[..end]).unwrap();
     let mut lines = head.split("\r\n");
-    let status = lines
-        .next()
-        .unwrap()
-        .split(' ')
-        .nth(1)
-        .unwrap()
-        .parse()
-        .unwrap();
-    let header = |line: &str| {
-        line.split_once(": ")
-            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-    };
+    let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+    let header = |line: &str| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
     let headers: HashMap<String, String> = lines.filter_map(header).collect();
-    assert!(
-        !headers.contains_key("transfer-encoding"),
-        "the client knows only lengths"
-    );
-    Answer {
-        status,
-        headers,
-        body: bytes[end + 4..].to_vec(),
-    }
+    assert!(!headers.contains_key("transfer-encoding"), "the client knows only lengths");
+    Answer { status, headers, body: bytes[end + 4..].to_vec() }
 }
 
 pub(crate) struct Sim {
@@ -143,34 +117,16 @@ impl Sim {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
-        let vector: Value =
-            serde_json::from_str(include_str!("../../vectors/clearhaus-signature.json")).unwrap();
-        let der = STANDARD
-            .decode(vector["private_key_pkcs1"].as_str().unwrap())
-            .unwrap();
+        let vector: Value = serde_json::from_str(include_str!("../../vectors/clearhaus-signature.json")).unwrap();
+        let der = STANDARD.decode(vector["private_key_pkcs1"].as_str().unwrap()).unwrap();
         let key = RsaPrivateKey::from_pkcs1_der(&der).unwrap();
-        let access = Access::new(
-            &SecretText::new(API_KEY),
-            KEY_ID.to_owned(),
-            key.to_public_key(),
-        );
+        let access = Access::new(&SecretText::new(API_KEY), KEY_ID.to_owned(), key.to_public_key());
         let clock = Clock::manual(START);
         let (book, faults) = (Arc::new(Book::default()), Arc::new(Faults::default()));
         let ids = Ids::seeded([1; 32]);
-        let gateway = Gateway::new(
-            access,
-            options,
-            clock.clone(),
-            ids,
-            book.clone(),
-            faults.clone(),
-        );
+        let gateway = Gateway::new(access, options, clock.clone(), ids, book.clone(), faults.clone());
         let router = clearhaus::router(Arc::new(gateway)).merge(admin::router(book, faults));
-        Self {
-            server: Server::start(router).await,
-            clock,
-            key: SigningKey::new(key),
-        }
+        Self { server: Server::start(router).await, clock, key: SigningKey::new(key) }
     }
 
     pub(crate) fn sign(&self, body: &str) -> String {
@@ -197,12 +153,7 @@ impl Sim {
     /// The id of an approved transaction.
     pub(crate) async fn approved(&self, path: &str, body: &str) -> String {
         let answer = self.post(path, body).await;
-        assert_eq!(
-            (answer.status, &answer.json()["status"]["code"]),
-            (201, &20000.into()),
-            "{}",
-            answer.text()
-        );
+        assert_eq!((answer.status, &answer.json()["status"]["code"]), (201, &20000.into()), "{}", answer.text());
         answer.json()["id"].as_str().unwrap().to_owned()
     }
 
@@ -212,19 +163,12 @@ impl Sim {
 
     /// An unsigned request with the right API key.
     pub(crate) async fn call(&self, method: &str, path: &str, body: &[u8]) -> Answer {
-        let headers = [
-            ("authorization", &*basic()),
-            ("content-type", "application/json"),
-        ];
-        send(self.server.address, method, path, &headers, body)
-            .await
-            .expect("an answer")
+        let headers = [("authorization", &*basic()), ("content-type", "application/json")];
+        send(self.server.address, method, path, &headers, body).await.expect("an answer")
     }
 
     pub(crate) async fn book(&self) -> Vec<Value> {
-        let answer = send(self.server.address, "GET", "/_book", &[], b"")
-            .await
-            .unwrap();
+        let answer = send(self.server.address, "GET", "/_book", &[], b"").await.unwrap();
         assert_eq!(answer.status, 200);
         answer.json().as_array().unwrap().clone()
     }
@@ -236,10 +180,7 @@ pub(crate) fn basic() -> String {
 
 /// A good request of 20.50 with the card security code that matches.
 pub(crate) fn card(amount: u64) -> String {
-    format!(
-        "amount={amount}&currency=ZAR&ip=1.1.1.1&reference=order-1&{}&card[csc]=987",
-        pan("4111111111111111")
-    )
+    format!("amount={amount}&currency=ZAR&ip=1.1.1.1&reference=order-1&{}&card[csc]=987", pan("4111111111111111"))
 }
 
 pub(crate) fn pan(number: &str) -> String {

@@ -98,15 +98,7 @@ fn rsa_keys_that_no_tool_makes_are_refused_or_encrypted_to_without_a_panic() {
         format!("ssh-rsa {}", STANDARD.encode(blob))
     };
     let mut taken = 0;
-    for exponent in [
-        [0].as_slice(),
-        &[1],
-        &[2],
-        &[3],
-        &[1, 0, 1],
-        &[0x7f; 5],
-        &[0x7f; 200],
-    ] {
+    for exponent in [[0].as_slice(), &[1], &[2], &[3], &[1, 0, 1], &[0x7f; 5], &[0x7f; 200]] {
         for last in [0, 1, 2, 0xff] {
             for length in [128, 255, 256, 512, 1024] {
                 let mut modulus = vec![0xff; length];

@@ -121,9 +121,7 @@ fn spare_bits_make_no_second_spelling() {
     assert_eq!(value & 3, 0);
     for spare in 1..4 {
         let mut other = text[..text.len() - 1].to_owned();
-        other.push(char::from(
-            b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(value | spare)],
-        ));
+        other.push(char::from(b"abcdefghijklmnopqrstuvwxyz234567"[usize::from(value | spare)]));
         assert_eq!(Share::parse(&other).unwrap_err(), ShareTextError::Mistyped);
     }
 }
