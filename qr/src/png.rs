@@ -181,8 +181,8 @@ fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = !0_u32;
     let (words, rest) = bytes.as_chunks::<4>();
     for word in words {
-        let mixed = u64::from_le_bytes(*word) ^ u64::from(crc);
-        crc = (0..8).fold(0, |crc, i| crc ^ CRC[7 - i][(mixed >> (8 * i)) as usize & 0xFF]);
+        let mixed = u32::from_le_bytes(*word) ^ crc;
+        crc = (0..4).fold(0, |crc, i| crc ^ CRC[3 - i][(mixed >> (8 * i)) as usize & 0xFF]);
     }
     for &byte in rest {
         crc = crc >> 8 ^ CRC[0][(crc as u8 ^ byte) as usize];

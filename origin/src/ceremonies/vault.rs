@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::{Admin, AdminCall};
-use crate::vault::state::initialise;
+use crate::vault::initialise;
 use crate::vault::store::{self, SealedShare};
 use crate::vault::{Custodian, Quorum, Submitted, SystemEntropy, VaultStatus};
 use crate::web::ApiError;

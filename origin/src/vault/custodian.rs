@@ -59,17 +59,9 @@ impl Custodian {
         if text.len() > MAX_RECIPIENT || text.contains(['\n', '\r']) {
             return Err(CustodianError::Recipient);
         }
-        if !text.starts_with("ssh-") {
-            let recipient = age::x25519::Recipient::from_str(text).map_err(|_| CustodianError::Recipient)?;
-            return Ok(Self(Recipient::X25519(recipient)));
-        }
-        match age::ssh::Recipient::from_str(text) {
-            Ok(recipient) => Ok(Self(Recipient::Ssh(recipient))),
-            Err(
-                age::ssh::ParseRecipientKeyError::RsaModulusTooSmall
-                | age::ssh::ParseRecipientKeyError::RsaModulusTooLarge,
-            ) => Err(CustodianError::RsaSize),
-            Err(_) => Err(CustodianError::Recipient),
+        let custodian = Self(parse_recipient(text)?);
+        if public_key::is_weak(&custodian.to_string()) {
+            return Err(CustodianError::WeakKey);
         }
         Ok(custodian)
     }
@@ -134,6 +126,20 @@ pub fn decrypt(identity_file: &str, encrypted: &[u8]) -> Result<Zeroizing<String
     let mut text = Zeroizing::new(String::with_capacity(4096));
     reader.take(MAX_PLAINTEXT).read_to_string(&mut text).map_err(|_| CustodianError::Decrypt)?;
     Ok(text)
+}
+
+fn parse_recipient(text: &str) -> Result<Recipient, CustodianError> {
+    use age::ssh::ParseRecipientKeyError::{RsaModulusTooLarge, RsaModulusTooSmall};
+
+    if !text.starts_with("ssh-") {
+        let recipient = age::x25519::Recipient::from_str(text);
+        return recipient.map(Recipient::X25519).map_err(|_| CustodianError::Recipient);
+    }
+    let line = public_key::ssh_line(text).ok_or(CustodianError::Recipient)?;
+    age::ssh::Recipient::from_str(&line).map(Recipient::Ssh).map_err(|error| match error {
+        RsaModulusTooSmall | RsaModulusTooLarge => CustodianError::RsaSize,
+        _ => CustodianError::Recipient,
+    })
 }
 
 fn parse_identities(file: &str) -> Result<Vec<Box<dyn age::Identity + Send + Sync>>, CustodianError> {

@@ -57,8 +57,7 @@ pub use memory::MemoryProtection;
 pub use ring::RingError;
 pub use secret::{Key32, RootKey, SecretBytes, UnsealKey};
 pub use shamir::{DealError, Quorum, deal};
-pub use share::{SetId, Share, ShareSet, ShareText, ShareTextError};
-pub use state::{
-    NewVault, SealedError, SubmitError, Submitted, Vault, VaultError, VaultRecord, VaultStatus, initialise,
-};
-pub use unsealed::Unsealed;
+pub use share::{SetId, Share, ShareText, ShareTextError};
+pub use share_set::{ShareHash, ShareSet};
+pub use state::{SealedError, SubmitError, Submitted, Vault, VaultStatus};
+pub use unsealed::{Reshare, Rotation, Unsealed};

@@ -30,143 +30,6 @@ use super::secret::{Key32, RootKey, SecretBytes};
 /// The number of the key that wraps, in wrapped keys and in the wrapped root.
 pub const WRAPPING_KEY_ID: u32 = 0;
 
-/// What a key is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyKind {
-    /// Seals records; its number stands in every envelope.
-    Data,
-    /// Keyed hash of card numbers for duplicate detection.
-    Fingerprint,
-    /// Ed25519 seed that signs session tokens.
-    Token,
-    /// RSA key of the login challenge, as PKCS#8.
-    Login,
-    /// P-256 scalar that pages and wallets seal to.
-    Page,
-    /// Hides values in the audit chain.
-    Audit,
-    /// Makes the implicit rejection of a login look like an answer.
-    Rejection,
-    /// Seals backups.
-    Backup,
-    /// Authenticates the pay page's attempt ids.
-    Attempt,
-}
-
-impl KeyKind {
-    pub const ALL: [Self; 9] = [
-        Self::Data,
-        Self::Fingerprint,
-        Self::Token,
-        Self::Login,
-        Self::Page,
-        Self::Audit,
-        Self::Rejection,
-        Self::Backup,
-        Self::Attempt,
-    ];
-
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Data => "data",
-            Self::Fingerprint => "fingerprint",
-            Self::Token => "token",
-            Self::Login => "login",
-            Self::Page => "page",
-            Self::Audit => "audit",
-            Self::Rejection => "rejection",
-            Self::Backup => "backup",
-            Self::Attempt => "attempt",
-        }
-    }
-
-    /// The login key is generated later, when logins are set up.
-    #[must_use]
-    pub const fn made_at_init(self) -> bool {
-        !matches!(self, Self::Login)
-    }
-}
-
-impl fmt::Display for KeyKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for KeyKind {
-    type Err = RingError;
-
-    fn from_str(text: &str) -> Result<Self, RingError> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or(RingError::UnknownName)
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyState {
-    Active,
-    Retired,
-    Destroyed,
-}
-
-impl KeyState {
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Retired => "retired",
-            Self::Destroyed => "destroyed",
-        }
-    }
-}
-
-impl fmt::Display for KeyState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for KeyState {
-    type Err = RingError;
-
-    fn from_str(text: &str) -> Result<Self, RingError> {
-        [Self::Active, Self::Retired, Self::Destroyed]
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or(RingError::UnknownName)
-    }
-}
-
-/// A key as it is stored: one row. Nothing in it is secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct WrappedKey {
-    pub kind: KeyKind,
-    /// From 1, within its kind; never given twice.
-    pub id: u32,
-    /// Empty once destroyed.
-    pub wrapped: Vec<u8>,
-    pub created_at_ms: u64,
-    pub state: KeyState,
-}
-
-/// A stored key without its material, for status.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct KeyInfo {
-    pub kind: KeyKind,
-    pub id: u32,
-    pub state: KeyState,
-    pub created_at_ms: u64,
-}
-
-impl From<&WrappedKey> for KeyInfo {
-    fn from(row: &WrappedKey) -> Self {
-        Self { kind: row.kind, id: row.id, state: row.state, created_at_ms: row.created_at_ms }
-    }
-}
-
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
 pub enum RingError {
     #[error("key {kind}/{id} does not open: {reason}")]
@@ -313,13 +176,10 @@ impl KeyRing {
     /// All live keys of a kind with their numbers, the active one first.
     pub(super) fn secrets(&self, kind: KeyKind) -> impl Iterator<Item = (u32, &Key32)> {
         let active = self.active_id(kind);
-        let first = active.and_then(|id| self.secret(kind, id));
-        let others =
-            self.keys.range((kind, 0)..=(kind, u32::MAX)).filter_map(move |((_, id), material)| match material {
-                Material::Secret(key) if Some(*id) != active => Some(key),
-                _ => None,
-            });
-        first.into_iter().chain(others)
+        let first = active.into_iter();
+        let all = self.keys.range((kind, 0)..=(kind, u32::MAX));
+        let others = all.map(|((_, id), _)| *id).filter(move |id| Some(*id) != active);
+        first.chain(others).filter_map(move |id| Some((id, self.secret(kind, id)?)))
     }
 
     pub(super) fn page(&self, id: u32) -> Option<&PageKey> {

@@ -130,7 +130,7 @@ impl Share {
 
     /// Reads the text form.
     pub fn parse(text: &str) -> Result<Self, ShareTextError> {
-        let bytes = from_base32(&significant_symbols(text)?)?;
+        let bytes = base32::decode(&significant_symbols(text)?).ok_or(ShareTextError::Mistyped)?;
         let (body, stated) = bytes.split_at_checked(BODY_LEN).ok_or(ShareTextError::Mistyped)?;
         if checksum(body) != *stated {
             return Err(ShareTextError::Mistyped);
@@ -187,113 +187,6 @@ pub enum ShareTextError {
     ZeroIndex,
 }
 
-/// SHA-256 of a share under its domain.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct ShareHash(pub [u8; 32]);
-
-impl From<ShareHash> for String {
-    fn from(hash: ShareHash) -> Self {
-        hex::encode(&hash.0)
-    }
-}
-
-impl TryFrom<String> for ShareHash {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        hex::decode(&text).map(Self).ok_or("a share hash is 64 hexadecimal digits")
-    }
-}
-
-/// What the vault keeps of a dealing: public facts and a hash for each share.
-///
-/// As JSON: `{"setId","generation","threshold","total","hashes":[hex of index 1, 2, …]}`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "ShareSetRow", into = "ShareSetRow")]
-pub struct ShareSet {
-    set_id: SetId,
-    generation: u16,
-    quorum: Quorum,
-    hashes: Vec<ShareHash>,
-}
-
-impl ShareSet {
-    /// `hashes` in the order of the indices 1, 2, …, one for each share.
-    pub fn new(set_id: SetId, generation: u16, quorum: Quorum, hashes: Vec<ShareHash>) -> Result<Self, DealError> {
-        if hashes.len() != usize::from(quorum.total()) {
-            return Err(DealError::HashCount);
-        }
-        Ok(Self { set_id, generation, quorum, hashes })
-    }
-
-    #[must_use]
-    pub const fn set_id(&self) -> SetId {
-        self.set_id
-    }
-
-    #[must_use]
-    pub const fn generation(&self) -> u16 {
-        self.generation
-    }
-
-    #[must_use]
-    pub const fn quorum(&self) -> Quorum {
-        self.quorum
-    }
-
-    #[must_use]
-    pub fn hashes(&self) -> &[ShareHash] {
-        &self.hashes
-    }
-
-    /// Whether this very share was dealt in this set; also how a custodian proves a share.
-    pub fn check(&self, share: &Share) -> Result<(), ShareRefused> {
-        if share.set_id != self.set_id {
-            return Err(ShareRefused::ForeignSet);
-        }
-        if share.generation < self.generation {
-            return Err(ShareRefused::OlderGeneration { given: share.generation, current: self.generation });
-        }
-        if share.generation > self.generation {
-            return Err(ShareRefused::NewerGeneration { given: share.generation, current: self.generation });
-        }
-        let kept = usize::from(share.index).checked_sub(1).and_then(|at| self.hashes.get(at));
-        let kept = kept.ok_or(ShareRefused::UnknownIndex { index: share.index })?;
-        if kept.0.ct_eq(&share.hash().0).into() { Ok(()) } else { Err(ShareRefused::WrongShare { index: share.index }) }
-    }
-}
-
-#[derive(Clone, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ShareSetRow {
-    set_id: SetId,
-    generation: u16,
-    threshold: u8,
-    total: u8,
-    hashes: Vec<ShareHash>,
-}
-
-impl From<ShareSet> for ShareSetRow {
-    fn from(set: ShareSet) -> Self {
-        Self {
-            set_id: set.set_id,
-            generation: set.generation,
-            threshold: set.quorum.threshold(),
-            total: set.quorum.total(),
-            hashes: set.hashes,
-        }
-    }
-}
-
-impl TryFrom<ShareSetRow> for ShareSet {
-    type Error = DealError;
-
-    fn try_from(row: ShareSetRow) -> Result<Self, Self::Error> {
-        Self::new(row.set_id, row.generation, Quorum::new(row.threshold, row.total)?, row.hashes)
-    }
-}
-
 fn checksum(body: &[u8]) -> [u8; 4] {
     let mut hash = Sha256::new();
     hash.update(CHECKSUM_DOMAIN);
@@ -330,59 +223,6 @@ fn significant_symbols(text: &str) -> Result<Zeroizing<Vec<u8>>, ShareTextError>
 /// White space, and the dashes that word processors make of a minus sign.
 fn is_separator(c: char) -> bool {
     c.is_whitespace() || c == '-' || ('\u{2010}'..='\u{2015}').contains(&c)
-}
-
-const fn symbol_value(symbol: char) -> Option<u8> {
-    match symbol {
-        'a'..='z' => Some(symbol as u8 - b'a'),
-        '2'..='7' => Some(symbol as u8 - b'2' + 26),
-        _ => None,
-    }
-}
-
-fn to_grouped_base32(bytes: &[u8]) -> Zeroizing<String> {
-    // Room for all, so that no reallocation leaves a copy behind.
-    let mut text = Zeroizing::new(String::with_capacity(PREFIX.len() + SYMBOLS + SYMBOLS.div_ceil(GROUP)));
-    text.push_str(PREFIX);
-    let (mut buffer, mut bits) = (0_u16, 0_u8);
-    let mut written = 0;
-    let mut push = |value: u16| {
-        if written % GROUP == 0 {
-            text.push('-');
-        }
-        written += 1;
-        text.extend(ALPHABET.get(usize::from(value & 31)).map(|symbol| char::from(*symbol)));
-    };
-    for byte in bytes {
-        buffer = buffer << 8 | u16::from(*byte);
-        bits += 8;
-        while bits >= 5 {
-            bits -= 5;
-            push(buffer >> bits);
-        }
-    }
-    if bits > 0 {
-        push(buffer << (5 - bits));
-    }
-    buffer.zeroize();
-    text
-}
-
-fn from_base32(values: &[u8]) -> Result<Zeroizing<Vec<u8>>, ShareTextError> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(SHARE_LEN));
-    let (mut buffer, mut bits) = (0_u16, 0_u8);
-    for value in values {
-        buffer = buffer << 5 | u16::from(*value);
-        bits += 5;
-        if bits >= 8 {
-            bits -= 8;
-            bytes.push((buffer >> bits & 0xff) as u8);
-        }
-    }
-    // RFC 4648 §3.5: spare bits that are not zero are no second spelling of the same share.
-    let spare = buffer & ((1 << bits) - 1);
-    buffer.zeroize();
-    if spare == 0 { Ok(bytes) } else { Err(ShareTextError::Mistyped) }
 }
 
 #[cfg(test)]

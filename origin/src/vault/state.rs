@@ -9,12 +9,11 @@ use serde::Serialize;
 use thiserror::Error;
 
 use super::collector::{Collector, Progress, ShareRefused};
-use super::entropy::{Entropy, EntropyError};
-use super::envelope::{self, EnvelopeError, EnvelopeKey, RecordContext};
-use super::ring::{KeyInfo, KeyKind, KeyState, RingError, Slot, WRAPPING_KEY_ID, WrappedKey, generate};
-use super::secret::{Key32, RootKey, UnsealKey};
-use super::shamir::{DealError, Quorum, combine, deal};
-use super::share::{SetId, Share, ShareSet, ShareTextError};
+use super::init::{VaultError, VaultRecord, unwrap_root};
+use super::keys::KeyInfo;
+use super::secret::UnsealKey;
+use super::share::{SetId, Share, ShareTextError};
+use super::share_set::ShareSet;
 use super::unsealed::Unsealed;
 
 /// Shares that do not come together within this time are forgotten.
@@ -69,21 +68,6 @@ pub struct VaultStatus {
     /// Their indices.
     pub submitted: Vec<u8>,
     pub keys: Vec<KeyInfo>,
-}
-
-/// Makes all keys of a new vault and cuts its unseal key into shares.
-pub fn initialise(quorum: Quorum, now_ms: u64, entropy: &mut dyn Entropy) -> Result<NewVault, VaultError> {
-    let unseal_key = UnsealKey(Key32::random(entropy)?);
-    let root = RootKey(Key32::random(entropy)?);
-    let (share_set, shares) = deal(&unseal_key, quorum, SetId::random(entropy)?, 0, entropy)?;
-    prove(&unseal_key, quorum, &shares)?;
-    let wrapped_root = wrap_root(&unseal_key, &share_set, &root, entropy)?;
-    let mut keys = Vec::new();
-    for kind in KeyKind::ALL.into_iter().filter(|kind| kind.made_at_init()) {
-        let slot = Slot { kind, id: 1, state: KeyState::Active, created_at_ms: now_ms };
-        keys.push(slot.wrap(&root, &generate(kind, entropy)?, entropy)?);
-    }
-    Ok(NewVault { record: VaultRecord { share_set, wrapped_root, keys }, shares })
 }
 
 /// The vault of this process.
@@ -275,34 +259,6 @@ impl Sealed {
         self.collector.reset();
         self.started_at_ms = None;
     }
-}
-
-pub(super) fn wrap_root(
-    unseal_key: &UnsealKey,
-    set: &ShareSet,
-    root: &RootKey,
-    entropy: &mut dyn Entropy,
-) -> Result<Vec<u8>, EnvelopeError> {
-    let key = EnvelopeKey::new(WRAPPING_KEY_ID, &unseal_key.0);
-    envelope::seal(&key, &root_context(set, &set.set_id().to_string()), root.0.expose(), entropy)
-}
-
-pub(super) fn unwrap_root(unseal_key: &UnsealKey, set: &ShareSet, wrapped: &[u8]) -> Result<RootKey, VaultError> {
-    let key = EnvelopeKey::new(WRAPPING_KEY_ID, &unseal_key.0);
-    let root = envelope::open(&key, &root_context(set, &set.set_id().to_string()), wrapped);
-    root.ok().and_then(|root| Key32::from_slice(&root)).map(RootKey).ok_or(VaultError::Root)
-}
-
-fn root_context<'a>(set: &ShareSet, row: &'a str) -> RecordContext<'a> {
-    let row_version = u64::from(set.generation());
-    RecordContext { account: "", table: "vault_root", row, column: "key", row_version }
-}
-
-/// Nobody is to rely on shares that do not give the key back: the last t of them must.
-fn prove(unseal_key: &UnsealKey, quorum: Quorum, shares: &[Share]) -> Result<(), VaultError> {
-    let first = usize::from(quorum.total() - quorum.threshold());
-    let combined = shares.get(first..).and_then(|last| combine(quorum, last));
-    if combined.as_ref() == Some(unseal_key) { Ok(()) } else { Err(VaultError::Unproven) }
 }
 
 #[cfg(test)]

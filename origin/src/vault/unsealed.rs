@@ -17,7 +17,7 @@ use super::init::{VaultError, VaultRecord, unwrap_root, wrap_root};
 use super::jwe::{self, JweError, PublicJwk};
 use super::keys::{KeyInfo, KeyKind, KeyState, WrappedKey};
 use super::mac::{hmac_sha256, length_prefix};
-use super::ring::{KeyInfo, KeyKind, KeyRing, KeyState, RingError, Slot, WrappedKey, check_material, generate, unwrap};
+use super::ring::{KeyRing, RingError, Slot, check_material, generate, unwrap};
 use super::secret::{Key32, RootKey, SecretBytes, UnsealKey};
 use super::shamir::{Quorum, deal};
 use super::share::Share;
@@ -132,7 +132,8 @@ impl Unsealed {
     }
 
     pub fn verify_attempt(&self, code: &str, id: &str, now_s: u64) -> Result<Attempt, AttemptError> {
-        attempt::verify(self.ring.secrets(KeyKind::Attempt), code, id, now_s)
+        let keys = self.ring.secrets(KeyKind::Attempt).map(|(_, key)| key);
+        attempt::verify(keys, code, id, now_s)
     }
 
     // --- Named keys ------------------------------------------------------------------------
@@ -168,8 +169,14 @@ impl Unsealed {
     /// What the audit chain keeps in place of a value; an auditor can ask for that of a known value.
     #[must_use]
     pub fn audit_value(&self, field: &str, value: &[u8]) -> [u8; 32] {
-        let field = field.as_bytes();
-        self.mac(KeyKind::Audit, &[AUDIT_DOMAIN, &length_prefix(field), field, value])
+        audit_value(self.active_secret(KeyKind::Audit), field, value)
+    }
+
+    /// The same under another live audit key, for entries from before its rotation.
+    #[must_use]
+    pub fn audit_value_under(&self, key_id: u32, field: &str, value: &[u8]) -> Option<[u8; 32]> {
+        let key = self.ring.secret(KeyKind::Audit, key_id)?;
+        Some(audit_value(key, field, value))
     }
 
     /// What takes the place of a decrypted challenge that is none: the same for the same input.
