@@ -36,10 +36,6 @@ pub(crate) trait Bits:
     fn bit(column: u32) -> Self {
         Self::from_low(1) << column
     }
-
-    fn has(self, column: u32) -> bool {
-        (self >> column).low() & 1 == 1
-    }
 }
 
 /// Versions 1–11 have at most 61 columns.
@@ -60,7 +56,7 @@ impl Bits for u64 {
 
     fn repeat12(pattern: u16) -> Self {
         // One bit every twelve columns; the product copies the pattern to each of them.
-        u64::from(pattern).wrapping_mul(0x1001_0010_0100_1001)
+        Self::from(pattern).wrapping_mul(0x1001_0010_0100_1001)
     }
 
     fn words(self) -> [u64; 3] {
@@ -152,6 +148,14 @@ impl Shr<u32> for Wide {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    trait Has: Bits {
+        fn has(self, column: u32) -> bool {
+            (self >> column).low() & 1 == 1
+        }
+    }
+
+    impl<B: Bits> Has for B {}
 
     #[test]
     fn wide_shifts_carry_over_words() {

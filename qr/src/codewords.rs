@@ -221,8 +221,8 @@ const fn multiply(a: u8, b: u8) -> u8 {
     let mut bit = 8;
     while bit > 0 {
         bit -= 1;
-        product = product << 1 ^ (product >> 7) * 0x11D;
-        product ^= (b as u16 >> bit & 1) * a as u16;
+        product = (product << 1) ^ ((product >> 7) * 0x11D);
+        product ^= ((b as u16 >> bit) & 1) * a as u16;
     }
     product as u8
 }

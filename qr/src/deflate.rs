@@ -24,7 +24,8 @@ pub(crate) struct Deflate {
 
 #[derive(Clone, Copy)]
 enum Token {
-    Literal(u8),
+    /// A byte, up to three times.
+    Literal(u8, u8),
     /// The last byte again, so many times.
     Byte(u16),
     /// The bytes one row above, so many.
@@ -56,23 +57,29 @@ impl Deflate {
         }
     }
 
-    #[inline]
-    pub(crate) fn byte(&mut self, byte: u8) {
-        self.tokens.push(Token::Literal(byte));
-        self.literals[usize::from(byte)] += 1;
-        self.last = byte;
-    }
-
     /// The same byte `count` times.
     #[inline]
-    pub(crate) fn bytes(&mut self, byte: u8, mut count: u32) {
+    pub(crate) fn bytes(&mut self, byte: u8, count: u32) {
         // The two common literals cost about two bits, a match about six.
         if count < 4 {
-            (0..count).for_each(|_| self.byte(byte));
-            return;
+            self.literals(byte, count);
+        } else {
+            self.repeat(byte, count);
         }
+    }
+
+    #[inline]
+    fn literals(&mut self, byte: u8, count: u32) {
+        if count > 0 {
+            self.tokens.push(Token::Literal(byte, count as u8));
+            self.literals[usize::from(byte)] += count;
+            self.last = byte;
+        }
+    }
+
+    fn repeat(&mut self, byte: u8, mut count: u32) {
         if self.tokens.is_empty() || self.last != byte {
-            self.byte(byte);
+            self.literals(byte, 1);
             count -= 1;
         }
         while count > 0 {
@@ -120,7 +127,10 @@ impl Deflate {
         };
         for token in self.tokens {
             match token {
-                Token::Literal(byte) => bits.code(literals[usize::from(byte)]),
+                Token::Literal(byte, count) => {
+                    let code = literals[usize::from(byte)];
+                    (0..count).for_each(|_| bits.code(code));
+                }
                 Token::Byte(len) => bits.code(pair(&literals, &distances, u32::from(len), one)),
                 Token::Row(len) => bits.code(pair(&literals, &distances, u32::from(len), self.row)),
                 Token::Rows(times) => {
@@ -287,6 +297,7 @@ struct BitWriter<'a> {
 }
 
 impl BitWriter<'_> {
+    /// At most 32 bits.
     #[inline]
     fn push(&mut self, value: u32, len: u32) {
         self.bits |= u64::from(value) << self.len;

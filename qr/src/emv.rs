@@ -156,8 +156,8 @@ pub fn code_in(payload: &str) -> Result<Code, PayloadError> {
 #[must_use]
 pub fn crc16(bytes: &[u8]) -> u16 {
     bytes.iter().fold(0xFFFF, |crc, &byte| {
-        (0..8).fold(crc ^ u16::from(byte) << 8, |crc, _| {
-            crc << 1 ^ (crc >> 15) * 0x1021
+        (0..8).fold(crc ^ (u16::from(byte) << 8), |crc, _| {
+            (crc << 1) ^ ((crc >> 15) * 0x1021)
         })
     })
 }

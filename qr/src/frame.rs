@@ -1,6 +1,8 @@
 //! Where everything in an image is, in whole pixels; and our artwork: a frame with the ten
 //! digits under the symbol.
 
+use std::iter;
+
 use crate::matrix::{DarkRuns, Matrix};
 use crate::png::{Colours, Png, Tone};
 
@@ -61,6 +63,20 @@ pub(crate) struct Frame {
     pub(crate) unit: u32,
     pub(crate) text_left: u32,
     pub(crate) text_top: u32,
+}
+
+impl Matrix {
+    /// A square black-and-white PNG of `size` pixels with at least `margin` modules of white.
+    ///
+    /// `None` when a module would have fewer than two pixels, or above 4096 pixels (the writer
+    /// counts a run of rows in sixteen bits).
+    #[must_use]
+    pub fn to_png(&self, size: u32, margin: u32) -> Option<Vec<u8>> {
+        if size > 4096 || margin > size {
+            return None;
+        }
+        Some(Layout::new(self.size(), margin, size, None)?.png(self, ""))
+    }
 }
 
 impl Paint {
@@ -151,7 +167,7 @@ impl Layout {
         let solid = [(Tone::Frame, self.size)];
         png.rows(frame.bar, solid.into_iter());
         self.symbol(&mut png, matrix, frame.bar, frame.text_top);
-        let text = [frame.text_left, frame.unit, TEXT_WIDTH];
+        let text = (frame.text_left, frame.unit);
         for row in text_rows(digits) {
             png.rows(frame.unit, self.line(frame.side, text, row));
         }
@@ -166,10 +182,7 @@ impl Layout {
         let side = self.frame.map_or(0, |frame| frame.side);
         png.rows(self.top - from, self.blank(side));
         for row in matrix.rows() {
-            png.rows(
-                self.scale,
-                self.line(side, [self.left, self.scale, self.modules], row),
-            );
+            png.rows(self.scale, self.line(side, (self.left, self.scale), row));
         }
         let below = self.top + self.modules * self.scale;
         png.rows(
@@ -179,41 +192,27 @@ impl Layout {
     }
 
     fn blank(&self, side: u32) -> impl Iterator<Item = (Tone, u32)> {
-        [
-            (Tone::Frame, side),
-            (Tone::White, self.size - 2 * side),
-            (Tone::Frame, side),
-        ]
-        .into_iter()
+        let ends = [side, self.size - side, self.size];
+        [Tone::Frame, Tone::White, Tone::Frame]
+            .into_iter()
+            .zip(ends)
     }
 
-    /// One row of cells between the sides of the frame, as runs over the whole width.
+    /// One row of cells between the sides of the frame; each run of pixels by where it ends.
     fn line(
         &self,
         side: u32,
-        [left, scale, cells]: [u32; 3],
+        (left, scale): (u32, u32),
         dark: DarkRuns,
     ) -> impl Iterator<Item = (Tone, u32)> {
-        let mut at = 0;
         let inner = dark.flat_map(move |(start, end)| {
-            let light = (start - at) * scale;
-            at = end;
-            [(Tone::White, light), (Tone::Black, (end - start) * scale)]
+            [
+                (Tone::White, left + start * scale),
+                (Tone::Black, left + end * scale),
+            ]
         });
-        // The white after the last dark run is what completes the row.
-        let mut rest = self.size - side;
-        let before = [(Tone::Frame, side), (Tone::White, left - side)];
-        debug_assert!(left + cells * scale <= rest);
-        let mut runs = before.into_iter().chain(inner);
-        let mut ending = [(Tone::White, 0), (Tone::Frame, side)].into_iter();
-        std::iter::from_fn(move || {
-            if let Some((tone, len)) = runs.next() {
-                rest -= len;
-                return Some((tone, len));
-            }
-            let (tone, len) = ending.next()?;
-            Some((tone, if tone == Tone::White { rest } else { len }))
-        })
+        let after = [(Tone::White, self.size - side), (Tone::Frame, self.size)];
+        iter::once((Tone::Frame, side)).chain(inner).chain(after)
     }
 }
 

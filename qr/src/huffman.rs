@@ -16,11 +16,12 @@ pub(crate) struct Code {
 
 /// The shortest prefix code for these frequencies with no word longer than `limit`.
 pub(crate) fn codes<const N: usize>(counts: &[u32; N], limit: u32) -> [Code; N] {
-    let mut by_weight = [(0, 0_u16); SYMBOLS];
+    let (mut by_weight, mut by_symbol) = ([(0, 0); N], [0_u16; N]);
     let mut used = 0;
     for (symbol, &count) in counts.iter().enumerate() {
         if count > 0 {
             by_weight[used] = (count, symbol as u16);
+            by_symbol[used] = symbol as u16;
             used += 1;
         }
     }
@@ -28,7 +29,7 @@ pub(crate) fn codes<const N: usize>(counts: &[u32; N], limit: u32) -> [Code; N] 
     by_weight.sort_unstable();
     let mut codes = [Code::default(); N];
     loop {
-        let lengths = tree_depths(by_weight);
+        let lengths = tree_depths::<N>(by_weight);
         for (&(_, symbol), &len) in by_weight.iter().zip(&lengths) {
             codes[usize::from(symbol)].len = u32::from(len);
         }
@@ -40,7 +41,7 @@ pub(crate) fn codes<const N: usize>(counts: &[u32; N], limit: u32) -> [Code; N] 
             *weight = weight.div_ceil(2);
         }
     }
-    number(&mut codes);
+    number(&mut codes, &by_symbol[..used]);
     codes
 }
 
@@ -48,53 +49,53 @@ pub(crate) fn codes<const N: usize>(counts: &[u32; N], limit: u32) -> [Code; N] 
 ///
 /// Inner nodes come into being in ascending order too, so the two lightest are always at the
 /// heads of two queues: the leaves, and the inner nodes behind them.
-fn tree_depths(leaves: &[(u32, u16)]) -> [u8; SYMBOLS] {
-    let mut depths = [0; SYMBOLS];
+fn tree_depths<const N: usize>(leaves: &[(u32, u16)]) -> [u8; N] {
+    let mut depths = [0; N];
     let n = leaves.len();
     if n < 2 {
         // RFC 1951 §3.2.7: a single distance code has one bit.
         depths[0] = 1;
         return depths;
     }
-    let mut weights = [0; SYMBOLS];
-    let mut parents = [0_u16; 2 * SYMBOLS];
+    let mut weights = [0; N];
+    let (mut leaf_parents, mut inner_parents) = ([0_u16; N], [0_u16; N]);
     let (mut leaf, mut inner) = (0, 0);
     for next in 0..n - 1 {
         for _ in 0..2 {
-            let take_leaf = leaf < n && (inner == next || leaves[leaf].0 <= weights[inner]);
-            let (node, weight) = if take_leaf {
+            if leaf < n && (inner == next || leaves[leaf].0 <= weights[inner]) {
+                weights[next] += leaves[leaf].0;
+                leaf_parents[leaf] = next as u16;
                 leaf += 1;
-                (leaf - 1, leaves[leaf - 1].0)
             } else {
+                weights[next] += weights[inner];
+                inner_parents[inner] = next as u16;
                 inner += 1;
-                (n + inner - 1, weights[inner - 1])
-            };
-            weights[next] += weight;
-            parents[node] = next as u16;
+            }
         }
     }
-    let mut inner_depths = [0; SYMBOLS];
+    // The root is the last inner node.
+    let mut inner_depths = [0; N];
     for node in (0..n - 2).rev() {
-        inner_depths[node] = inner_depths[usize::from(parents[n + node])] + 1;
+        inner_depths[node] = inner_depths[usize::from(inner_parents[node])] + 1;
     }
-    for (depth, &parent) in depths.iter_mut().zip(&parents[..n]) {
+    for (depth, &parent) in depths.iter_mut().zip(&leaf_parents[..n]) {
         *depth = inner_depths[usize::from(parent)] + 1;
     }
     depths
 }
 
 /// Gives the lengths their canonical words: by length, then by symbol.
-fn number(codes: &mut [Code]) {
-    let mut of_length = [0_u32; 33];
-    for code in codes.iter() {
-        of_length[code.len as usize] += 1;
+fn number(codes: &mut [Code], symbols: &[u16]) {
+    let mut next = [0_u32; 17];
+    for &symbol in symbols {
+        next[codes[usize::from(symbol)].len as usize + 1] += 1;
     }
-    of_length[0] = 0;
-    let mut next = [0_u32; 33];
-    for len in 1..33 {
-        next[len] = (next[len - 1] + of_length[len - 1]) << 1;
+    // `next[len]` is how many are one shorter; all those words with one more bit come first.
+    for len in 1..17 {
+        next[len] = (next[len - 1] + next[len]) << 1;
     }
-    for code in codes.iter_mut().filter(|code| code.len > 0) {
+    for &symbol in symbols {
+        let code = &mut codes[usize::from(symbol)];
         let word = &mut next[code.len as usize];
         code.bits = word.reverse_bits() >> (32 - code.len);
         *word += 1;

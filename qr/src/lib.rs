@@ -5,6 +5,7 @@
 //! [`request::ImageRequest`] is what the edge uses; [`Plan`] and [`Matrix`] are the encoder.
 
 mod bits;
+mod board;
 mod code;
 mod codewords;
 mod deflate;
@@ -14,6 +15,7 @@ mod huffman;
 mod matrix;
 mod penalty;
 mod png;
+mod query;
 pub mod request;
 mod segment;
 mod settings;

@@ -11,19 +11,38 @@ pub(crate) struct Lines {
 
 /// Scores all rows: runs, 2 × 2 blocks, finder-like patterns; counts dark modules.
 pub(crate) fn rows<B: Bits>(lines: impl Iterator<Item = B>, size: u32) -> Lines {
-    let pairs = B::span(0, size - 1);
+    score(lines, B::span(0, size - 1), B::span(0, size))
+}
+
+/// Scores rows and columns at once where a word holds one of each: see [`COLUMN_AT`].
+pub(crate) fn rows_with_columns<B: Bits>(
+    rows: impl Iterator<Item = B>,
+    columns: impl Iterator<Item = B>,
+    size: u32,
+) -> Lines {
+    let lines = rows
+        .zip(columns)
+        .map(|(row, column)| row | column << COLUMN_AT);
+    let pairs = B::span(0, size - 1) | B::span(COLUMN_AT, size - 1);
+    score(lines, pairs, B::span(0, size))
+}
+
+/// Versions 1–3 have at most 29 modules: 5 light ones separate a row from the column above it in
+/// the word, which is more than any pattern looks beyond its own end.
+pub(crate) const COLUMN_AT: u32 = 34;
+
+/// `pairs` are the places that have a next module in the same line; `row` is where rules 2 and 4,
+/// which need no second direction, count.
+fn score<B: Bits>(lines: impl Iterator<Item = B>, pairs: B, row: B) -> Lines {
     let mut total = Lines::default();
-    let mut before: Option<(B, B)> = None;
+    let (mut above, mut equal_above) = (B::ZERO, B::ZERO);
     for line in lines {
         let equal = !(line ^ line >> 1) & pairs;
-        total.score += runs(equal) + finder_like(line);
-        total.dark += line.count_ones();
-        if let Some((above, equal_above)) = before {
-            // Rule 2: a pair that equals itself, the pair above it, and each other.
-            let blocks = equal & equal_above & !(line ^ above);
-            total.score += 3 * blocks.count_ones();
-        }
-        before = Some((line, equal));
+        // Rule 2: a pair that equals itself, the pair above it, and each other.
+        let blocks = equal & equal_above & !(line ^ above) & row;
+        total.score += runs(equal) + 3 * blocks.count_ones() + finder_like(line);
+        total.dark += (line & row).count_ones();
+        (above, equal_above) = (line, equal);
     }
     total
 }
@@ -124,13 +143,19 @@ pub(crate) mod tests {
             .map(|x| grid.iter().map(|row| row[x]).collect())
             .collect();
         let lines = rows(pack::<B>(grid).into_iter(), size);
-        lines.score + lines.balance(size) + columns(pack::<B>(&transposed).into_iter(), size)
+        let score = lines.score + columns(pack::<B>(&transposed).into_iter(), size);
+        if size <= 29 {
+            let columns = pack::<B>(&transposed).into_iter();
+            let both = rows_with_columns(pack::<B>(grid).into_iter(), columns, size);
+            assert_eq!((both.score, both.dark), (score, lines.dark));
+        }
+        score + lines.balance(size)
     }
 
     proptest! {
         #[test]
         fn words_score_as_the_rules_read(
-            size in prop::sample::select(vec![21_usize, 25, 61]),
+            size in prop::sample::select(vec![21_usize, 25, 29, 61]),
             cells in prop::collection::vec(prop::bool::weighted(0.6), 61 * 61),
             copies in prop::collection::vec((0_usize..61, 0_usize..61), 0..40),
         ) {

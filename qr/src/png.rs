@@ -66,7 +66,8 @@ impl Png {
         }
     }
 
-    /// `count` equal pixel rows made of these runs, which together are as wide as the image.
+    /// `count` equal pixel rows made of these runs, each given by its tone and where it ends.
+    /// The last one ends at the width.
     pub(crate) fn rows(&mut self, count: u32, runs: impl Iterator<Item = (Tone, u32)>) {
         if count == 0 {
             return;
@@ -77,33 +78,34 @@ impl Png {
             sum: 0,
             weighted: 0,
         };
-        sums.add(0, 1);
-        self.stream.byte(0); // filter type 0: the bytes as they are
-        let (mut partial, mut used) = (0, 0);
-        for (tone, pixels) in runs {
+        let mut write = |byte, count| {
+            self.stream.bytes(byte, count);
+            sums.add(byte, count);
+        };
+        write(0, 1); // filter type 0: the bytes as they are
+        let (mut at, mut partial, mut used) = (0, 0, 0);
+        runs.for_each(|(tone, end)| {
             let fill = self.colours.fill(tone);
-            let mut bits = pixels * self.colours.bits_per_pixel();
+            let mut bits = (end - at) * self.colours.bits_per_pixel();
+            at = end;
             if used > 0 {
-                // The free end of the partial byte may take more than the run has: the next run
-                // or the padding overwrites it, and padding of the last colour compresses best.
+                // The whole free end of the partial byte takes this colour: the next run
+                // overwrites it, and as padding the last colour compresses best.
                 let free = 0xFF_u8 >> used;
                 partial = partial & !free | fill & free;
                 let taken = bits.min(8 - used);
                 bits -= taken;
                 used += taken;
                 if used < 8 {
-                    continue;
+                    return;
                 }
-                self.stream.byte(partial);
-                sums.add(partial, 1);
+                write(partial, 1);
             }
-            self.stream.bytes(fill, bits / 8);
-            sums.add(fill, bits / 8);
+            write(fill, bits / 8);
             (partial, used) = (fill, bits % 8);
-        }
+        });
         if used > 0 {
-            self.stream.byte(partial);
-            sums.add(partial, 1);
+            write(partial, 1);
         }
         if count > 1 {
             self.stream.rows((count - 1) * self.row_len);
@@ -164,7 +166,7 @@ impl RowSums {
         let (byte, count) = (u64::from(byte), u64::from(count));
         self.sum += byte * count;
         // row_len − at, one less for each further byte: an arithmetic series.
-        let weights = count * (self.row_len - self.at) - count * count.saturating_sub(1) / 2;
+        let weights = count * (2 * (self.row_len - self.at) + 1 - count) / 2;
         self.weighted += byte * weights;
         self.at += count;
     }
@@ -190,14 +192,14 @@ impl Adler {
     }
 }
 
-/// CRC-32 of PNG (annex D), eight bytes at a time.
+/// CRC-32 of PNG (annex D), four bytes at a time: tables for eight would be 4 KiB more of wasm.
 fn crc32(bytes: &[u8]) -> u32 {
     let mut crc = !0_u32;
-    let (words, rest) = bytes.as_chunks::<8>();
+    let (words, rest) = bytes.as_chunks::<4>();
     for word in words {
-        let mixed = u64::from_le_bytes(*word) ^ u64::from(crc);
-        crc = (0..8).fold(0, |crc, i| {
-            crc ^ CRC[7 - i][(mixed >> (8 * i)) as usize & 0xFF]
+        let mixed = u32::from_le_bytes(*word) ^ crc;
+        crc = (0..4).fold(0, |crc, i| {
+            crc ^ CRC[3 - i][(mixed >> (8 * i)) as usize & 0xFF]
         });
     }
     for &byte in rest {
@@ -207,14 +209,14 @@ fn crc32(bytes: &[u8]) -> u32 {
 }
 
 /// `CRC[n][b]`: the register after byte `b` and `n` zero bytes.
-const CRC: [[u32; 256]; 8] = {
-    let mut table = [[0; 256]; 8];
+const CRC: [[u32; 256]; 4] = {
+    let mut table = [[0; 256]; 4];
     let mut byte = 0;
     while byte < 256 {
         let mut crc = byte as u32;
         let mut step = 0;
-        while step < 64 {
-            crc = crc >> 1 ^ (crc & 1) * 0xEDB8_8320;
+        while step < 32 {
+            crc = (crc >> 1) ^ ((crc & 1) * 0xEDB8_8320);
             step += 1;
             if step % 8 == 0 {
                 table[step / 8 - 1][byte] = crc;
@@ -303,7 +305,11 @@ mod tests {
                     left -= len.min(left);
                 }
                 fitted.push((Tone::White, left));
-                png.rows(*count, fitted.iter().copied());
+                let ends = fitted.iter().scan(0, |at, &(tone, len)| {
+                    *at += len;
+                    Some((tone, *at))
+                });
+                png.rows(*count, ends);
                 let line: Vec<_> =
                     fitted.iter().flat_map(|&(tone, len)| vec![colour(tone); len as usize]).collect();
                 (0..*count).for_each(|_| expected.extend_from_slice(&line));

@@ -6,6 +6,7 @@
 use crate::emv;
 use crate::frame::{Layout, Paint, Shape, Style};
 use crate::matrix::Matrix;
+use crate::query::{Query, ecc, format, paint, payload, whole};
 use crate::svg::svg;
 use crate::version::{Ecc, Level};
 
@@ -259,88 +260,6 @@ impl ImageRequest {
             content_type: self.content_type(),
             bytes,
         })
-    }
-}
-
-/// The known names of a query, not yet checked.
-#[derive(Default)]
-struct Query<'a> {
-    size: Option<&'a str>,
-    margin: Option<&'a str>,
-    ecc: Option<&'a str>,
-    payload: Option<&'a str>,
-    color_code: Option<&'a str>,
-    plain: Option<&'a str>,
-    format: Option<&'a str>,
-}
-
-impl<'a> Query<'a> {
-    fn parse(text: &'a str) -> Result<Self, Refusal> {
-        let mut query = Self::default();
-        for pair in text.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let field = match name {
-                "size" => &mut query.size,
-                "margin" => &mut query.margin,
-                "ecc" => &mut query.ecc,
-                "payload" => &mut query.payload,
-                "colorCode" => &mut query.color_code,
-                "plain" => &mut query.plain,
-                "format" => &mut query.format,
-                _ => continue,
-            };
-            if field.replace(value).is_some() {
-                return Err(Refusal::Repeated);
-            }
-        }
-        Ok(query)
-    }
-}
-
-fn format(suffix: Option<&str>, name: Option<&str>) -> Result<Format, Refusal> {
-    match (suffix, name) {
-        (None | Some("png"), None | Some("png")) => Ok(Format::Png),
-        (Some("svg"), None | Some("svg")) | (None, Some("svg")) => Ok(Format::Svg),
-        (None | Some("png"), Some("datauri")) => Ok(Format::DataUri),
-        _ => Err(Refusal::Format),
-    }
-}
-
-/// Decimal digits only: no sign, no space, nothing encoded.
-fn whole(text: &str, least: u32, most: u32) -> Option<u32> {
-    let digits = (1..=4).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    let value = digits.then(|| text.parse().ok())??;
-    (least..=most).contains(&value).then_some(value)
-}
-
-fn ecc(text: &str) -> Option<Ecc> {
-    let level = match text {
-        "L" | "l" => Level::L,
-        "M" | "m" => Level::M,
-        "Q" | "q" => Level::Q,
-        "H" | "h" => Level::H,
-        "auto" => return Some(Ecc::Auto),
-        _ => return None,
-    };
-    Some(Ecc::Fixed(level))
-}
-
-fn payload(text: &str) -> Result<Payload, Refusal> {
-    match text {
-        "url" => Ok(Payload::Url),
-        "code" => Ok(Payload::Code),
-        "emv" => Ok(Payload::Emv),
-        _ => Err(Refusal::Payload),
-    }
-}
-
-fn paint(text: &str) -> Result<Paint, Refusal> {
-    match text {
-        "0" => Ok(Paint::Orange),
-        "1" => Ok(Paint::Line),
-        "2" => Ok(Paint::Grey),
-        "3" => Ok(Paint::Black),
-        _ => Err(Refusal::ColorCode),
     }
 }
 

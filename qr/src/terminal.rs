@@ -48,8 +48,8 @@ mod tests {
             .collect();
         assert_eq!(lines.len(), 15);
         for y in 0..30 {
-            for x in 0..29_usize {
-                let cell = lines[y / 2][x];
+            assert_eq!(lines[y / 2].len(), 29);
+            for (x, &cell) in lines[y / 2].iter().enumerate() {
                 let seen = cell == '█' || cell == ['▀', '▄'][y % 2];
                 let inside = (4..25).contains(&x) && (4..25).contains(&y);
                 assert_eq!(seen, inside && matrix.is_dark(x as u32 - 4, y as u32 - 4));

@@ -1,4 +1,9 @@
 //! Module-exact against `qrcodegen`: same segments, version, level and mask.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "helpers of tests"
+)]
 
 use qrcodegen::{QrCode, QrCodeEcc, QrSegment, Version as TheirVersion};
 use scanvault_qr::{Ecc, Level, Mask, Matrix, Mode, Plan, Version};
