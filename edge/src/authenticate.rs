@@ -24,17 +24,21 @@ impl Caller {
     }
 }
 
-/// Reads the `Authorization` header of a request to a path of this audience. Open paths do not look at it.
+/// Reads the `Authorization` header of a request to a path of this audience.
+///
+/// Open paths do not look at what it says, only that it can be read in one way: two of one scheme, or too long a
+/// header, are refused everywhere.
 ///
 /// # Errors
 /// See [`authorization::parse`]; [`Problem::InvalidOrExpiredJwt`] for a token with nothing beside it: nobody has been
 /// given one, so none can be valid.
 pub fn caller(audience: Audience, header: Option<&str>) -> Result<Caller, Problem> {
+    let offered = authorization::parse(header);
     if audience == Audience::Anyone {
-        return Ok(Caller::Anonymous);
+        let is_unreadable = matches!(offered, Err(Problem::BadRequest | Problem::HeadersTooLarge));
+        return if is_unreadable { offered.map(|_| Caller::Anonymous) } else { Ok(Caller::Anonymous) };
     }
-    let offered = authorization::parse(header)?;
-    match offered.basic {
+    match offered?.basic {
         Some(basic) => Ok(Caller::Claimed(basic.account)),
         None => Err(Problem::InvalidOrExpiredJwt),
     }
@@ -82,10 +86,13 @@ mod tests {
     }
 
     #[test]
-    fn open_paths_do_not_look_at_the_header() {
-        for header in [None, Some("Bearer"), Some("Basic x, Basic y")] {
+    fn open_paths_ask_only_that_the_header_can_be_read_in_one_way() {
+        for header in [None, Some("Bearer"), Some("Basic x"), Some("Bearer a.b.c, Basic x")] {
             assert_eq!(caller(Audience::Anyone, header), Ok(Caller::Anonymous), "{header:?}");
         }
+        assert_eq!(caller(Audience::Anyone, Some("Basic x, Basic y")), Err(Problem::BadRequest));
+        let long = format!("Basic {}", "A".repeat(7000));
+        assert_eq!(caller(Audience::Anyone, Some(&long)), Err(Problem::HeadersTooLarge));
     }
 
     proptest! {

@@ -67,8 +67,10 @@ pub fn sign<'a>(
     let digest = link::content_digest(body);
     let client = client_address(inbound.client_address.as_deref());
     // Nobody looks at a credential on an open path, so it stays here.
-    let authorization = inbound.authorization.as_ref().filter(|_| *caller != Caller::Anonymous);
-    let takes_body = spec.max_body_bytes > 0;
+    let authorization: Option<&'a str> =
+        inbound.authorization.as_ref().filter(|_| *caller != Caller::Anonymous).map(|value| value.as_str());
+    let idempotency_key = inbound.idempotency_key.as_deref();
+    let content_type = inbound.content_type.as_deref().filter(|_| spec.max_body_bytes > 0);
     let message = Message {
         method: &inbound.method,
         authority: &origin.authority,
@@ -79,32 +81,30 @@ pub fn sign<'a>(
         client_address: &client,
         request_id,
         credential: caller.mark(),
-        authorization: authorization.map(|value| value.as_str()),
-        idempotency_key: inbound.idempotency_key.as_deref(),
-        content_type: inbound.content_type.as_deref().filter(|_| takes_body),
+        authorization,
+        idempotency_key,
+        content_type,
     };
     let signed = link::sign(key, &message, &origin.region, created, nonce)
         .map_err(|_| Refusal::because(Problem::BadRequest, "A header holds characters that are not taken"))?;
-    let mut outgoing: Vec<(&'static str, Cow<'a, str>)> = Vec::with_capacity(11);
-    outgoing.push((headers::PUBLIC_HOST, Cow::Borrowed(&target.host)));
-    outgoing.push((headers::REQUEST_ID, Cow::Borrowed(request_id)));
-    outgoing.push((headers::CREDENTIAL, Cow::Borrowed(caller.mark())));
-    let optional = [
-        (headers::AUTHORIZATION, authorization.map(|value| value.as_str())),
-        (headers::IDEMPOTENCY_KEY, inbound.idempotency_key.as_deref()),
-        (headers::CONTENT_TYPE, inbound.content_type.as_deref().filter(|_| takes_body)),
-    ];
-    outgoing.extend(optional.into_iter().filter_map(|(name, value)| Some((name, Cow::Borrowed(value?)))));
     let url = match message.query {
         Some(query) => format!("https://{}{}?{query}", origin.authority, target.path),
         None => format!("https://{}{}", origin.authority, target.path),
     };
-    outgoing.push((headers::CONTENT_DIGEST, Cow::Owned(digest)));
-    outgoing.push((headers::CLIENT_ADDRESS, Cow::Owned(client)));
-    outgoing.push((headers::SIGNATURE_INPUT, Cow::Owned(signed.input)));
-    outgoing.push((headers::SIGNATURE, Cow::Owned(signed.signature)));
-    // Not covered, so the origin drops it: it keeps the runtime from asking for a coding that it would have to undo.
-    outgoing.push(("accept-encoding", Cow::Borrowed("identity")));
+    let mut outgoing: Vec<(&'static str, Cow<'a, str>)> = vec![
+        (headers::PUBLIC_HOST, Cow::Borrowed(&target.host)),
+        (headers::REQUEST_ID, Cow::Borrowed(request_id)),
+        (headers::CREDENTIAL, Cow::Borrowed(caller.mark())),
+        (headers::CONTENT_DIGEST, Cow::Owned(digest)),
+        (headers::CLIENT_ADDRESS, Cow::Owned(client)),
+        (headers::SIGNATURE_INPUT, Cow::Owned(signed.input)),
+        (headers::SIGNATURE, Cow::Owned(signed.signature)),
+        // Not covered, so the origin drops it: it keeps the runtime from asking for a coding that it would have to undo.
+        ("accept-encoding", Cow::Borrowed("identity")),
+    ];
+    outgoing.extend(authorization.map(|value| (headers::AUTHORIZATION, Cow::Borrowed(value))));
+    outgoing.extend(idempotency_key.map(|value| (headers::IDEMPOTENCY_KEY, Cow::Borrowed(value))));
+    outgoing.extend(content_type.map(|value| (headers::CONTENT_TYPE, Cow::Borrowed(value))));
     Ok(Outgoing { method: &inbound.method, url, headers: outgoing, body, deadline_ms: spec.deadline_ms })
 }
 

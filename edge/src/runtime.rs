@@ -81,7 +81,10 @@ pub struct FromOrigin {
     pub echoed_id: Option<String>,
 }
 
-/// Sends a request to the origin. Redirects are not followed; the deadline covers the answer to its last byte.
+/// Sends a request to the origin. Redirects are not followed.
+///
+/// The deadline ends with the answer's headers: the runtime pumps the body by itself, and does not stop that for an
+/// aborted signal (seen in workerd 1.20260426). The origin has a limit of its own for it.
 ///
 /// # Errors
 /// [`Problem::OriginUnreachable`]: no connection, or no answer in time. The outcome is unknown.

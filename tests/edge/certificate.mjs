@@ -8,13 +8,13 @@ const OID_COMMON_NAME = "550403";
 const OID_SUBJECT_ALT_NAME = "551d11";
 const OID_BASIC_CONSTRAINTS = "551d13";
 
-/** { cert, key } in PEM, for localhost and 127.0.0.1, valid for a day around now. */
+/** { cert, key } in PEM, for the name localhost and for no address, valid for a day around now. */
 export function selfSigned() {
   const { publicKey, privateKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
   const algorithm = seq(oid(OID_ECDSA_SHA256));
   const name = seq(tlv(0x31, seq(oid(OID_COMMON_NAME), tlv(0x0c, Buffer.from("scanvault edge test")))));
   const day = 86_400_000;
-  const alternatives = seq(tlv(0x82, Buffer.from("localhost")), tlv(0x87, Buffer.from([127, 0, 0, 1])));
+  const alternatives = seq(tlv(0x82, Buffer.from("localhost")));
   const extensions = seq(
     seq(oid(OID_BASIC_CONSTRAINTS), tlv(0x01, Buffer.from([0xff])), tlv(0x04, seq(tlv(0x01, Buffer.from([0xff]))))),
     seq(oid(OID_SUBJECT_ALT_NAME), tlv(0x04, alternatives)),

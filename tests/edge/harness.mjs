@@ -84,6 +84,21 @@ export async function ask(base, path, { method = "GET", headers = {}, body, chun
   return answer;
 }
 
+/** The log lines of these answers, in their order, once they are all there: exactly one each. */
+export async function logOf({ logs }, answers) {
+  const deadline = Date.now() + 5000;
+  for (;;) {
+    const lines = logs.flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : []));
+    const found = answers.map(({ headers }) => lines.filter((line) => line.requestId === headers["scanvault-request-id"]));
+    if (found.every((each) => each.length > 0)) {
+      assert.ok(found.every((each) => each.length === 1), "one line each");
+      return found.flat();
+    }
+    assert.ok(Date.now() < deadline, `log lines are missing: ${logs.join("\n")}`);
+    await new Promise((turn) => setImmediate(turn));
+  }
+}
+
 /** What every answer must have, whoever made it and whatever went wrong. */
 export function assertHardened({ status, headers, raw }) {
   const exact = {

@@ -17,7 +17,7 @@ const INPUT =
 /** Starts the stub. `respond(seen, response)` is set by each test; `requests` is what arrived. */
 export async function startOrigin() {
   const tls = selfSigned();
-  const origin = { requests: [], respond: answerJson, ca: tls.cert, nonces: new Set() };
+  const origin = { requests: [], respond: answerJson, ca: tls.cert, nonces: new Set(), connections: 0 };
   const server = createServer(tls, async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -32,6 +32,7 @@ export async function startOrigin() {
     origin.requests.push(seen);
     origin.respond(seen, response);
   });
+  server.on("connection", () => (origin.connections += 1));
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   origin.url = `https://localhost:${server.address().port}`;

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
-import { BASIC_CHALLENGE, apiPassword, ask, assertHardened, assertProblem, basic, startEdge } from "./harness.mjs";
+import { BASIC_CHALLENGE, apiPassword, ask, assertHardened, assertProblem, basic, logOf, startEdge } from "./harness.mjs";
 import { startOrigin } from "./origin-stub.mjs";
 
 const CREATE = "/pluto/code/create";
@@ -68,6 +68,13 @@ describe("credentials", () => {
     assert.equal((await refused(dev, "/pluto/nothing")).status, 404);
     assert.equal((await refused(dev, CODE, { method: "DELETE" })).status, 405);
     assertProblem(await refused(dev, `${CODE}?a=1`), 400, "bad-request", "The request is not valid");
+  });
+
+  test("two of one scheme are refused on open paths too", async () => {
+    const headers = { authorization: [basic("merchant-25"), basic("merchant-26")] };
+    for (const path of ["/Q/0123456789", "/pluto/public/qr/0123456789"]) {
+      assertProblem(await refused(dev, path, { headers }), 400, "bad-request", "The request is not valid");
+    }
   });
 
   test("a header over 6 KiB is too large", async () => {
@@ -235,17 +242,9 @@ describe("a broken configuration", () => {
       const answer = await refused(edge.urls[name], "/pluto/public/qr/0123456789");
       const detail = "Internal error; the outcome is unknown, ask or retry with the same reference";
       assertProblem(answer, 500, "internal", detail);
-      const line = edge.logs.map(parse).find((entry) => entry?.requestId === answer.headers["scanvault-request-id"]);
+      const [line] = await logOf(edge, [answer]);
       assert.equal(line.rule, "internal");
       assert.ok(line.cause.includes(binding) && !line.cause.includes("c2hvcnQ"), line.cause);
     }
   });
 });
-
-function parse(line) {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
-}
