@@ -89,7 +89,8 @@ async function startEdge(demo) {
     workers: [{
       name: "edge",
       modules: EDGE_MODULES,
-      bindings: { ...bindings, ALLOW_PLAIN_HTTP: "" },
+      // Without the development flag a QR must lead to https: to this edge itself.
+      bindings: { ...bindings, PUBLIC_URL: demo.edgeTlsUrl, ALLOW_PLAIN_HTTP: "" },
       listen: `127.0.0.1:${ports.edgeTls}`,
       tls: { cert: at("ca/server.pem"), key: at("ca/server.key") },
     }],
