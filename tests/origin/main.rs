@@ -4,6 +4,14 @@
 //! PostgreSQL is a real server, started by `scripts/test`, which names it in `SCANVAULT_TEST_POSTGRES`; each test makes a
 //! database of its own there.
 
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that panics has failed: that is how it says so"
+)]
+
 mod card;
 mod codes;
 mod credentials;

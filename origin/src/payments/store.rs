@@ -208,6 +208,15 @@ pub async fn find_transaction(db: &Db, id: i64) -> Result<Option<TransactionReco
     row.map(|row| transaction_record(&row)).transpose()
 }
 
+/// Reads the transaction that a page's attempt was used for.
+///
+/// # Errors
+/// From the database.
+pub async fn find_attempt(db: &Db, attempt: &str) -> Result<Option<TransactionRecord>, DbError> {
+    let row = sqlx::query(select_transactions!("t.attempt = $1")).bind(attempt).fetch_optional(db.read()).await?;
+    row.map(|row| transaction_record(&row)).transpose()
+}
+
 /// Reads a transaction inside the transaction that changes it.
 ///
 /// # Errors
