@@ -3,8 +3,6 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
 use scanvault_protocol::link::LinkKey;
 use zeroize::Zeroizing;
@@ -142,9 +140,7 @@ impl Config {
 
 fn link_key(line: &str) -> Option<LinkKey> {
     let (id, secret) = line.split_once(' ')?;
-    let bytes = Zeroizing::new(STANDARD.decode(secret.trim()).ok()?);
-    let secret: [u8; 32] = bytes.as_slice().try_into().ok()?;
-    LinkKey::new(id, secret).ok()
+    LinkKey::parse(id, secret.trim()).ok()
 }
 
 fn are_distinct(keys: &[LinkKey]) -> bool {
@@ -178,6 +174,8 @@ fn is_sandbox(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use clap::Parser;
 
     use super::*;
