@@ -112,4 +112,14 @@ on_both! {
         request.headers_mut().insert("cookie", HeaderValue::from_static("a=b"));
         world.raw(request).await.assert_problem(401, "bad-credentials");
     }
+
+    async fn a_key_that_was_taken_away_opens_no_more(world: World) {
+        use scanvault_protocol::link::LinkKey;
+        world.send(create()).await.assert_problem(401, "bad-credentials");
+        world.app.link.keys.replace(vec![LinkKey::new("edge-2", [8; 32]).unwrap()]);
+        assert_shut(&world.raw(world.signed(&create())).await, "signed with the old key");
+        let both = [("edge-2", [8; 32]), ("edge-1", crate::world::KEY)].map(|(id, key)| LinkKey::new(id, key).unwrap());
+        world.app.link.keys.replace(both.into());
+        world.send(create()).await.assert_problem(401, "bad-credentials");
+    }
 }

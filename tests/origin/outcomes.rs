@@ -231,7 +231,7 @@ on_both! {
             assert_eq!(states(&world, &auth, &code, &answer).await, ("Available".into(), "END_BANK_ERROR".into()));
         }
         assert!(kinds(&world).iter().all(|kind| *kind == Kind::Authorization), "{:?}", kinds(&world));
-        assert!(world.admin("GET", "/metrics", &Value::Null).await.text().contains("scanvault_unknown_transactions 4"));
+        assert!(world.admin("GET", "/metrics", &Value::Null).await.text().contains("scanvault_lost_authorisations 4"));
         assert_feed_is_gap_free(&world).await;
     }
 
@@ -247,6 +247,7 @@ on_both! {
             let shown = world.send(Forward::get(format!("/Q/{code}"))).await;
             assert_eq!(shown.status, 409);
         }
+        assert!(world.admin("GET", "/metrics", &Value::Null).await.text().contains("scanvault_unknown_transactions 4"));
         // Dropped before and answered 500: not booked; dropped after and garbled: booked once.
         assert_eq!(kinds(&world).iter().filter(|kind| **kind == Kind::Capture).count(), 2);
         assert_eq!(world.number("SELECT COUNT(*) FROM outbox").await, 0);
@@ -302,5 +303,55 @@ on_both! {
         assert_eq!(states(&world, &auth, &code_a, &a).await, ("Available".into(), "END_BANK_ERROR".into()));
         assert_eq!(states(&world, &auth, &code_b, &b).await, ("Locked".into(), "PENDING".into()));
         assert_feed_is_gap_free(&world).await;
+    }
+
+    async fn the_same_new_card_on_two_codes_at_once_is_one_card_and_two_payments(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        let mut pages = Vec::new();
+        for at in 0..12 {
+            let code = code(&world, &auth, &format!("same-{at}"), "10.00").await;
+            pages.push(Page::load(&world, &code).await);
+        }
+        let world = Arc::new(world);
+        let payers: Vec<_> = pages
+            .into_iter()
+            .map(|page| {
+                let world = Arc::clone(&world);
+                tokio::spawn(async move { world.send(page.pay_with(&page.card(PAN, 1000))).await })
+            })
+            .collect();
+        for payer in payers {
+            let answer = payer.await.unwrap();
+            assert_eq!(answer.json()["state"], "paid", "{}", answer.text());
+        }
+        assert_eq!(world.number("SELECT COUNT(*) FROM cards").await, 1);
+        assert_feed_is_gap_free(&world).await;
+    }
+
+    async fn a_suspended_merchant_takes_no_payments(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        let code = code(&world, &auth, "s", "10.00").await;
+        let page = Page::load(&world, &code).await;
+        world.execute("UPDATE accounts SET status = 'suspended' WHERE name = 'merchant-25'").await;
+        world.send(page.pay_with(&page.card(PAN, 1000))).await.assert_problem(409, "code-not-payable");
+        let shown = world.send(Forward::get(format!("/Q/{code}"))).await;
+        assert!(shown.status == 410 && !shown.text().contains("Corner Shop"));
+        world.send(Forward::get(format!("/pluto/code/{code}")).with(&auth)).await.assert_problem(401, "bad-credentials");
+        assert_eq!(world.book.entries().len(), 0);
+    }
+
+    async fn a_card_that_the_acquirer_does_not_take_is_refused_before_anything_is_written(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        let code = code(&world, &auth, "amex", "10.00").await;
+        let page = Page::load(&world, &code).await;
+        let mut card = page.card(PAN, 1000);
+        card["csc"] = json!("9876");
+        world.send(page.pay_with(&card)).await.assert_problem(400, "bad-request");
+        assert_eq!(world.number("SELECT COUNT(*) FROM cards").await, 0);
+        // The attempt was not used up.
+        assert_eq!(world.send(page.pay_with(&page.card(PAN, 1000))).await.json()["state"], "paid");
     }
 }

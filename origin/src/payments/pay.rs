@@ -25,7 +25,7 @@ use crate::acquirers::{self, Acquirer, Decline, Outcome, Request, Transport};
 use crate::calendar::Utc;
 use crate::clock::Clock;
 use crate::db::{Db, DbError};
-use crate::identity::secrets;
+use crate::identity::{self, Account, secrets};
 use crate::money::Amount;
 use crate::vault::cards::{self, Card};
 use crate::vault::{SealedCard, SealedError, SystemEntropy, Unsealed, Vault};
@@ -113,11 +113,12 @@ impl Payments {
             Err(problem) => return self.earlier(&unsealed, code, sealed).await.unwrap_or(Err(problem)),
         };
         let (card, amount) = self.open_card(&unsealed, &record, sealed)?;
-        let account = record.account.parse().map_err(|_| ApiError::internal(&DbError::Corrupt("account name")))?;
+        let account = merchant(&self.db, &record).await?.name;
         let credentials = secrets::acquirer_credentials(&self.db, &unsealed, &account, self.acquirer.name())
             .await
             .map_err(|error| ApiError::internal(&error))?
             .ok_or_else(|| ApiError::because(Problem::Conflict, "This merchant cannot take cards yet"))?;
+        self.check_takes(&card, amount)?;
         let id = match self.write_intent(&unsealed, &record, &card, amount).await {
             Ok(id) => id,
             Err(problem) => return self.earlier(&unsealed, code, sealed).await.unwrap_or(Err(problem)),
@@ -193,6 +194,16 @@ impl Payments {
             return Err(ApiError::because(Problem::BadRequest, "The card has expired"));
         }
         Ok((card, amount))
+    }
+
+    /// What the acquirer would not take is refused before anything is written.
+    fn check_takes(&self, card: &SealedCard, amount: Amount) -> Result<(), ApiError> {
+        let SealedCard { pan, expiry, csc, .. } = card;
+        let request = Request::Authorise { amount, pan, expiry, csc, reference: "sv-0", payer_address: None };
+        self.acquirer.check(&request).map_err(|error| {
+            tracing::info!(cause = %error, "card refused before it was sent");
+            ApiError::because(Problem::BadRequest, "This card cannot be used here")
+        })
     }
 
     async fn write_intent(
@@ -353,6 +364,16 @@ impl Payments {
     async fn is_at(&self, id: i64, state: TransactionState) -> bool {
         matches!(store::find_transaction(&self.db, id).await, Ok(Some(found)) if found.state == state)
     }
+}
+
+/// The account that a code belongs to, as long as it is active: a suspended merchant takes no payments.
+///
+/// # Errors
+/// [`Problem::CodeNotPayable`].
+pub async fn merchant(db: &Db, record: &CodeRecord) -> Result<Account, ApiError> {
+    let name = record.account.parse().map_err(|_| ApiError::internal(&DbError::Corrupt("account name")))?;
+    let account = identity::store::find(db, &name).await?;
+    account.filter(|account| account.is_active).ok_or_else(|| Problem::CodeNotPayable.into())
 }
 
 /// What needs a key is not to be had while there is none.
