@@ -75,6 +75,20 @@ scene("declined, then paid: what was typed stays, the CVC goes, the attempt is n
   assert.equal(posts(site), 2);
 });
 
+scene("lost, but certainly not charged: the shopper may pay again with a new attempt", {}, async ({ page, site }) => {
+  const lost = [200, { state: "unknown", message: "The bank did not answer. You may try again.", mayRetry: true }];
+  site.onPay = () => (site.posts.length === 1 ? lost : PAID);
+  await fillCard(page);
+  await pay(page);
+  await waitFor(page, "declined");
+  assert.equal(await page.locator("[role=alert]").innerText(), "The bank did not answer. You may try again.");
+  await page.keyboard.type("456");
+  await page.keyboard.press("Enter");
+  await waitFor(page, "paid");
+  assert.notEqual(site.posts[0].card.attempt, site.posts[1].card.attempt);
+  assert.equal(posts(site), 2);
+});
+
 scene("a hostile decline message is text", {}, async ({ page, site }) => {
   site.onPay = () => [200, { state: "declined", message: "<img src=x onerror=alert(1)>" }];
   await fillCard(page);
@@ -153,6 +167,7 @@ const UNANSWERED = [
   ["503 of an edge that lost its origin", () => [503, { detail: "unknown, retry with the same key" }, { "retry-after": "5" }]],
   ["502", () => [502, {}]],
   ["outcome unknown", () => [200, { state: "unknown", message: "…" }]],
+  ["outcome unknown for good", () => [200, { state: "unknown", message: "…", mayRetry: false }]],
   ["garbage", () => [200, ["?"]]],
   ["null", () => [200, null]],
 ];
