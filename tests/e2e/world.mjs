@@ -155,6 +155,15 @@ export class World {
     return child.how;
   }
 
+  /** SIGTERM, and all the time that it takes. */
+  async endOrigin() {
+    const child = this.originProcess;
+    child.ending = true;
+    process.kill(child.pid, "SIGTERM");
+    await child.ended;
+    return child.how;
+  }
+
   async restartOrigin(signal) {
     await this.stopOrigin(signal);
     await this.startOrigin();
