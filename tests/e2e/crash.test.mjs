@@ -5,9 +5,7 @@ import { existsSync } from "node:fs";
 import { before, test } from "node:test";
 import { assertProblem } from "../lib/answers.mjs";
 import { onBothDatabases } from "./both.mjs";
-import { until } from "./world.mjs";
-
-const UNREACHABLE = "The origin did not answer; the outcome is unknown, retry with the same key";
+import { UNREACHABLE, until } from "./world.mjs";
 
 onBothDatabases((at) => {
   let merchant;
@@ -37,7 +35,7 @@ onBothDatabases((at) => {
       assert.equal(await world.stopOrigin("SIGKILL"), "SIGKILL");
       assertProblem(await payer, 503, "origin-unreachable", UNREACHABLE, { "retry-after": "5" });
 
-      await world.startOrigin();
+      await world.restartAfterCrash();
       const { sealed, initialized } = await world.status();
       assert.deepEqual([sealed, initialized], [true, true], "it comes up sealed");
       const locked = await world.query(merchant, code);
@@ -68,7 +66,7 @@ onBothDatabases((at) => {
     await until("some are answered", () => answered >= 5, { seconds: 5 });
     await world.stopOrigin("SIGKILL");
     const results = await Promise.all(running);
-    await world.startOrigin();
+    await world.restartAfterCrash();
     const made = results.filter(({ answer }) => answer.status === 200);
     assert.ok(made.length >= 5);
     for (const { n, answer } of results) {
@@ -103,8 +101,9 @@ onBothDatabases((at) => {
     const { world } = at;
     const { code, payer } = await heldPayment("capture", 4444, 1_500);
     // The edge dies, and with it the connection that the answer would take.
+    const gone = assert.rejects(payer);
     await world.children.end("edge", "SIGKILL");
-    await assert.rejects(payer);
+    await gone;
     assert.equal(await world.endOrigin(), "exit code 0");
     const [row] = world.database.rows("SELECT id, state FROM transactions WHERE amount_minor = 4444");
     assert.equal(row.state, "captured");

@@ -7,7 +7,7 @@ import { BASIC_CHALLENGE, apiPassword, ask, assertProblem } from "../lib/answers
 import { onBothDatabases } from "./both.mjs";
 import { whyNotGenuine } from "./receiver.mjs";
 import { CARD, payPath } from "./shopper.mjs";
-import { CUSTODIANS, until } from "./world.mjs";
+import { CUSTODIANS, UNREACHABLE, until } from "./world.mjs";
 
 const SEALED = "The vault is sealed; nothing was done, try again later";
 const HALF_AN_HOUR_MS = 30 * 60 * 1000;
@@ -538,8 +538,7 @@ onBothDatabases(
         const image = await ask(world.edge, path);
         assert.deepEqual([image.status, image.headers["content-type"]], [200, type]);
       }
-      const detail = "The origin did not answer; the outcome is unknown, retry with the same key";
-      assertProblem(await world.call(merchant, `/pluto/code/${paid.code}`), 503, "origin-unreachable", detail, { "retry-after": "5" });
+      assertProblem(await world.call(merchant, `/pluto/code/${paid.code}`), 503, "origin-unreachable", UNREACHABLE, { "retry-after": "5" });
       await world.startOrigin();
       assert.equal((await world.status()).sealed, true, "it comes up sealed");
       assert.equal((await world.query(merchant, paid.code)).codeState, "Used");
