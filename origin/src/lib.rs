@@ -4,7 +4,7 @@
 //! app, cli → ceremonies, ops, pages → payments → identity, acquirers, outbox → vault → web, db → protocol
 //! ```
 //!
-//! Imports run one way along this line; `tests/imports.rs` holds every `use` against it. `clock`, `calendar` and
+//! Imports run one way along this line; `tests/origin/imports.rs` of the repository holds every `use` against it. `clock`, `calendar` and
 //! `money` are leaves that anyone may use.
 
 pub mod acquirers;

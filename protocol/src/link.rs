@@ -74,15 +74,10 @@ impl LinkKey {
         &self.id
     }
 
-    fn mac(&self, base: &str) -> Hmac<Sha256> {
-        // A 32-byte key fits every HMAC-SHA256; `new_from_slice` would only fail for other MACs.
-        let mut mac = <Hmac<Sha256> as KeyInit>::new(&{
-            let mut block = hmac::digest::Key::<Hmac<Sha256>>::default();
-            block.iter_mut().zip(self.secret.iter()).for_each(|(to, from)| *to = *from);
-            block
-        });
-        mac.update(base.as_bytes());
-        mac
+    fn mac(&self, base: &str) -> Result<Hmac<Sha256>, LinkError> {
+        // RFC 2104 takes keys of every length, so this error never happens.
+        let mac = <Hmac<Sha256> as KeyInit>::new_from_slice(self.secret.as_slice());
+        Ok(mac.map_err(|_| LinkError::Malformed)?.chain_update(base.as_bytes()))
     }
 }
 
@@ -188,7 +183,7 @@ pub fn sign(
         return Err(LinkError::Malformed);
     }
     let params = signature_params(message, created, nonce, key.id(), region);
-    let mac = key.mac(&signature_base(message, &params)?).finalize().into_bytes();
+    let mac = key.mac(&signature_base(message, &params)?)?.finalize().into_bytes();
     Ok(SignatureHeaders {
         input: format!("{LABEL}={params}"),
         signature: format!("{LABEL}=:{}:", STANDARD.encode(mac)),
@@ -225,7 +220,7 @@ pub fn verify(
         .and_then(|rest| rest.strip_suffix(':'))
         .and_then(|text| STANDARD.decode(text).ok())
         .ok_or(LinkError::Malformed)?;
-    key.mac(&signature_base(message, &params)?).verify_slice(&mac).map_err(|_| LinkError::BadSignature)?;
+    key.mac(&signature_base(message, &params)?)?.verify_slice(&mac).map_err(|_| LinkError::BadSignature)?;
     Ok(Verified { key_id: parsed.key_id.to_owned(), nonce: parsed.nonce, created: parsed.created })
 }
 

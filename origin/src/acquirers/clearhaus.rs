@@ -66,19 +66,14 @@ impl Acquirer for Clearhaus {
         "clearhaus"
     }
 
+    fn check(&self, request: &Request<'_>) -> Result<(), AcquirerError> {
+        form(request).map(|_| ())
+    }
+
     fn encode(&self, credentials: &[u8], request: &Request<'_>) -> Result<WireRequest, AcquirerError> {
         let credentials: Credentials =
             serde_json::from_slice(credentials).map_err(|_| AcquirerError::Credentials("not our JSON"))?;
-        let (path, form) = match request {
-            Request::Authorise { .. } => ("/authorizations".to_owned(), authorisation_form(request)?),
-            Request::Capture { authorisation, amount } => (
-                format!("/authorizations/{}/captures", checked_id(authorisation)?),
-                Form::new().with("amount", &amount.minor().to_string()),
-            ),
-            Request::Void { authorisation } => {
-                (format!("/authorizations/{}/voids", checked_id(authorisation)?), Form::new())
-            }
-        };
+        let (path, form) = form(request)?;
         let body = form.into_body();
         let signature = format!("{} RS256-hex {}", credentials.signing_key_id, credentials.sign(&body)?);
         let basic = Zeroizing::new(format!("{}:", credentials.api_key));
@@ -141,6 +136,20 @@ fn decline(code: u32) -> Decline {
         40000 | 40140 | 40150 => Decline::Configuration,
         _ => Decline::DoNotHonour,
     }
+}
+
+/// A call's path and form.
+fn form(request: &Request<'_>) -> Result<(String, Form), AcquirerError> {
+    Ok(match request {
+        Request::Authorise { .. } => ("/authorizations".to_owned(), authorisation_form(request)?),
+        Request::Capture { authorisation, amount } => (
+            format!("/authorizations/{}/captures", checked_id(authorisation)?),
+            Form::new().with("amount", &amount.minor().to_string()),
+        ),
+        Request::Void { authorisation } => {
+            (format!("/authorizations/{}/voids", checked_id(authorisation)?), Form::new())
+        }
+    })
 }
 
 fn authorisation_form(request: &Request<'_>) -> Result<Form, AcquirerError> {

@@ -75,6 +75,12 @@ pub trait Acquirer: Send + Sync {
     /// The name in the database, in metrics and in routing.
     fn name(&self) -> &'static str;
 
+    /// Whether the call's fields are what the acquirer takes.
+    ///
+    /// # Errors
+    /// [`AcquirerError::Field`].
+    fn check(&self, request: &Request<'_>) -> Result<(), AcquirerError>;
+
     /// The bytes of a call.
     ///
     /// # Errors

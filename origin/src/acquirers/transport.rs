@@ -7,8 +7,8 @@ use reqwest::{Certificate, Client, redirect};
 
 use super::WireRequest;
 
-/// One call. Two of them (authorise, capture) fit into the edge's deadline for paying.
-const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// One call. Three of them (authorise, capture, void) fit into the edge's 55 s for paying.
+const CALL_TIMEOUT: Duration = Duration::from_secs(16);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 

@@ -3,14 +3,17 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::{Args, ValueEnum};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 use scanvault_protocol::link::LinkKey;
 use zeroize::Zeroizing;
 
 /// Two, so that a secret is replaced with no downtime.
 const MAX_LINK_KEYS: usize = 2;
+
+/// How `sandbox dev-ca` names itself in what it issues.
+const DEVELOPMENT_CA: &str = "Scanvault development CA";
 
 /// How careful the origin is with its own configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -22,7 +25,7 @@ pub enum Mode {
 }
 
 /// Flags of `scanvault serve`.
-#[derive(Args, Debug)]
+#[derive(Args, Clone, Debug)]
 pub struct Config {
     /// Production refuses to start with anything meant for development.
     #[arg(long, env = "SCANVAULT_MODE", value_enum, default_value = "production")]
@@ -125,15 +128,18 @@ impl Config {
             .ok_or_else(|| ConfigError::LinkKeys(path.clone()))
     }
 
-    /// Whether the test CA's development certificate is what the listener would serve.
+    /// In production, refuses a certificate that the development CA issued.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// When it is one, or the file cannot be read.
     pub fn check_certificate(&self) -> Result<(), ConfigError> {
         let path = &self.tls_cert;
-        let text = std::fs::read_to_string(path).map_err(|error| ConfigError::File(path.clone(), error))?;
-        // The development CA writes this line above what it issues; a certificate of a real CA has no such line.
-        if self.mode == Mode::Production && text.contains("scanvault development certificate") {
+        let text = std::fs::read(path).map_err(|error| ConfigError::File(path.clone(), error))?;
+        let is_ours = |certificate: &CertificateDer<'_>| {
+            certificate.windows(DEVELOPMENT_CA.len()).any(|window| window == DEVELOPMENT_CA.as_bytes())
+        };
+        let from_development = CertificateDer::pem_slice_iter(&text).flatten().any(|certificate| is_ours(&certificate));
+        if self.mode == Mode::Production && from_development {
             return Err(ConfigError::NotForProduction("a certificate of the development CA"));
         }
         Ok(())
@@ -142,9 +148,7 @@ impl Config {
 
 fn link_key(line: &str) -> Option<LinkKey> {
     let (id, secret) = line.split_once(' ')?;
-    let bytes = Zeroizing::new(STANDARD.decode(secret.trim()).ok()?);
-    let secret: [u8; 32] = bytes.as_slice().try_into().ok()?;
-    LinkKey::new(id, secret).ok()
+    LinkKey::parse(id, secret.trim()).ok()
 }
 
 fn are_distinct(keys: &[LinkKey]) -> bool {
@@ -178,6 +182,8 @@ fn is_sandbox(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
     use clap::Parser;
 
     use super::*;

@@ -94,7 +94,7 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
         Route::CodeQuery => codes.query(needed(caller)?, call).await,
         Route::TransactionState => codes.transaction_state(needed(caller)?, call).await,
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
-        Route::Pay => pages::pay(&app.payments, call).await,
+        Route::Pay => pages::take_payment(&app.payments, call).await,
         Route::Asset => pages::asset(call),
         Route::QrImage | Route::Monitor => Err(Problem::NotFound.into()), // the edge answers these
     }

@@ -25,7 +25,7 @@ use crate::outbox::worker::{self, SecretError, Secrets, Worker};
 use crate::payments::pay::Payments;
 use crate::payments::settle;
 use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
-use crate::web::link_check::LinkCheck;
+use crate::web::link_check::{Keys, LinkCheck};
 use crate::web::listener::{self, Service};
 use crate::web::nonces::Nonces;
 use crate::web::tls::{self, TlsError};
@@ -81,6 +81,7 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let admin_task = tokio::spawn(listener::serve_unix(admin, admin_service(&app), stop.clone()));
     let outbox_task = tokio::spawn(worker.run(stop.clone()));
     let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop));
+    let reload_task = tokio::spawn(reload_link_keys(Arc::clone(&app), config.clone()));
     let (listen, admin_socket) = (config.listen, config.admin_socket.display());
     tracing::info!(%listen, %admin_socket, memory = ?memory, "listening");
 
@@ -88,7 +89,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     tracing::info!("stopping: no new connections, requests under way are finished");
     app.ops.drain();
     let _ = stop_tx.send(true);
-    let _ = tokio::join!(public_task, admin_task, outbox_task, sweep_task);
+    reload_task.abort();
+    let _ = tokio::join!(public_task, admin_task, outbox_task, sweep_task, reload_task);
     let db = app.db.clone();
     drop(app);
     // Payments whose shopper has gone run in tasks of their own: each holds a sender.
@@ -123,7 +125,7 @@ pub async fn build(
         running,
     });
     let link = LinkCheck {
-        keys: config.read_link_keys()?,
+        keys: Keys::new(config.read_link_keys()?),
         region: config.region.clone(),
         nonces: Nonces::new(&db),
         clock: Arc::clone(&clock),
@@ -149,6 +151,10 @@ struct WebhookSecrets {
 }
 
 impl Secrets for WebhookSecrets {
+    fn are_available(&self) -> bool {
+        self.vault.unsealed().is_ok()
+    }
+
     fn webhook_secret<'a>(&'a self, account: &'a str) -> worker::SecretFuture<'a> {
         Box::pin(async move {
             let Ok(unsealed) = self.vault.unsealed() else { return Ok(None) };
@@ -223,6 +229,21 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}
             _ = stop.changed() => return,
+        }
+    }
+}
+
+/// SIGHUP: the link's secrets are read again, so that they rotate with the vault open.
+async fn reload_link_keys(app: Arc<App>, config: Config) {
+    use tokio::signal::unix::{SignalKind, signal};
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+    while hangups.recv().await.is_some() {
+        match config.read_link_keys() {
+            Ok(keys) => {
+                tracing::warn!(keys = ?keys, "link keys replaced");
+                app.link.keys.replace(keys);
+            }
+            Err(error) => tracing::error!(cause = %error, "link keys not replaced: the old ones stay"),
         }
     }
 }

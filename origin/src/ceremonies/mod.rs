@@ -74,6 +74,7 @@ impl Admin {
         Some(match (call.method, segments.as_slice()) {
             (&Method::GET, ["vault", "status"]) => Ok(self.vault_status()),
             (&Method::POST, ["vault", "init"]) => self.vault_init(call).await,
+            (&Method::GET, ["vault", "shares"]) => self.vault_shares().await,
             (&Method::POST, ["vault", "unseal"]) => self.vault_unseal(call).await,
             (&Method::POST, ["vault", "seal"]) => Ok(self.vault_seal(call.peer)),
             (&Method::POST, ["accounts"]) => self.account_create(call).await,

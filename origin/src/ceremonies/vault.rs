@@ -57,6 +57,13 @@ struct StatusAnswer {
     memory: crate::vault::MemoryProtection,
 }
 
+impl ShareAnswer {
+    fn of(share: SealedShare) -> Self {
+        let fingerprint = Custodian::parse(&share.recipient).map(|key| key.fingerprint()).unwrap_or_default();
+        Self { custodian: share.custodian, index: share.index, fingerprint, armored: share.armored }
+    }
+}
+
 impl Admin {
     pub(super) fn vault_status(&self) -> Response {
         let vault = self.vault.status(self.clock.now_ms());
@@ -91,18 +98,14 @@ impl Admin {
         let set_id = new.record.share_set.set_id().to_string();
         self.vault.install(new.record).map_err(|error| refused(&error))?;
         tracing::warn!(operator_uid = call.peer.uid, set_id, threshold = body.threshold, total, "vault initialised");
-        let fingerprints = custodians.iter().map(|(_, custodian)| custodian.fingerprint());
-        let shares = sealed
-            .into_iter()
-            .zip(fingerprints)
-            .map(|(share, fingerprint)| ShareAnswer {
-                custodian: share.custodian,
-                index: share.index,
-                fingerprint,
-                armored: share.armored,
-            })
-            .collect();
+        let shares = sealed.into_iter().map(ShareAnswer::of).collect();
         Ok(Json(InitAnswer { set_id, threshold: body.threshold, shares }).into_response())
+    }
+
+    /// The shares as they are kept: each only for its custodian's key. For files that were lost on their way.
+    pub(super) async fn vault_shares(&self) -> Result<Response, ApiError> {
+        let shares: Vec<ShareAnswer> = store::sealed_shares(&self.db).await?.into_iter().map(ShareAnswer::of).collect();
+        Ok(Json(serde_json::json!({"shares": shares})).into_response())
     }
 
     /// Takes one share. A wrong one is refused alone, by name; the ones before it stay.

@@ -55,6 +55,12 @@ pub(super) enum ShareCommand {
         /// The NAME.share.age file.
         share: PathBuf,
     },
+    /// Write the NAME.share.age files again, as they were made at init.
+    Fetch {
+        /// Where they are written; none of them may exist.
+        #[arg(long)]
+        out: PathBuf,
+    },
     /// Make an age identity; the recipient to hand to the operator is printed.
     Keygen {
         /// Where the identity is written; must not exist.
@@ -67,6 +73,7 @@ pub(super) async fn run(command: Command, output: &Output, admin: Option<&str>) 
     match command {
         Command::Share(ShareCommand::Show { identity, share }) => show_share(&identity, &share, output),
         Command::Share(ShareCommand::Keygen { out }) => keygen(&out, output),
+        Command::Share(ShareCommand::Fetch { out }) => fetch(&Client::new(admin)?, &out, output).await,
         Command::Init { threshold, custodians, out } => {
             init(&Client::new(admin)?, threshold, &custodians, &out, output).await
         }
@@ -104,11 +111,41 @@ async fn init(
         .collect::<Result<_, Failure>>()?;
     // Before anything is dealt: shares that cannot be written down would be lost.
     fs::create_dir_all(out).map_err(|error| Failure::Usage(format!("{}: {error}", out.display())))?;
+    for name in custodians.iter().filter_map(|custodian| custodian.get("name")?.as_str()) {
+        let file = share_file(out, name);
+        if file.exists() {
+            return Err(Failure::Usage(format!("{} is there already", file.display())));
+        }
+    }
     let mut answer = client.post("/vault/init", &json!({"threshold": threshold, "custodians": custodians})).await?;
+    write_shares(&mut answer, out, output)?;
+    if output.json {
+        output.object(&answer);
+    }
+    Ok(())
+}
+
+/// The files that only the custodians can open, again: they are kept with the vault.
+async fn fetch(client: &Client, out: &Path, output: &Output) -> Result<(), Failure> {
+    fs::create_dir_all(out).map_err(|error| Failure::Usage(format!("{}: {error}", out.display())))?;
+    let mut answer = client.get("/vault/shares").await?;
+    write_shares(&mut answer, out, output)?;
+    if output.json {
+        output.object(&answer);
+    }
+    Ok(())
+}
+
+fn share_file(out: &Path, custodian: &str) -> PathBuf {
+    out.join(format!("{custodian}.share.age"))
+}
+
+/// Writes each share's file and puts its path in the place of its text.
+fn write_shares(answer: &mut Value, out: &Path, output: &Output) -> Result<(), Failure> {
     let shares = answer.get_mut("shares").and_then(Value::as_array_mut);
     for share in shares.ok_or_else(|| Failure::Refused("the answer holds no shares".into()))? {
         let text = |name: &str| share.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let file = out.join(format!("{}.share.age", text("custodian")));
+        let file = share_file(out, &text("custodian"));
         write_new(&file, text("armored").as_bytes())?;
         if !output.json {
             output.text(&format!(
@@ -123,9 +160,6 @@ async fn init(
             fields.remove("armored");
             fields.insert("file".into(), json!(file.display().to_string()));
         }
-    }
-    if output.json {
-        output.object(&answer);
     }
     Ok(())
 }

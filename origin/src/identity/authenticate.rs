@@ -48,7 +48,8 @@ pub async fn acting_for(db: &Db, caller: Account, merchant_id: Option<u64>) -> R
                 .filter(|merchant| merchant.is_active && merchant.psp.as_ref() == Some(&caller.name))
                 .ok_or_else(|| Problem::NotFound.into())
         }
-        (AccountName::Merchant(own), Some(id)) if *own != id => Err(Problem::NotFound.into()),
-        _ => Ok(caller),
+        (AccountName::Merchant(own), Some(id)) if *own == id => Ok(caller),
+        (_, Some(_)) => Err(Problem::NotFound.into()),
+        (_, None) => Ok(caller),
     }
 }

@@ -33,6 +33,7 @@ pub struct Ops {
     link_refusals: Family<Labels, Counter>,
     sealed: Gauge,
     unknown: Gauge,
+    lost: Gauge,
     unknown_age: Gauge,
     outbox_pending: Gauge,
     outbox_parked: Gauge,
@@ -65,7 +66,11 @@ impl Ops {
         };
         Self {
             sealed: gauge("sealed", "1 while no key is in memory"),
-            unknown: gauge("unknown_transactions", "Transactions whose outcome nobody knows"),
+            unknown: gauge(
+                "unknown_transactions",
+                "Captures and voids without an answer, to be settled by an operator",
+            ),
+            lost: gauge("lost_authorisations", "Authorisations without an answer; never captured, nothing to settle"),
             unknown_age: gauge("unknown_transactions_oldest_seconds", "Age of the oldest of them"),
             outbox_pending: gauge("outbox_pending", "Deliveries still to be made"),
             outbox_parked: gauge("outbox_parked", "Deliveries given up, waiting for an operator"),
@@ -143,6 +148,9 @@ impl Ops {
         if let Ok((count, oldest)) = payments::store::unknown(&self.db).await {
             self.unknown.set(count);
             self.unknown_age.set(age_secs(oldest));
+        }
+        if let Ok(lost) = payments::store::lost(&self.db).await {
+            self.lost.set(lost);
         }
         if let Ok(backlog) = outbox::store::backlog(&self.db).await {
             self.outbox_pending.set(backlog.pending);

@@ -28,6 +28,9 @@ const CONCURRENT: usize = 8;
 
 /// Gives the secret that an account's deliveries are signed with.
 pub trait Secrets: Send + Sync {
+    /// Whether secrets are to be had at all now; nothing is claimed while they are not.
+    fn are_available(&self) -> bool;
+
     /// `Ok(None)`: not now (the vault is sealed).
     fn webhook_secret<'a>(&'a self, account: &'a str) -> SecretFuture<'a>;
 }
@@ -79,6 +82,10 @@ impl Worker {
             while tasks.try_join_next().is_some() {}
             if tasks.len() >= CONCURRENT {
                 let _ = tasks.join_next().await;
+                continue;
+            }
+            if !self.secrets.are_available() {
+                self.wait(&mut stop).await;
                 continue;
             }
             match store::claim(&self.db, self.clock.now_db(), LEASE_MS).await {

@@ -11,10 +11,8 @@ use scanvault_protocol::{Problem, headers as policies};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::db::DbError;
-use crate::identity;
-use crate::payments::pay::{PayOutcome, Payments};
-use crate::payments::store::{self, CodeRecord};
+use crate::payments::pay::{self, PayOutcome, Payments};
+use crate::payments::store;
 use crate::payments::{Code, CodeState};
 use crate::vault::{Entropy, Unsealed};
 use crate::web::{ApiError, Call};
@@ -41,10 +39,15 @@ pub async fn pay_page(
     let Some(record) = store::find_code(&payments.db, &code).await? else {
         return Ok(page(StatusCode::NOT_FOUND, code.as_str(), Content::UnknownCode));
     };
-    let merchant = merchant_name(payments, &record).await?;
+    let account = match pay::merchant(&payments.db, &record).await {
+        Ok(account) => Some(account),
+        Err(error) if error.problem() == Problem::CodeNotPayable => None, // suspended
+        Err(error) => return Err(error),
+    };
+    let merchant = account.as_ref().map_or("", |account| account.display_name.as_str());
     let request = &record.request;
     let order = Order {
-        merchant: &merchant,
+        merchant,
         description: request.short_description.as_deref().unwrap_or_default(),
         reference: &request.merchant_reference,
         amount_minor: Some(request.amount.minor()).filter(|_| !request.amount.is_open()),
@@ -54,6 +57,7 @@ pub async fn pay_page(
     let (status, state) = match record.state {
         CodeState::Used => (StatusCode::OK, State::Paid),
         CodeState::Blocked | CodeState::Deleted => (StatusCode::GONE, State::Expired),
+        _ if account.is_none() => (StatusCode::GONE, State::Expired),
         _ if record.is_expired(payments.clock.now_db()) => (StatusCode::GONE, State::Expired),
         CodeState::Locked => (StatusCode::CONFLICT, State::BusyElsewhere),
         CodeState::Available => match payments.vault.unsealed() {
@@ -68,7 +72,7 @@ pub async fn pay_page(
 ///
 /// # Errors
 /// See [`Payments::pay`].
-pub async fn pay(payments: &std::sync::Arc<Payments>, call: &Call) -> Result<Response, ApiError> {
+pub async fn take_payment(payments: &std::sync::Arc<Payments>, call: &Call) -> Result<Response, ApiError> {
     let code: Code = call.parameter.parse()?;
     let body: PayBody = call.json()?;
     let outcome = payments.pay(&code, &body.sealed, &call.signed.client_address).await?;
@@ -142,12 +146,6 @@ fn ready_page(
     let key = serde_json::to_string(unsealed.page_key_jwk()).map_err(|error| ApiError::internal(&error))?;
     let state = State::Ready(Attempt { id: &id, expires, key: &key });
     Ok(page(StatusCode::OK, code.as_str(), Content::Order(order, state)))
-}
-
-async fn merchant_name(payments: &Payments, record: &CodeRecord) -> Result<String, ApiError> {
-    let name = record.account.parse().map_err(|_| ApiError::internal(&DbError::Corrupt("account name")))?;
-    let account = identity::store::find(&payments.db, &name).await?;
-    Ok(account.map(|account| account.display_name).unwrap_or_default())
 }
 
 fn page(status: StatusCode, code: &str, content: Content<'_>) -> Response {

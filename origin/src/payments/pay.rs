@@ -7,6 +7,8 @@
 //! 4. the acquirer is asked to authorise; outcome and next intent are one commit;
 //! 5. the acquirer is asked to capture; outcome, code and notification are one commit.
 //!
+//! The same sealed card sent again is answered with what became of it the first time; it is never paid twice.
+//!
 //! From 3 on the work runs in a task of its own: a shopper who closes the page cancels nothing.
 
 use std::sync::Arc;
@@ -18,12 +20,12 @@ use zeroize::Zeroizing;
 use super::request::Code;
 use super::settle::{self, SettleError, Step};
 use super::state::{CodeState, TransactionState};
-use super::store::{self, ActKind, ActState, CodeRecord, NewTransaction};
+use super::store::{self, ActKind, ActState, CodeRecord, NewTransaction, TransactionRecord};
 use crate::acquirers::{self, Acquirer, Decline, Outcome, Request, Transport};
 use crate::calendar::Utc;
 use crate::clock::Clock;
 use crate::db::{Db, DbError};
-use crate::identity::secrets;
+use crate::identity::{self, Account, secrets};
 use crate::money::Amount;
 use crate::vault::cards::{self, Card};
 use crate::vault::{SealedCard, SealedError, SystemEntropy, Unsealed, Vault};
@@ -71,6 +73,25 @@ pub enum PayOutcome {
     },
 }
 
+impl PayOutcome {
+    /// Where a transaction stands by now.
+    ///
+    /// # Errors
+    /// [`Problem::CodeBusy`] while it waits for an answer.
+    fn of(transaction: &TransactionRecord) -> Result<Self, ApiError> {
+        use TransactionState as S;
+        let transaction_id = transaction.id;
+        let reason = transaction.decline.unwrap_or(Decline::DoNotHonour);
+        match transaction.state {
+            S::Captured => Ok(Self::Paid { transaction_id }),
+            S::Declined | S::Voided | S::VoidUnknown => Ok(Self::Declined { transaction_id, reason }),
+            S::Lost => Ok(Self::Unknown { transaction_id, may_retry: true }),
+            S::CaptureUnknown => Ok(Self::Unknown { transaction_id, may_retry: false }),
+            S::Authorising | S::Capturing | S::Voiding => Err(Problem::CodeBusy.into()),
+        }
+    }
+}
+
 /// A payment whose intent is committed.
 struct Intent {
     id: i64,
@@ -87,14 +108,21 @@ impl Payments {
     /// See the module's list.
     pub async fn pay(self: &Arc<Self>, code: &Code, sealed: &str, payer_address: &str) -> Result<PayOutcome, ApiError> {
         let unsealed = self.vault.unsealed().map_err(sealed_problem)?;
-        let record = self.payable(code).await?;
+        let record = match self.payable(code).await {
+            Ok(record) => record,
+            Err(problem) => return self.earlier(&unsealed, code, sealed).await.unwrap_or(Err(problem)),
+        };
         let (card, amount) = self.open_card(&unsealed, &record, sealed)?;
-        let account = record.account.parse().map_err(|_| ApiError::internal(&DbError::Corrupt("account name")))?;
+        let account = merchant(&self.db, &record).await?.name;
         let credentials = secrets::acquirer_credentials(&self.db, &unsealed, &account, self.acquirer.name())
             .await
             .map_err(|error| ApiError::internal(&error))?
             .ok_or_else(|| ApiError::because(Problem::Conflict, "This merchant cannot take cards yet"))?;
-        let id = self.write_intent(&unsealed, &record, &card, amount).await?;
+        self.check_takes(&card, amount)?;
+        let id = match self.write_intent(&unsealed, &record, &card, amount).await {
+            Ok(id) => id,
+            Err(problem) => return self.earlier(&unsealed, code, sealed).await.unwrap_or(Err(problem)),
+        };
         let intent = Intent { id, amount, card, credentials, payer_address: payer_address.to_owned() };
         let (payments, running) = (Arc::clone(self), self.running.clone());
         let task = tokio::spawn(async move {
@@ -116,6 +144,20 @@ impl Payments {
             CodeState::Available => Ok(record),
             CodeState::Locked => Err(Problem::CodeBusy.into()),
             CodeState::Used | CodeState::Blocked | CodeState::Deleted => Err(Problem::CodeNotPayable.into()),
+        }
+    }
+
+    /// What became of a card that was sent before: a browser may send a request again whose answer it has lost. `None`
+    /// when this attempt was never used.
+    async fn earlier(&self, unsealed: &Unsealed, code: &Code, sealed: &str) -> Option<Result<PayOutcome, ApiError>> {
+        let plaintext = unsealed.open_jwe(sealed).ok()?;
+        let card = SealedCard::parse(&plaintext).ok()?;
+        unsealed.verify_attempt(code.as_str(), &card.attempt, self.clock.now_secs()).ok()?;
+        let found = store::find_attempt(&self.db, &card.attempt).await;
+        match found {
+            Ok(None) => None,
+            Ok(Some(transaction)) => Some(PayOutcome::of(&transaction)),
+            Err(error) => Some(Err(error.into())),
         }
     }
 
@@ -152,6 +194,16 @@ impl Payments {
             return Err(ApiError::because(Problem::BadRequest, "The card has expired"));
         }
         Ok((card, amount))
+    }
+
+    /// What the acquirer would not take is refused before anything is written.
+    fn check_takes(&self, card: &SealedCard, amount: Amount) -> Result<(), ApiError> {
+        let SealedCard { pan, expiry, csc, .. } = card;
+        let request = Request::Authorise { amount, pan, expiry, csc, reference: "sv-0", payer_address: None };
+        self.acquirer.check(&request).map_err(|error| {
+            tracing::info!(cause = %error, "card refused before it was sent");
+            ApiError::because(Problem::BadRequest, "This card cannot be used here")
+        })
     }
 
     async fn write_intent(
@@ -312,6 +364,16 @@ impl Payments {
     async fn is_at(&self, id: i64, state: TransactionState) -> bool {
         matches!(store::find_transaction(&self.db, id).await, Ok(Some(found)) if found.state == state)
     }
+}
+
+/// The account that a code belongs to, as long as it is active: a suspended merchant takes no payments.
+///
+/// # Errors
+/// [`Problem::CodeNotPayable`].
+pub async fn merchant(db: &Db, record: &CodeRecord) -> Result<Account, ApiError> {
+    let name = record.account.parse().map_err(|_| ApiError::internal(&DbError::Corrupt("account name")))?;
+    let account = identity::store::find(db, &name).await?;
+    account.filter(|account| account.is_active).ok_or_else(|| Problem::CodeNotPayable.into())
 }
 
 /// What needs a key is not to be had while there is none.

@@ -84,12 +84,11 @@ impl TransactionState {
     /// Which steps there are; everything else is refused.
     #[must_use]
     pub fn may_become(self, next: Self) -> bool {
-        use TransactionState as S;
         matches!(
             (self, next),
-            (S::Authorising, S::Capturing | S::Declined | S::Lost)
-                | (S::Capturing, S::Captured | S::CaptureUnknown | S::Voiding)
-                | (S::Voiding, S::Voided | S::VoidUnknown)
+            (Self::Authorising, Self::Capturing | Self::Declined | Self::Lost)
+                | (Self::Capturing, Self::Captured | Self::CaptureUnknown | Self::Voiding)
+                | (Self::Voiding, Self::Voided | Self::VoidUnknown)
         )
     }
 

@@ -208,6 +208,15 @@ pub async fn find_transaction(db: &Db, id: i64) -> Result<Option<TransactionReco
     row.map(|row| transaction_record(&row)).transpose()
 }
 
+/// Reads the transaction that a page's attempt was used for.
+///
+/// # Errors
+/// From the database.
+pub async fn find_attempt(db: &Db, attempt: &str) -> Result<Option<TransactionRecord>, DbError> {
+    let row = sqlx::query(select_transactions!("t.attempt = $1")).bind(attempt).fetch_optional(db.read()).await?;
+    row.map(|row| transaction_record(&row)).transpose()
+}
+
 /// Reads a transaction inside the transaction that changes it.
 ///
 /// # Errors
@@ -386,13 +395,22 @@ pub async fn webhook_url(tx: &mut Tx, account: &str) -> Result<Option<String>, D
     Ok(sqlx::query(statement).bind(account).fetch_one(&mut **tx).await?.try_get(0)?)
 }
 
+/// Authorisations that nobody knows the outcome of. They are never captured: there is nothing to settle.
+///
+/// # Errors
+/// From the database.
+pub async fn lost(db: &Db) -> Result<i64, DbError> {
+    let statement = "SELECT COUNT(*) FROM transactions WHERE state = 'lost'";
+    Ok(sqlx::query(statement).fetch_one(db.read()).await?.try_get(0)?)
+}
+
 /// What is unsettled, for metrics: how many, and since when the oldest, in Unix milliseconds.
 ///
 /// # Errors
 /// From the database.
 pub async fn unknown(db: &Db) -> Result<(i64, Option<i64>), DbError> {
-    let statement = "SELECT COUNT(*), MIN(updated_at_ms) FROM transactions \
-                     WHERE state IN ('capture_unknown', 'void_unknown', 'lost')";
+    let statement =
+        "SELECT COUNT(*), MIN(updated_at_ms) FROM transactions WHERE state IN ('capture_unknown', 'void_unknown')";
     let row = sqlx::query(statement).fetch_one(db.read()).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
 }

@@ -54,32 +54,62 @@ pub async fn tokenize(
     entropy: &mut (dyn Entropy + Send),
 ) -> Result<String, CardStoreError> {
     let fingerprint = unsealed.fingerprint(card.account, card.pan).to_vec();
+    loop {
+        if let Some(token) = renew(tx, unsealed, card, &fingerprint, entropy).await? {
+            return Ok(token);
+        }
+        // The same new card may be on its way in another transaction: PostgreSQL waits for that one here, inserts
+        // nothing, and the next round finds it.
+        if let Some(token) = insert(tx, unsealed, card, &fingerprint, now_ms, entropy).await? {
+            return Ok(token);
+        }
+    }
+}
+
+/// Writes a known card anew; `None` when the account does not have it.
+async fn renew(
+    tx: &mut Tx,
+    unsealed: &Unsealed,
+    card: &Card<'_>,
+    fingerprint: &[u8],
+    entropy: &mut (dyn Entropy + Send),
+) -> Result<Option<String>, CardStoreError> {
     // Locks the row on PostgreSQL; SQLite has one writer anyway.
     let known = sqlx::query(
         "UPDATE cards SET row_version = row_version + 1 WHERE account = $1 AND fingerprint = $2 \
          RETURNING token, row_version",
     )
     .bind(card.account)
-    .bind(fingerprint.clone())
+    .bind(fingerprint.to_vec())
     .fetch_optional(&mut **tx)
     .await?;
-    if let Some(row) = known {
-        let (token, version): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-        let sealed = seal(unsealed, card, &token, version, entropy)?;
-        sqlx::query("UPDATE cards SET pan = $2, expiry = $3, holder = $4 WHERE token = $1")
-            .bind(token.as_str())
-            .bind(sealed.pan)
-            .bind(sealed.expiry)
-            .bind(sealed.holder)
-            .execute(&mut **tx)
-            .await?;
-        return Ok(token);
-    }
+    let Some(row) = known else { return Ok(None) };
+    let (token, version): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
+    let sealed = seal(unsealed, card, &token, version, entropy)?;
+    sqlx::query("UPDATE cards SET pan = $2, expiry = $3, holder = $4 WHERE token = $1")
+        .bind(token.as_str())
+        .bind(sealed.pan)
+        .bind(sealed.expiry)
+        .bind(sealed.holder)
+        .execute(&mut **tx)
+        .await?;
+    Ok(Some(token))
+}
+
+/// Adds a new card; `None` when somebody else has just added it.
+async fn insert(
+    tx: &mut Tx,
+    unsealed: &Unsealed,
+    card: &Card<'_>,
+    fingerprint: &[u8],
+    now_ms: i64,
+    entropy: &mut (dyn Entropy + Send),
+) -> Result<Option<String>, CardStoreError> {
     let token = new_token(entropy)?;
     let sealed = seal(unsealed, card, &token, 1, entropy)?;
-    sqlx::query(
+    let done = sqlx::query(
         "INSERT INTO cards (token, account, pan, expiry, holder, bin, last_four, fingerprint, row_version, created_at_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9)",
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9) ON CONFLICT (account, fingerprint) DO NOTHING",
     )
     .bind(token.as_str())
     .bind(card.account)
@@ -88,11 +118,11 @@ pub async fn tokenize(
     .bind(sealed.holder)
     .bind(card.pan.bin())
     .bind(card.pan.last_four())
-    .bind(fingerprint)
+    .bind(fingerprint.to_vec())
     .bind(now_ms)
     .execute(&mut **tx)
     .await?;
-    Ok(token)
+    Ok((done.rows_affected() == 1).then_some(token))
 }
 
 struct SealedColumns {

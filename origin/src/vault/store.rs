@@ -76,6 +76,27 @@ pub async fn create(db: &Db, record: &VaultRecord, shares: &[SealedShare], now_m
     Ok(())
 }
 
+/// Reads the present set's shares, each as only its custodian can open it.
+///
+/// # Errors
+/// From the database.
+pub async fn sealed_shares(db: &Db) -> Result<Vec<SealedShare>, DbError> {
+    let Some(record) = load(db).await? else { return Ok(Vec::new()) };
+    let statement = "SELECT share_index, name, recipient, sealed_share FROM vault_custodians \
+                     WHERE set_id = $1 ORDER BY share_index";
+    let rows = sqlx::query(statement).bind(record.share_set.set_id().to_string()).fetch_all(db.read()).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(SealedShare {
+                index: u8::try_from(row.try_get::<i64, _>(0)?).map_err(|_| DbError::Corrupt("share index"))?,
+                custodian: row.try_get(1)?,
+                recipient: row.try_get(2)?,
+                armored: row.try_get(3)?,
+            })
+        })
+        .collect()
+}
+
 async fn add_key(tx: &mut Tx, key: &WrappedKey) -> Result<(), DbError> {
     sqlx::query("INSERT INTO vault_keys (kind, id, wrapped, state, created_at_ms) VALUES ($1, $2, $3, $4, $5)")
         .bind(key.kind.as_str())

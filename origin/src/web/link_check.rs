@@ -4,7 +4,7 @@
 //! all of it holds nothing is parsed, and every refusal is the same empty 401, without the request id that marks an
 //! answer of ours.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -26,7 +26,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// What the check needs.
 pub struct LinkCheck {
     /// At most two live keys.
-    pub keys: Vec<LinkKey>,
+    pub keys: Keys,
     /// Our region: a request signed for another is refused.
     pub region: String,
     /// What was seen.
@@ -47,7 +47,8 @@ impl LinkCheck {
         let fields = Fields::read(&parts)?;
         let now_secs = self.clock.now_secs();
         let message = fields.message(&parts);
-        let verified = link::verify(&self.keys, &message, &self.region, fields.input, fields.signature, now_secs)?;
+        let keys = self.keys.live();
+        let verified = link::verify(&keys, &message, &self.region, fields.input, fields.signature, now_secs)?;
         if verified.created < self.started_secs {
             return Err(LinkError::OutOfWindow);
         }
@@ -74,6 +75,26 @@ impl LinkCheck {
             content_type: fields.content_type.map(str::to_owned),
             body,
         })
+    }
+}
+
+/// The live keys. They are replaced while requests run, so that a secret rotates without a restart.
+pub struct Keys(RwLock<Arc<Vec<LinkKey>>>);
+
+impl Keys {
+    /// Takes the first ones.
+    #[must_use]
+    pub fn new(keys: Vec<LinkKey>) -> Self {
+        Self(RwLock::new(Arc::new(keys)))
+    }
+
+    /// Takes others in their place.
+    pub fn replace(&self, keys: Vec<LinkKey>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+    }
+
+    fn live(&self) -> Arc<Vec<LinkKey>> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

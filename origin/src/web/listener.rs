@@ -1,4 +1,6 @@
 //! Listeners with every time-out set: hyper has none of its own.
+//!
+//! HTTP/1.1 only: the edge speaks nothing else to us, and hyper has no idle limit for HTTP/2.
 
 use std::future::Future;
 use std::io;
@@ -10,9 +12,9 @@ use axum::body::Body;
 use axum::response::Response;
 use http::Request;
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -23,8 +25,9 @@ use tokio_rustls::TlsAcceptor;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Also ends idle keep-alive connections: the edge is the only client, and must not race with the close.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
-const HTTP2_PING: Duration = Duration::from_secs(20);
 const MAX_HEADER_BYTES: usize = 32 * 1024;
+/// What is over it is answered by hyper itself, before the link check.
+const MAX_HEADERS: usize = 128;
 const MAX_CONNECTIONS: usize = 4096;
 /// How long requests may run on after SIGTERM: longer than an acquirer call.
 const DRAIN: Duration = Duration::from_secs(45);
@@ -131,25 +134,17 @@ async fn serve_connection<S>(
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let mut builder = Builder::new(TokioExecutor::new());
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(MAX_HEADER_BYTES)
-        .max_headers(64);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(HTTP2_PING)
-        .keep_alive_timeout(HTTP2_PING)
-        .max_concurrent_streams(256)
-        .max_header_list_size(32 * 1024);
+        .max_headers(MAX_HEADERS);
     let handler = service_fn(move |request: Request<Incoming>| {
         let answer = service(request.map(Body::new), peer);
         async move { Ok::<_, std::convert::Infallible>(answer.await) }
     });
-    let connection = builder.serve_connection(TokioIo::new(stream), handler).into_owned();
+    let connection = builder.serve_connection(TokioIo::new(stream), handler);
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(cause = %error, "connection ended");
     }

@@ -76,11 +76,11 @@ fn log(response: &Response, failed: Option<&Failed>, about: &Finish<'_>) {
         Some(Failed(error)) => {
             let (problem, cause) = (error.problem.code(), error.cause.as_deref().unwrap_or(""));
             if status >= 500 {
-                tracing::error!(request_id, route, status, took_us, problem, cause, "request failed");
+                tracing::error!(requestId = request_id, route, status, took_us, problem, cause, "request failed");
             } else {
-                tracing::info!(request_id, route, status, took_us, problem, "request refused");
+                tracing::info!(requestId = request_id, route, status, took_us, problem, "request refused");
             }
         }
-        None => tracing::info!(request_id, route, status, took_us, "request answered"),
+        None => tracing::info!(requestId = request_id, route, status, took_us, "request answered"),
     }
 }

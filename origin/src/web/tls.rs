@@ -47,7 +47,7 @@ pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>
         .with_single_cert(chain, key)?;
     config.ignore_client_order = true;
     config.max_early_data_size = 0; // 0-RTT can be replayed
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Arc::new(config))
 }
 

@@ -246,6 +246,12 @@ function start() {
       spend();
       return decline(body.message || texts.declined, field.cvc);
     }
+    // The bank gave no answer, and the origin has settled that nothing will be charged.
+    if (status === 200 && body.state === "unknown" && body.mayRetry === true) {
+      unsure = false;
+      spend();
+      return decline(body.message || texts.refused, field.cvc);
+    }
     if (status >= 400 && status < 500) return refused(status);
     // An edge may answer 503 for an origin that it lost: only the page's word makes it a sealed vault.
     if (status === 503 && retryAfter && !unsure && (await look())?.reason === "sealed") return show("busy", "sealed");

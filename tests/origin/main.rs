@@ -1,0 +1,46 @@
+//! Whole requests against the origin's own router: signed as the edge signs, answered as the edge would get it, with a
+//! clock that the test moves, the sandbox's gateway behind a real socket, and SQLite and PostgreSQL in turn.
+//!
+//! PostgreSQL is a real server, started by `scripts/test`, which names it in `SCANVAULT_TEST_POSTGRES`; each test makes a
+//! database of its own there.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that panics has failed: that is how it says so"
+)]
+
+mod card;
+mod codes;
+mod credentials;
+mod imports;
+mod link;
+mod outcomes;
+mod records;
+mod sealed;
+mod world;
+
+/// Runs an async test body on both databases, as two tests.
+#[macro_export]
+macro_rules! on_both {
+    ($($(#[$meta:meta])* async fn $name:ident($world:ident: World) $body:block)*) => {$(
+        mod $name {
+            use super::*;
+            async fn body($world: World) $body
+
+            $(#[$meta])*
+            #[tokio::test]
+            async fn sqlite() {
+                body(World::sqlite().await).await;
+            }
+
+            $(#[$meta])*
+            #[tokio::test]
+            async fn postgres() {
+                body(World::postgres().await).await;
+            }
+        }
+    )*};
+}

@@ -1,0 +1,347 @@
+//! An origin in this process, a gateway beside it, and a client that signs like an edge.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use axum::body::Body;
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use rsa::pkcs8::DecodePrivateKey;
+use scanvault_origin::app::config::{Config, Mode};
+use scanvault_origin::app::router::{answer_admin, answer_public};
+use scanvault_origin::app::{App, serve};
+use scanvault_origin::clock::{Clock, ManualClock};
+use scanvault_origin::db::Db;
+use scanvault_origin::vault::memory;
+use scanvault_origin::web::listener::Peer;
+use scanvault_protocol::link::{self, LinkKey, Message};
+use scanvault_sandbox::clearhaus::{self, Access, Gateway, Options};
+use scanvault_sandbox::common::book::{Book, Entry};
+use scanvault_sandbox::common::faults::Faults;
+use scanvault_sandbox::common::ids::Ids;
+use scanvault_sandbox::common::secret::SecretText;
+use scanvault_sandbox::common::{self, admin};
+use serde_json::{Value, json};
+use sqlx::Row;
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, mpsc};
+
+/// 2026-11-21T12:00:00Z, and a little: the origin refuses what was signed in its own starting second.
+pub(crate) const START_MS: u64 = 1_795_262_400_500;
+pub(crate) const KEY: [u8; 32] = [7; 32];
+pub(crate) const PUBLIC_URL: &str = "https://pay.example";
+const API_KEY: &str = "1e5f0f0e-6a0d-4a36-9a1e-7f4a1d7f0f11";
+const SIGNING_KEY_ID: &str = "4390aec7-f76a-4c2f-8597-c87c2d06cb4f";
+const SIGNING_KEY_PEM: &str = include_str!("../../origin/vectors/test-signing-key.pem");
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Answer {
+    pub(crate) async fn of(response: Response) -> Self {
+        let (parts, body) = response.into_parts();
+        let body = body.collect().await.unwrap().to_bytes().to_vec();
+        Self { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {}", self.text()))
+    }
+
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.body.clone()).unwrap()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// A problem document, whole.
+    #[track_caller]
+    pub(crate) fn assert_problem(&self, status: u16, code: &str) {
+        assert_eq!((self.status.as_u16(), self.json()["code"].as_str()), (status, Some(code)), "{}", self.text());
+        assert_eq!(self.header("content-type"), "application/problem+json");
+        assert_eq!(self.json()["status"], status);
+        assert_eq!(self.json()["requestId"], self.header("scanvault-request-id"));
+        self.assert_hardened();
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_hardened(&self) {
+        assert_eq!(self.header("strict-transport-security"), "max-age=63072000; includeSubDomains; preload");
+        assert_eq!(self.header("x-content-type-options"), "nosniff");
+        assert!(!self.header("cache-control").is_empty());
+        assert_eq!(self.header("scanvault-request-id").len(), 32);
+    }
+}
+
+/// A request as the edge would forward it.
+#[derive(Clone)]
+pub(crate) struct Forward {
+    pub(crate) method: &'static str,
+    pub(crate) path: String,
+    pub(crate) authorization: Option<String>,
+    pub(crate) content_type: Option<&'static str>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Forward {
+    pub(crate) fn get(path: impl Into<String>) -> Self {
+        Self { method: "GET", path: path.into(), authorization: None, content_type: None, body: Vec::new() }
+    }
+
+    pub(crate) fn post(path: impl Into<String>, body: &Value) -> Self {
+        Self::post_text(path, body.to_string())
+    }
+
+    pub(crate) fn post_text(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self { method: "POST", content_type: Some("application/json"), body: body.into(), ..Self::get(path) }
+    }
+
+    pub(crate) fn with(mut self, authorization: &str) -> Self {
+        self.authorization = Some(authorization.to_owned());
+        self
+    }
+}
+
+pub(crate) struct World {
+    pub(crate) app: Arc<App>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) book: Arc<Book>,
+    pub(crate) faults: Arc<Faults>,
+    pub(crate) shares: Vec<String>,
+    pub(crate) gateway: tokio::task::JoinHandle<()>,
+    _running: mpsc::Receiver<()>,
+    _folder: Folder,
+}
+
+impl World {
+    pub(crate) async fn sqlite() -> Self {
+        let folder = Folder::new();
+        let url = format!("sqlite://{}", folder.0.join("db.sqlite").display());
+        Self::on(&url, folder).await
+    }
+
+    pub(crate) async fn postgres() -> Self {
+        let base = std::env::var("SCANVAULT_TEST_POSTGRES")
+            .expect("SCANVAULT_TEST_POSTGRES: scripts/test starts a PostgreSQL and names it there");
+        let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+        sqlx::any::install_default_drivers();
+        let server = sqlx::AnyPool::connect(&base).await.unwrap();
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&server).await.unwrap();
+        server.close().await;
+        let (server, _) = base.rsplit_once('/').unwrap();
+        Self::on(&format!("{server}/{name}"), Folder::new()).await
+    }
+
+    async fn on(url: &str, folder: Folder) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let (book, faults) = (Arc::new(Book::default()), Arc::new(Faults::default()));
+        let (gateway_url, gateway) = start_gateway(&book, &faults).await;
+        let config = config(url, &gateway_url, &folder);
+        let clock = Arc::new(ManualClock::at_ms(START_MS));
+        let (running, _running) = mpsc::channel(1);
+        let db = Db::open(url).await.unwrap();
+        let bell = Arc::new(Notify::new());
+        let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
+        let app = serve::build(&config, db, shared, &bell, running, memory::protect()).await.unwrap();
+        clock.advance_ms(1_000);
+        let app = Arc::new(app);
+        Self { app, clock, book, faults, shares: Vec::new(), gateway, _running, _folder: folder }
+    }
+
+    /// Initialised and opened, with a merchant that takes cards; answers its `Authorization`.
+    pub(crate) async fn ready(&mut self) -> String {
+        self.init().await;
+        self.unseal().await;
+        self.merchant(25).await
+    }
+
+    pub(crate) async fn init(&mut self) {
+        use scanvault_origin::vault::custodian;
+        let people: Vec<_> = (1..=3).map(|_| custodian::generate_identity()).collect();
+        let custodians: Vec<Value> = people
+            .iter()
+            .enumerate()
+            .map(|(at, (_, recipient))| json!({"name": format!("c{at}"), "recipient": recipient.to_string()}))
+            .collect();
+        let answer = self.admin("POST", "/vault/init", &json!({"threshold": 2, "custodians": custodians})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let answer = answer.json();
+        self.shares = people
+            .iter()
+            .zip(answer["shares"].as_array().unwrap())
+            .map(|((identity, _), share)| {
+                let armored = share["armored"].as_str().unwrap().as_bytes();
+                custodian::decrypt(identity, armored).unwrap().to_string()
+            })
+            .collect();
+    }
+
+    pub(crate) async fn unseal(&self) {
+        for share in &self.shares[..2] {
+            let answer = self.admin("POST", "/vault/unseal", &json!({"share": share})).await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        assert_eq!(self.admin("GET", "/vault/status", &Value::Null).await.json()["sealed"], false);
+    }
+
+    pub(crate) async fn merchant(&self, id: u64) -> String {
+        let account = json!({"name": format!("merchant-{id}"), "displayName": "Corner Shop",
+            "webhookUrl": "http://127.0.0.1:9/hook",
+            "clearhaus": {"apiKey": API_KEY, "signingKeyId": SIGNING_KEY_ID, "signingKeyPem": SIGNING_KEY_PEM}});
+        self.account(&account).await
+    }
+
+    /// Makes an account; answers its `Authorization`.
+    pub(crate) async fn account(&self, body: &Value) -> String {
+        let answer = self.admin("POST", "/accounts", body).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        basic(answer.json()["account"].as_str().unwrap(), answer.json()["password"].as_str().unwrap())
+    }
+
+    pub(crate) async fn admin(&self, method: &str, path: &str, body: &Value) -> Answer {
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
+        Answer::of(answer_admin(Arc::clone(&self.app), request, Some(Peer { uid: 0 })).await).await
+    }
+
+    /// Sends a request through the link.
+    pub(crate) async fn send(&self, forward: Forward) -> Answer {
+        let answer = self.raw(self.signed(&forward)).await;
+        answer.assert_hardened();
+        answer
+    }
+
+    pub(crate) async fn raw(&self, request: Request<Body>) -> Answer {
+        Answer::of(answer_public(Arc::clone(&self.app), request).await).await
+    }
+
+    /// The request, signed now with a new nonce.
+    pub(crate) fn signed(&self, forward: &Forward) -> Request<Body> {
+        let digest = link::content_digest(&forward.body);
+        let (path, query) = forward.path.split_once('?').map_or((forward.path.as_str(), None), |(p, q)| (p, Some(q)));
+        let message = Message {
+            method: forward.method,
+            authority: "origin.example",
+            path,
+            query,
+            content_digest: &digest,
+            public_host: "pay.example",
+            client_address: "203.0.113.7",
+            request_id: "0123456789abcdef0123456789abcdef",
+            credential: if forward.authorization.is_some() { "unverified" } else { "none" },
+            authorization: forward.authorization.as_deref(),
+            idempotency_key: None,
+            content_type: forward.content_type,
+        };
+        let key = LinkKey::new("edge-1", KEY).unwrap();
+        let nonce = u128::from(NEXT.fetch_add(1, Ordering::SeqCst)).to_be_bytes();
+        let signature = link::sign(&key, &message, "a", self.clock.now_secs(), &nonce).unwrap();
+        let mut request = Request::builder().method(forward.method).uri(&forward.path);
+        let covered = [
+            ("host", Some(message.authority)),
+            ("content-digest", Some(digest.as_str())),
+            ("scanvault-host", Some(message.public_host)),
+            ("scanvault-client", Some(message.client_address)),
+            ("scanvault-request-id", Some(message.request_id)),
+            ("scanvault-credential", Some(message.credential)),
+            ("authorization", message.authorization),
+            ("content-type", message.content_type),
+            ("signature-input", Some(signature.input.as_str())),
+            ("signature", Some(signature.signature.as_str())),
+        ];
+        for (name, value) in covered {
+            if let Some(value) = value {
+                request = request.header(name, value);
+            }
+        }
+        request.body(Body::from(forward.body.clone())).unwrap()
+    }
+
+    pub(crate) fn booked(&self) -> Vec<Entry> {
+        self.book.entries().into_iter().filter(|entry| entry.booked).collect()
+    }
+
+    /// The first column of the first row, as an integer.
+    pub(crate) async fn number(&self, statement: &'static str) -> i64 {
+        sqlx::query(statement).fetch_one(self.app.db.read()).await.unwrap().try_get(0).unwrap()
+    }
+
+    pub(crate) async fn execute(&self, statement: &'static str) {
+        sqlx::query(statement).execute(self.app.db.write()).await.unwrap();
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.gateway.abort();
+    }
+}
+
+pub(crate) fn basic(user: &str, password: &str) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+async fn start_gateway(book: &Arc<Book>, faults: &Arc<Faults>) -> (String, tokio::task::JoinHandle<()>) {
+    let key = rsa::RsaPrivateKey::from_pkcs8_pem(SIGNING_KEY_PEM).unwrap();
+    let access = Access::new(&SecretText::new(API_KEY), SIGNING_KEY_ID.to_owned(), key.to_public_key());
+    let clock = common::clock::Clock::manual(i64::try_from(START_MS / 1000).unwrap());
+    let ids = Ids::seeded([1; 32]);
+    let gateway = Gateway::new(access, Options::default(), clock, ids, Arc::clone(book), Arc::clone(faults));
+    let router = clearhaus::router(Arc::new(gateway)).merge(admin::router(Arc::clone(book), Arc::clone(faults)));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let task = tokio::spawn(async move { match common::serve::serve(listener, router).await {} });
+    (url, task)
+}
+
+fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
+    let link_keys = folder.0.join("link-keys");
+    std::fs::write(&link_keys, format!("edge-1 {}\nedge-2 {}\n", STANDARD.encode(KEY), STANDARD.encode([8; 32])))
+        .unwrap();
+    Config {
+        mode: Mode::Development,
+        database_url: database_url.to_owned(),
+        listen: "127.0.0.1:0".parse().unwrap(),
+        tls_cert: PathBuf::new(),
+        tls_key: PathBuf::new(),
+        admin_socket: folder.0.join("admin.sock"),
+        link_keys,
+        region: "a".to_owned(),
+        public_url: PUBLIC_URL.to_owned(),
+        clearhaus_url: gateway_url.to_owned(),
+        extra_ca: None,
+        allow_local_callbacks: true,
+        log: "off".to_owned(),
+    }
+}
+
+/// A folder that goes with the test.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let name = format!("scanvault-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

@@ -1,1 +1,0 @@
-//! scanvault-tests
