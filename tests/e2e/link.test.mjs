@@ -1,10 +1,13 @@
 // The origin's public listener: only what an edge signed, now, for this region, once, comes in.
 
 import assert from "node:assert/strict";
-import { before, test } from "node:test";
+import { randomBytes } from "node:crypto";
+import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
+import { before, test } from "node:test";
 import { onBothDatabases } from "./both.mjs";
 import { now, send, sign } from "./link.mjs";
+import { until } from "./world.mjs";
 
 const CREATE = "/pluto/code/create";
 
@@ -184,6 +187,28 @@ onBothDatabases((at) => {
       socket.on("close", () => done(Buffer.concat(chunks)));
     });
     assert.doesNotMatch(received.toString("latin1"), /HTTP\//);
+  });
+
+  test("SIGHUP replaces the live keys with the vault open; a file that is none changes nothing", async () => {
+    const { world } = at;
+    const [first, second] = world.linkKeys;
+    const third = { id: "e2e-3", region: "a", secret: randomBytes(32) };
+    world.secrets.add("link secret e2e-3", third.secret.toString("base64"), third.secret);
+    const said = (message) => world.logLines("origin").filter((line) => line.message === message).length;
+    const replace = async (text, message) => {
+      const before = said(message);
+      writeFileSync(world.at("link-keys"), text);
+      process.kill(world.originProcess.pid, "SIGHUP");
+      await until(message, () => said(message) > before, { seconds: 5 });
+    };
+    await replace("e2e-3 too-short\n", "link keys not replaced: the old ones stay");
+    await taken(signed({ key: first }), "the old keys stay");
+    const line = ({ id, secret }) => `${id} ${secret.toString("base64")}\n`;
+    await replace(line(first) + line(third), "link keys replaced");
+    await taken(signed({ key: third }), "the new key");
+    await taken(signed({ key: first }), "the one that stayed");
+    await refused(signed({ key: second }), "unknown_key", "the one that went");
+    assert.equal((await world.status()).sealed, false, "the vault stayed open");
   });
 
   test("what was signed before a start is refused after it", async () => {

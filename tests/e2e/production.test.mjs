@@ -1,7 +1,8 @@
 // Production mode, which is the default, refuses to start with anything that is meant for development.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { spawn } from "node:child_process";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -16,16 +17,18 @@ const at = (...parts) => join(dir, ...parts);
 before(async () => {
   dir = mkdtempSync(join(tmpdir(), "scanvault-e2e-"));
   children = new Children(randomBytes(12).toString("hex"), at("logs"));
-  const { code, stdout } = await run(join(BINARIES, "sandbox"), ["dev-ca", "--dir", at("ca"), "--name", "origin.example"]);
+  const { code, stdout } = await run(join(BINARIES, "sandbox"), ["dev-ca", "--dir", at("ca")]);
   assert.equal(code, 0, stdout);
-  // As a certificate of a real CA would be: the same, without what marks it as one for development.
-  writeFileSync(at("cert.pem"), readFileSync(at("ca/server.pem"), "utf8").replace(/^(?!-----)(?![A-Za-z0-9+/=]+$).*\n/gm, ""));
+  // Of another CA than ours, as a real one's is.
+  const ec = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj", "/CN=origin.example"];
+  const made = await run("openssl", ["req", "-x509", ...ec, "-keyout", at("key.pem"), "-out", at("cert.pem")]);
+  assert.equal(made.code, 0, made.stderr);
   writeFileSync(at("link-keys"), `edge-1 ${randomBytes(32).toString("base64")}\n`, { mode: 0o600 });
   environment = {
     DATABASE_URL: `sqlite://${at("scanvault.db")}`,
     SCANVAULT_LISTEN: "127.0.0.1:0",
     SCANVAULT_TLS_CERT: at("cert.pem"),
-    SCANVAULT_TLS_KEY: at("ca/server.key"),
+    SCANVAULT_TLS_KEY: at("key.pem"),
     SCANVAULT_ADMIN_SOCKET: at("admin.sock"),
     SCANVAULT_LINK_KEYS: at("link-keys"),
     SCANVAULT_PUBLIC_URL: "https://pay.example",
@@ -40,7 +43,7 @@ const REFUSED = "production mode refuses";
 for (const [what, settings, message] of [
   ["local callbacks", { SCANVAULT_ALLOW_LOCAL_CALLBACKS: "true" }, `${REFUSED} SCANVAULT_ALLOW_LOCAL_CALLBACKS`],
   ["a test CA", { SCANVAULT_EXTRA_CA: "ca/ca.pem" }, `${REFUSED} SCANVAULT_EXTRA_CA: a test CA`],
-  ["a certificate of the test CA", { SCANVAULT_TLS_CERT: "ca/server.pem" }, `${REFUSED} a certificate of the development CA`],
+  ["a certificate of the test CA", { SCANVAULT_TLS_CERT: "ca/server.pem", SCANVAULT_TLS_KEY: "ca/server.key" }, `${REFUSED} a certificate of the development CA`],
   ["plain HTTP outside", { SCANVAULT_PUBLIC_URL: "http://pay.example" }, `${REFUSED} a public address over plain HTTP`],
   ["a public address on loopback", { SCANVAULT_PUBLIC_URL: "https://localhost:8443" }, `${REFUSED} a public address on this machine`],
   ["plain HTTP to the acquirer", { SCANVAULT_CLEARHAUS_URL: "http://gateway.example" }, `${REFUSED} an acquirer over plain HTTP`],
@@ -97,4 +100,23 @@ test("with none of it, it starts, sealed; a second one on the same socket does n
   process.kill(child.pid, "SIGTERM");
   await child.ended;
   assert.equal(child.how, "exit code 0");
+});
+
+test("who reads the log may go away: requests are answered, and it ends in order", async () => {
+  const env = { PATH: process.env.PATH, ...environment };
+  const child = spawn(SCANVAULT, ["serve"], { env, stdio: ["ignore", "pipe", "pipe"] });
+  const ended = new Promise((done) => child.on("exit", (code, signal) => done(signal ?? code)));
+  try {
+    await new Promise((done) => child.stdout.on("data", (text) => String(text).includes('"listening"') && done()));
+    child.stdout.destroy();
+    child.stderr.destroy();
+    const admin = { env: { ADMIN_URL: `unix://${at("admin.sock")}` } };
+    for (const name of ["merchant-8", "merchant-9"]) {
+      const { code, stderr } = await run(SCANVAULT, ["account", "create", name], admin); // is logged
+      assert.equal(code, 0, stderr);
+    }
+  } finally {
+    child.kill("SIGTERM");
+  }
+  assert.equal(await ended, 0);
 });
