@@ -6,7 +6,16 @@ import { startWorld } from "./world.mjs";
 
 /** `define(at)` writes the tests; `at.world` is there once they run. */
 export function onBothDatabases(define, options) {
-  for (const kind of KINDS) {
+  on(KINDS, define, options);
+}
+
+/** On PostgreSQL alone, for what SQLite cannot do. */
+export function onPostgres(define, options) {
+  on(["postgres"], define, options);
+}
+
+function on(kinds, define, options) {
+  for (const kind of kinds) {
     describe(kind, () => {
       const at = {};
       before(async () => {

@@ -1,6 +1,7 @@
 // The story of the spine, in its order: init, sealed, unsealed, an account, a code, a payment, a webhook.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { test } from "node:test";
 import { BASIC_CHALLENGE, apiPassword, ask, assertProblem } from "../lib/answers.mjs";
@@ -149,12 +150,17 @@ onBothDatabases(
       assert.deepEqual([taken.sealed, taken.threshold, taken.progress], [true, 2, 1]);
 
       const typo = share("bob").replace(/.$/, (symbol) => (symbol === "a" ? "q" : "a"));
-      const foreign = await foreignShare(world);
+      const foreign = foreignShare();
       for (const [what, text, message] of [
         ["mistyped", typo, "the share is mistyped: its checksum does not fit"],
         ["a wrong symbol", share("bob").replace(/.$/, "1"), /^symbol 90 is not one of a-z, 2-7$/],
         ["cut", share("bob").slice(0, -3), /^a share has 90 symbols after svshare1, this one has \d+$/],
         ["no share", "hunter2", "this is no share: a share begins with svshare1"],
+        ["well-formed, but not what was dealt", altered(share("bob"), (bytes) => (bytes[30] ^= 1)), "share 2 is well-formed, but it is not the share that was dealt"],
+        ["of an index that was not dealt", altered(share("bob"), (bytes) => (bytes[19] = 9)), "the share set has no share 9"],
+        ["of index 0", altered(share("bob"), (bytes) => (bytes[19] = 0)), "a share with index 0 is never dealt"],
+        ["of a later re-share", altered(share("bob"), (bytes) => (bytes[18] = 1)), "this share is of re-share 1, which is not in effect; the vault is at 0"],
+        ["of another version", altered(share("bob"), (bytes) => (bytes[0] = 2)), "share version 2 is not known to this release"],
         ["given twice", share("alice"), "share 1 has been given already"],
         ["of another vault", foreign, "this share belongs to another share set"],
       ]) {
@@ -580,7 +586,20 @@ const found = (lines, id) => {
 };
 
 /** A well-formed share of a vault that is not ours: the vector of the formats. */
-async function foreignShare() {
+function foreignShare() {
   const vectors = readFileSync(new URL("../../origin/vectors/formats.json", import.meta.url), "utf8");
   return /svshare1-[a-z2-7-]+/.exec(vectors)[0];
+}
+
+const BASE32 = "abcdefghijklmnopqrstuvwxyz234567";
+
+/** The share with its 52 bytes changed and the checksum made anew, from the description of the format alone. */
+function altered(text, change) {
+  const symbols = text.replace(/^svshare1-/, "").replaceAll("-", "");
+  const bits = [...symbols].map((symbol) => BASE32.indexOf(symbol).toString(2).padStart(5, "0")).join("");
+  const body = Buffer.from(bits.slice(0, 52 * 8).match(/.{8}/g).map((octet) => Number.parseInt(octet, 2)));
+  change(body);
+  const sum = createHash("sha256").update("scanvault/share-checksum/v1\0").update(body).digest().subarray(0, 4);
+  const all = [...body, ...sum].map((octet) => octet.toString(2).padStart(8, "0")).join("").padEnd(450, "0");
+  return `svshare1-${all.match(/.{5}/g).map((five) => BASE32[Number.parseInt(five, 2)]).join("")}`;
 }

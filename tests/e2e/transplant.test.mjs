@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { before, test } from "node:test";
-import { assertProblem } from "../lib/answers.mjs";
+import { BASIC_CHALLENGE, assertProblem } from "../lib/answers.mjs";
 import { onBothDatabases } from "./both.mjs";
 import { whyNotGenuine } from "./receiver.mjs";
 import { CARD } from "./shopper.mjs";
@@ -78,6 +78,20 @@ onBothDatabases((at) => {
     await rewrite("UPDATE acquirer_credentials SET row_version = row_version + 1 WHERE account = 'merchant-33'");
     const bookBefore = await world.book();
     assertProblem(await world.pay((await world.code(deaf)).code), 500, "internal", INTERNAL);
+    assert.deepEqual(await world.book(), bookBefore);
+  });
+
+  test("a suspended merchant takes no payments and is let in nowhere, whatever was shown before", async () => {
+    const { world } = at;
+    const { code } = await world.code(donor);
+    const sealed = await world.seal(await world.page(code));
+    await rewrite("UPDATE accounts SET status = 'suspended' WHERE name = 'merchant-31'");
+    const bookBefore = await world.book();
+    const page = await world.page(code);
+    assert.deepEqual([page.status, page.data.state, page.data.key], [410, "expired", ""]);
+    assertProblem(await world.post(code, sealed), 409, "code-not-payable", "This code can no longer be paid");
+    const asked = await world.call(donor, `/pluto/code/${code}`);
+    assertProblem(asked, 401, "bad-credentials", "Bad Credentials", { "www-authenticate": BASIC_CHALLENGE });
     assert.deepEqual(await world.book(), bookBefore);
   });
 
