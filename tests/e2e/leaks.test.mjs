@@ -19,7 +19,8 @@ test("a number is found in clear, grouped, in hex and in base64, wherever it sta
 test("a security code, an expiry and a name are found by what stands beside them", () => {
   const secrets = new Secrets();
   secrets.addCard(CARD);
-  for (const trace of ['"csc":"987"', "card[csc]=987", "card%5Bcsc%5D=987", 'csc: Some("987")', "CVC 987", "security code=987", '"exp":"1230"', "card[expire_year]=2030", "expiry=12/30", "Zephyrine Okonkwo"]) {
+  const codes = ['"csc":"987"', "card[csc]=987", "card%5Bcsc%5D=987", 'csc: Some("987")', "CVC 987", "security code=987"];
+  for (const trace of [...codes, '"exp":"1230"', "card[expire_year]=2030", "expiry=12/30", "Zephyrine Okonkwo"]) {
     assert.equal(secrets.foundIn(Buffer.from(`… ${trace} …`)).length, 1, trace);
   }
   assert.deepEqual(secrets.foundIn(Buffer.from("took_us=987 1230 transaction 987")), []);

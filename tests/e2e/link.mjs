@@ -4,7 +4,10 @@
 import { createHash, createHmac, randomBytes } from "node:crypto";
 import { request as httpsRequest } from "node:https";
 
-const ALWAYS = ["@method", "@authority", "@path", "@query", "content-digest", "scanvault-host", "scanvault-client", "scanvault-request-id", "scanvault-credential"];
+export const ALWAYS = [
+  "@method", "@authority", "@path", "@query", "content-digest",
+  "scanvault-host", "scanvault-client", "scanvault-request-id", "scanvault-credential",
+];
 const WHEN_PRESENT = ["authorization", "idempotency-key", "content-type"];
 
 /**
