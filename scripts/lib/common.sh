@@ -63,8 +63,12 @@ postgres_program() {
   if [ -z "$found" ]; then
     found=$(find /usr/lib/postgresql/*/bin -name "$1" 2>/dev/null | sort -V | tail -n 1 || true)
   fi
-  # Debian links single programs onto PATH; initdb looks for its siblings beside itself.
-  [ -z "$found" ] || readlink -f "$found"
+  [ -n "$found" ] || return 0
+  # Debian links single programs onto PATH, and initdb looks for its siblings beside itself: so the link is followed,
+  # unless it leads to Debian's wrapper, which goes by the name that it is called by.
+  local real
+  real=$(readlink -f "$found")
+  if [ "$(basename "$real")" = "$1" ]; then printf '%s\n' "$real"; else printf '%s\n' "$found"; fi
 }
 
 chromium_program() {
