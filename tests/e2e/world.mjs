@@ -61,7 +61,7 @@ export class World {
     this.database = openDatabase(kind, this.dir);
     this.children = new Children(this.#id, this.at("logs"));
     this.children.onUnexpectedEnd = (error) => (this.died = error);
-    process.on("exit", () => this.children.pids().forEach((pid) => process.kill(-pid, "SIGKILL")));
+    process.on("exit", () => this.children.pids().forEach(killGroup));
   }
 
   at(...parts) {
@@ -360,6 +360,17 @@ export class World {
   openSocketToAll() {
     chmodSync(this.dir, 0o711);
     chmodSync(this.socket, 0o666);
+  }
+}
+
+// A test run that is stopped leaves nothing running: only an orderly exit calls the handlers above.
+for (const signal of ["SIGINT", "SIGTERM"]) process.once(signal, () => process.exit(1));
+
+function killGroup(pid) {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if (error.code !== "ESRCH") throw error;
   }
 }
 
