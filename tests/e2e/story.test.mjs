@@ -44,7 +44,7 @@ onBothDatabases((at) => {
       [{ code: other.data.code }, changed],
       [{ expires: Number(page.data["attempt-expires"]) + 1 }, changed],
       [{ attempt: other.data.attempt }, unreadable],
-      [{ attempt: `A${page.data.attempt.slice(1)}` }, unreadable],
+      [{ attempt: page.data.attempt.replace(/^./, (symbol) => (symbol === "A" ? "B" : "A")) }, unreadable],
       [{ pan: "41111111111" }, unreadable],
       [{ csc: "12" }, unreadable],
       [{ more: "field" }, unreadable],
