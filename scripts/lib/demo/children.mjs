@@ -2,6 +2,7 @@
 
 import { execFile, spawn } from "node:child_process";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { ROOT } from "../workerd.mjs";
 import { RUN_VARIABLE, at } from "./paths.mjs";
@@ -20,16 +21,19 @@ export class DemoError extends Error {
 export class Children {
   #byName = new Map();
   #runId;
+  #logs;
   /** Called with a DemoError and the name when a process ends that nobody ended. */
   onUnexpectedEnd = () => {};
 
-  constructor(runId) {
+  /** `logs`: the folder of the log files; the tests have one of their own. */
+  constructor(runId, logs = at("logs")) {
     this.#runId = runId;
-    mkdirSync(at("logs"), { recursive: true, mode: 0o700 });
+    this.#logs = logs;
+    mkdirSync(logs, { recursive: true, mode: 0o700 });
   }
 
   logFile(name) {
-    return at("logs", `${name}.log`);
+    return join(this.#logs, `${name}.log`);
   }
 
   isRunning(name) {

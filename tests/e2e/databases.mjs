@@ -1,0 +1,92 @@
+// The two databases, each behind the same three calls: a URL, rows read, SQL run, and every byte that it keeps.
+
+import { execFileSync } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ROOT } from "../../scripts/lib/workerd.mjs";
+
+export const KINDS = ["sqlite", "postgres"];
+
+/** A database of the caller's own, empty. */
+export function openDatabase(kind, folder) {
+  return kind === "sqlite" ? sqlite(join(folder, "scanvault.db")) : postgres();
+}
+
+// Python's SQLite, on a copy: no second library ever opens the live file.
+const READ = `
+import json, sqlite3, sys
+db = sqlite3.connect(sys.argv[1]); db.row_factory = sqlite3.Row
+print(json.dumps([dict(row) for row in db.execute(sys.stdin.read())], default=lambda value: value.hex()))
+`;
+const WRITE = `
+import sqlite3, sys
+db = sqlite3.connect(sys.argv[1]); print(sum(db.execute(text).rowcount for text in sys.stdin.read().split(";") if text.strip())); db.commit()
+`;
+
+function sqlite(file) {
+  const python = (script, path, sql) => execFileSync("python3", ["-c", script, path], { input: sql, encoding: "utf8" });
+  return {
+    kind: "sqlite",
+    url: `sqlite://${file}`,
+    rows(sql) {
+      const folder = mkdtempSync(join(tmpdir(), "scanvault-copy-"));
+      for (const end of ["", "-wal"]) {
+        if (existsSync(file + end)) copyFileSync(file + end, join(folder, `copy${end}`));
+      }
+      try {
+        return JSON.parse(python(READ, join(folder, "copy"), sql));
+      } finally {
+        rmSync(folder, { recursive: true });
+      }
+    },
+    /** Only while the origin is stopped. Answers how many rows were written. */
+    write: (sql) => Number(python(WRITE, file, sql)),
+    bytes: () => Buffer.concat([file, `${file}-wal`].filter(existsSync).map((path) => readFileSync(path))),
+    close: () => {},
+  };
+}
+
+function postgres() {
+  const server = process.env.SCANVAULT_TEST_POSTGRES ?? startServer();
+  const name = `e2e_${randomBytes(6).toString("hex")}`;
+  const url = Object.assign(new URL(server), { pathname: `/${name}` });
+  psql(server, `CREATE DATABASE ${name}`);
+  return {
+    kind: "postgres",
+    url: url.href,
+    rows: (sql) => JSON.parse(psql(url, `SELECT coalesce(json_agg(r), '[]') FROM (${sql}) r`)),
+    write: (sql) => Number(psql(url, `WITH done AS (${sql} RETURNING 1) SELECT count(*) FROM done`)),
+    bytes: () => execFileSync("pg_dump", ["--no-password", "--inserts"], { env: environment(url), maxBuffer: 1 << 28 }),
+    close: () => psql(server, `DROP DATABASE ${name} WITH (FORCE)`),
+  };
+}
+
+function psql(url, sql) {
+  const options = { env: environment(url), input: sql, encoding: "utf8", stdio: ["pipe", "pipe", "inherit"] };
+  return execFileSync(process.env.PSQL ?? "psql", ["--no-psqlrc", "--no-password", "-v", "ON_ERROR_STOP=1", "-Atq"], options);
+}
+
+/** The password goes by environment: an argument would show it in the process list. */
+function environment(url) {
+  const { hostname, port, username, password, pathname } = new URL(url);
+  const [PGUSER, PGPASSWORD, PGDATABASE] = [username, password, pathname.slice(1)].map(decodeURIComponent);
+  return { PATH: process.env.PATH, PGHOST: hostname, PGPORT: port, PGUSER, PGPASSWORD, PGDATABASE };
+}
+
+/** One for this process, when nobody gave us one; ended with it. */
+let own;
+function startServer() {
+  if (own) return own;
+  const folder = mkdtempSync(join(tmpdir(), "scanvault-e2e-pg-"));
+  execFileSync("chmod", ["0711", folder]);
+  const script = join(ROOT, "scripts/lib/postgres");
+  const settings = ["fsync=off", "full_page_writes=off"];
+  own = execFileSync(script, ["start", join(folder, "server"), ...settings], { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }).trim();
+  process.on("exit", () => {
+    execFileSync(script, ["stop", join(folder, "server")]);
+    rmSync(folder, { recursive: true });
+  });
+  return own;
+}
