@@ -91,12 +91,9 @@ async fn serve(
     }
 }
 
-/// Signs, sends, and lets through what the origin says to this very request.
+/// Lets through what the origin says to this very request.
 async fn ask_origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<RuntimeReply, Refusal> {
-    let nonce = random::<NONCE_BYTES>().ok_or_else(|| Refusal::caused(Problem::Internal, "no randomness"))?;
-    let created = runtime::now_ms() / 1000;
-    let outgoing = forward::sign(request, body, &config.origin, &config.link_key, created, &nonce)?;
-    let answer = runtime::send(&outgoing).await?;
+    let answer = send_to_origin(request, body, config).await?;
     let mut head = answer.head;
     if let Err(refusal) = forward::judge(head.status, answer.echoed_id.as_deref(), request.request_id) {
         runtime::discard(answer.body).await;
@@ -109,6 +106,33 @@ async fn ask_origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Resu
         return Ok(Reply { head, body: Body::Empty });
     }
     Ok(Reply { head, body: answer.body.map_or(Body::Empty, Body::Stream) })
+}
+
+/// Signs and sends, each try anew.
+///
+/// An origin that was killed leaves connections behind that the runtime keeps and finds dead one by one, by using them.
+/// A read is tried again on the next connection for as long as they fail at once and its deadline lasts; anything that
+/// may have an effect is sent once.
+async fn send_to_origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<runtime::FromOrigin, Refusal> {
+    let began_ms = runtime::now_ms();
+    for tries in 1.. {
+        let nonce = random::<NONCE_BYTES>().ok_or_else(|| Refusal::caused(Problem::Internal, "no randomness"))?;
+        let sent_ms = runtime::now_ms();
+        let mut outgoing = forward::sign(request, body, &config.origin, &config.link_key, sent_ms / 1000, &nonce)?;
+        let spent_ms = u32::try_from(sent_ms.saturating_sub(began_ms)).unwrap_or(u32::MAX);
+        outgoing.deadline_ms = outgoing.deadline_ms.saturating_sub(spent_ms);
+        match runtime::send(&outgoing).await {
+            Ok(answer) => return Ok(answer),
+            Err(none) => {
+                let took_ms = runtime::now_ms().saturating_sub(sent_ms);
+                let was_dead = none.is_lost_connection() && forward::was_dead_before(tries, took_ms);
+                if !(was_dead && request.spec.method == protocol_route::Method::Get) {
+                    return Err(none.refusal());
+                }
+            }
+        }
+    }
+    Err(Problem::OriginUnreachable.into())
 }
 
 /// 32 lower-case hex digits.

@@ -81,18 +81,38 @@ pub struct FromOrigin {
     pub echoed_id: Option<String>,
 }
 
+/// No answer came. The outcome is unknown.
+pub struct NoAnswer {
+    /// The runtime's words, for the log.
+    pub message: String,
+}
+
+impl NoAnswer {
+    /// The connection ended under the request: also what a pooled one says whose other end was killed long ago.
+    #[must_use]
+    pub fn is_lost_connection(&self) -> bool {
+        self.message.contains("connection lost")
+    }
+
+    /// What the client is told.
+    #[must_use]
+    pub fn refusal(self) -> Refusal {
+        Refusal::caused(Problem::OriginUnreachable, self.message)
+    }
+}
+
 /// Sends a request to the origin. Redirects are not followed.
 ///
 /// The deadline ends with the answer's headers: the runtime pumps the body by itself, and does not stop that for an
 /// aborted signal (seen in workerd 1.20260426). The origin has a limit of its own for it.
 ///
 /// # Errors
-/// [`Problem::OriginUnreachable`]: no connection, or no answer in time. The outcome is unknown.
-pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, Refusal> {
+/// No connection, or no answer in time.
+pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
     let response = fetch(outgoing).await.map_err(|error| {
         // `TimeoutError` for the deadline, else the runtime's words about the connection.
         let message = js_sys::Reflect::get(&error, &"message".into()).ok().and_then(|text| text.as_string());
-        Refusal::caused(Problem::OriginUnreachable, message.unwrap_or_default())
+        NoAnswer { message: message.unwrap_or_default() }
     })?;
     let headers = response.headers();
     let get = |name: &str| headers.get(name).ok().flatten();
