@@ -243,7 +243,7 @@ test("a redirect is neither followed nor passed on", async () => {
   }
 });
 
-test("an origin that is down, hangs up, or shows another's certificate is unreachable; nothing is sent twice", async () => {
+test("an origin that is down, hangs up, or shows another's certificate is unreachable; only reads are sent again", async () => {
   const authorization = basic("merchant-25");
   assertProblem(await ask(edge.urls.down, CODE, { headers: { authorization } }), ...UNREACHABLE, RETRY);
   const connections = origin.connections;
@@ -255,7 +255,9 @@ test("an origin that is down, hangs up, or shows another's certificate is unreac
     origin.requests.length = 0;
     const headers = { authorization, ...(body ? { "content-type": JSON_TYPE } : {}) };
     assertProblem(await ask(dev, path, { method, headers, body }), ...UNREACHABLE, RETRY);
-    assert.equal(origin.requests.length, 1, method);
+    // A read looks for a connection that lives, as often as a pool may hold dead ones; the rest is sent once.
+    if (method === "POST") assert.equal(origin.requests.length, 1, method);
+    else assert.ok(origin.requests.length > 1 && origin.requests.length <= 101, `${origin.requests.length}`);
   }
   const head = await ask(edge.urls.down, CODE, { method: "HEAD", headers: { authorization } });
   assert.deepEqual([head.status, head.body.length, head.headers["retry-after"]], [503, 0, "5"]);
