@@ -354,4 +354,28 @@ on_both! {
         // The attempt was not used up.
         assert_eq!(world.send(page.pay_with(&page.card(PAN, 1000))).await.json()["state"], "paid");
     }
+
+    async fn an_operator_settles_what_no_answer_has_settled(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        for (reference, captured, expected) in [("yes", true, ("Used", "SUCCESS")), ("no", false, ("Available", "END_REVERSED"))] {
+            let code = code(&world, &auth, reference, "10.00").await;
+            fault(&world, Kind::Capture, Fault::DropAfter);
+            let lost = pay(&world, &code, PAN, 1000).await;
+            let id = lost.json()["transactionId"].as_i64().unwrap();
+            let open = world.admin("GET", "/transactions/unsettled", &Value::Null).await.json();
+            let row = &open["unsettled"][0];
+            assert_eq!((&row["transaction"]["transactionId"], &row["ourReference"]), (&json!(id), &json!(format!("sv-{id}"))));
+            let settle = format!("/transactions/{id}/settle");
+            assert_eq!(world.admin("POST", &settle, &json!({"captured": captured})).await.status, 200);
+            assert_eq!(states(&world, &auth, &code, &lost).await, (expected.0.into(), expected.1.into()));
+            // Once, and nothing but what is open.
+            assert_eq!(world.admin("POST", &settle, &json!({"captured": captured})).await.status, 409);
+            assert_eq!(world.admin("POST", &settle, &json!({"captured": !captured})).await.status, 409);
+        }
+        assert_eq!(world.number("SELECT COUNT(*) FROM acts WHERE state IN ('asked', 'unknown')").await, 0);
+        assert_eq!(world.number("SELECT COUNT(*) FROM outbox").await, 2);
+        assert_eq!(world.admin("POST", "/transactions/999/settle", &json!({"captured": true})).await.status, 409);
+        assert_feed_is_gap_free(&world).await;
+    }
 }

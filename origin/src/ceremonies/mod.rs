@@ -1,9 +1,10 @@
-//! What operators and custodians do, on the admin listener: init, unseal, seal, accounts.
+//! What operators and custodians do, on the admin listener: init, unseal, seal, accounts, open transactions.
 //!
 //! The listener is a Unix socket; who is at the other end is known from the kernel (SO_PEERCRED). Only the user that the
 //! origin runs as, and root, get an answer. Every step is logged with the operator's user number, refusals too.
 
 mod accounts;
+mod transactions;
 mod vault;
 
 use std::sync::Arc;
@@ -80,6 +81,8 @@ impl Admin {
             (&Method::POST, ["accounts"]) => self.account_create(call).await,
             (&Method::GET, ["accounts", name]) => self.account_show(name).await,
             (&Method::POST, ["accounts", name, "rotate"]) => self.account_rotate(name, call.peer).await,
+            (&Method::GET, ["transactions", "unsettled"]) => self.transactions_unsettled().await,
+            (&Method::POST, ["transactions", id, "settle"]) => self.transaction_settle(id, call).await,
             _ => return None,
         })
     }

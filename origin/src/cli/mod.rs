@@ -6,6 +6,7 @@
 mod account;
 mod client;
 mod output;
+mod transaction;
 mod vault;
 
 use std::process::ExitCode;
@@ -40,6 +41,9 @@ enum Command {
     /// Accounts.
     #[command(subcommand)]
     Account(account::Command),
+    /// Transactions that wait for an operator.
+    #[command(subcommand)]
+    Transaction(transaction::Command),
     /// Print the metrics.
     Metrics,
     /// Print the health; refused (1) when not ready.
@@ -70,6 +74,9 @@ pub fn run() -> ExitCode {
             }
             Command::Vault(command) => vault::run(command, &output, cli.admin.as_deref()).await,
             Command::Account(command) => account::run(command, &output, &Client::new(cli.admin.as_deref())?).await,
+            Command::Transaction(command) => {
+                transaction::run(command, &output, &Client::new(cli.admin.as_deref())?).await
+            }
             Command::Metrics => {
                 let text = Client::new(cli.admin.as_deref())?.get_text("/metrics").await?;
                 output.text(&text);

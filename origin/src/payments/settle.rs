@@ -76,6 +76,29 @@ pub async fn settle(
     Ok(transaction)
 }
 
+/// Settles what no answer has settled, by an operator's word: they have read the acquirer's own report.
+///
+/// # Errors
+/// [`SettleError::Moved`] when the transaction is not one that waits for this.
+pub async fn settle_by_operator(
+    db: &Db,
+    clock: &dyn Clock,
+    entropy: &mut (dyn Entropy + Send),
+    id: i64,
+    was_captured: bool,
+) -> Result<TransactionRecord, SettleError> {
+    use TransactionState as S;
+    let from = store::find_transaction(db, id).await?.ok_or(SettleError::Moved)?.state;
+    let (to, act) = match (from, was_captured) {
+        (S::CaptureUnknown, true) => (S::Captured, ActState::Done),
+        (S::CaptureUnknown, false) => (S::Voided, ActState::Refused),
+        (S::VoidUnknown, false) => (S::Voided, ActState::Done),
+        _ => return Err(SettleError::Moved),
+    };
+    let step = Step { from_to: (from, to), act, acquirer_ref: None, decline: None, next: None };
+    settle(db, clock, entropy, id, &step).await
+}
+
 /// Gives up waiting for answers that nobody waits for any more: after a crash, or when an outcome could not be written.
 ///
 /// # Errors

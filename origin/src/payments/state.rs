@@ -8,7 +8,7 @@
 //!
 //! `Lost`: nobody knows whether the card was authorised. It is never captured, so the shopper is never charged; a hold
 //! may lapse by itself, and the code may be paid again. `CaptureUnknown`: the money may have moved; it is shown to the
-//! operator until it is settled, and the code stays locked.
+//! operator until they settle it as `Captured` or `Voided` from the acquirer's report, and the code stays locked.
 
 use std::str::FromStr;
 
@@ -31,7 +31,7 @@ pub enum TransactionState {
     CaptureUnknown,
     /// The capture was refused; the authorisation is being given back.
     Voiding,
-    /// The authorisation was given back.
+    /// The authorisation was given back, or an operator found that it was never captured.
     Voided,
     /// Whether the authorisation was given back is unknown.
     VoidUnknown,
@@ -89,6 +89,8 @@ impl TransactionState {
             (Self::Authorising, Self::Capturing | Self::Declined | Self::Lost)
                 | (Self::Capturing, Self::Captured | Self::CaptureUnknown | Self::Voiding)
                 | (Self::Voiding, Self::Voided | Self::VoidUnknown)
+                | (Self::CaptureUnknown, Self::Captured | Self::Voided)
+                | (Self::VoidUnknown, Self::Voided)
         )
     }
 

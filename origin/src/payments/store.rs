@@ -312,17 +312,19 @@ pub async fn add_act(tx: &mut Tx, id: i64, kind: ActKind, amount: Amount, now_ms
     Ok(())
 }
 
-/// Writes what became of the act that was asked last.
+/// Writes what became of the act that was asked last, or that nobody knew of until now.
 ///
 /// # Errors
 /// From the database.
 pub async fn settle_act(tx: &mut Tx, id: i64, state: ActState, now_ms: i64) -> Result<(), DbError> {
-    sqlx::query("UPDATE acts SET state = $2, settled_at_ms = $3 WHERE transaction_id = $1 AND state = 'asked'")
-        .bind(id)
-        .bind(state.as_str())
-        .bind(now_ms)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(
+        "UPDATE acts SET state = $2, settled_at_ms = $3 WHERE transaction_id = $1 AND state IN ('asked', 'unknown')",
+    )
+    .bind(id)
+    .bind(state.as_str())
+    .bind(now_ms)
+    .execute(&mut **tx)
+    .await?;
     Ok(())
 }
 
@@ -393,6 +395,15 @@ pub async fn add_change(tx: &mut Tx, account: &str, id: i64, now_ms: i64) -> Res
 pub async fn webhook_url(tx: &mut Tx, account: &str) -> Result<Option<String>, DbError> {
     let statement = "SELECT webhook_url FROM accounts WHERE name = $1";
     Ok(sqlx::query(statement).bind(account).fetch_one(&mut **tx).await?.try_get(0)?)
+}
+
+/// Reads what waits for an operator, oldest first.
+///
+/// # Errors
+/// From the database.
+pub async fn find_unsettled(db: &Db) -> Result<Vec<TransactionRecord>, DbError> {
+    let statement = select_transactions!("t.state IN ('capture_unknown', 'void_unknown') ORDER BY t.id LIMIT 1000");
+    sqlx::query(statement).fetch_all(db.read()).await?.iter().map(transaction_record).collect()
 }
 
 /// Authorisations that nobody knows the outcome of. They are never captured: there is nothing to settle.

@@ -1,0 +1,36 @@
+//! `scanvault transaction …`
+
+use clap::{ArgGroup, Subcommand};
+use serde_json::json;
+
+use super::client::Client;
+use super::output::{Failure, Output};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// List the transactions whose outcome nobody knows.
+    Unsettled,
+    /// Write down what the acquirer's report says of one of them.
+    #[command(group(ArgGroup::new("outcome").required(true)))]
+    Settle {
+        /// The transaction's number; the acquirer knows it as sv-NUMBER.
+        id: u64,
+        /// The money was taken.
+        #[arg(long, group = "outcome")]
+        captured: bool,
+        /// The money was not taken.
+        #[arg(long, group = "outcome")]
+        not_captured: bool,
+    },
+}
+
+pub(super) async fn run(command: Command, output: &Output, client: &Client) -> Result<(), Failure> {
+    let answer = match command {
+        Command::Unsettled => client.get("/transactions/unsettled").await?,
+        Command::Settle { id, captured, not_captured: _ } => {
+            client.post(&format!("/transactions/{id}/settle"), &json!({"captured": captured})).await?
+        }
+    };
+    output.object(&answer);
+    Ok(())
+}
