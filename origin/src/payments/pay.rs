@@ -92,11 +92,11 @@ impl PayOutcome {
     }
 }
 
-/// A payment whose intent is committed.
-struct Intent {
-    id: i64,
-    amount: Amount,
+/// A payment that has been checked and may begin.
+struct Payment {
+    record: CodeRecord,
     card: SealedCard,
+    amount: Amount,
     credentials: Zeroizing<Vec<u8>>,
     payer_address: String,
 }
@@ -119,18 +119,19 @@ impl Payments {
             .map_err(|error| ApiError::internal(&error))?
             .ok_or_else(|| ApiError::because(Problem::Conflict, "This merchant cannot take cards yet"))?;
         self.check_takes(&card, amount)?;
-        let id = match self.write_intent(&unsealed, &record, &card, amount).await {
-            Ok(id) => id,
-            Err(problem) => return self.earlier(&unsealed, code, sealed).await.unwrap_or(Err(problem)),
-        };
-        let intent = Intent { id, amount, card, credentials, payer_address: payer_address.to_owned() };
-        let (payments, running) = (Arc::clone(self), self.running.clone());
+        let payment = Payment { record, card, amount, credentials, payer_address: payer_address.to_owned() };
+        // The intent is written inside the task: a shopper who hangs up at its very commit cancels nothing either.
+        let (payments, vault, running) = (Arc::clone(self), Arc::clone(&unsealed), self.running.clone());
         let task = tokio::spawn(async move {
             let _running = running;
-            payments.carry_out(intent).await
+            payments.carry_out(&vault, payment).await
         });
-        // A task that panicked left the transaction where it was; it is settled as abandoned.
-        Ok(task.await.unwrap_or(PayOutcome::Unknown { transaction_id: id, may_retry: false }))
+        match task.await {
+            Ok(Ok(outcome)) => Ok(outcome),
+            Ok(Err(problem)) => self.earlier(&unsealed, code, sealed).await.unwrap_or(Err(problem)),
+            // A task that panicked left the transaction where it was; it is settled as abandoned.
+            Err(error) => Err(ApiError::internal(&error)),
+        }
     }
 
     /// The code, if it can be paid now.
@@ -246,20 +247,20 @@ impl Payments {
         Ok(id)
     }
 
-    /// Authorises and captures. Whatever happens, the last thing written is what is known.
-    async fn carry_out(&self, intent: Intent) -> PayOutcome {
-        let id = intent.id;
-        let outcome = self.authorise_and_capture(intent).await;
+    /// Writes the intent, authorises and captures. Whatever happens, the last thing written is what is known.
+    async fn carry_out(&self, unsealed: &Unsealed, payment: Payment) -> Result<PayOutcome, ApiError> {
+        let id = self.write_intent(unsealed, &payment.record, &payment.card, payment.amount).await?;
+        let outcome = self.authorise_and_capture(id, payment).await;
         self.bell.notify_one();
-        outcome.unwrap_or_else(|error| {
+        Ok(outcome.unwrap_or_else(|error| {
             tracing::error!(transaction = id, cause = %error, "an outcome could not be written");
             PayOutcome::Unknown { transaction_id: id, may_retry: false }
-        })
+        }))
     }
 
-    async fn authorise_and_capture(&self, intent: Intent) -> Result<PayOutcome, SettleError> {
+    async fn authorise_and_capture(&self, id: i64, payment: Payment) -> Result<PayOutcome, SettleError> {
         use TransactionState as S;
-        let Intent { id, amount, card, credentials, payer_address } = intent;
+        let Payment { amount, card, credentials, payer_address, .. } = payment;
         let reference = format!("sv-{id}");
         let request = Request::Authorise {
             amount,
