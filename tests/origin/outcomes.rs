@@ -3,6 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use scanvault_origin::acquirers::clearhaus::Clearhaus;
+use scanvault_origin::acquirers::{Acquirer, AcquirerError, Outcome, Request, WireRequest};
+use scanvault_origin::money::Amount;
+use scanvault_origin::payments::pay::{PayOutcome, Payments};
 use scanvault_origin::payments::settle::{self, ABANDONED_AFTER_MS};
 use scanvault_origin::vault::SystemEntropy;
 use scanvault_sandbox::common::book::Kind;
@@ -393,5 +397,59 @@ on_both! {
         assert_eq!(world.number("SELECT COUNT(*) FROM outbox").await, 2);
         assert_eq!(world.admin("POST", "/transactions/999/settle", &json!({"captured": true})).await.status, 409);
         assert_feed_is_gap_free(&world).await;
+    }
+
+    async fn a_capture_that_is_refused_gives_the_hold_back(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        let code = code(&world, &auth, "refused", "10.00").await;
+        let page = Page::load(&world, &code).await;
+        let known = &world.app.payments;
+        let payments = Arc::new(Payments {
+            db: known.db.clone(),
+            vault: Arc::clone(&known.vault),
+            clock: Arc::clone(&known.clock),
+            acquirer: Arc::new(CapturesTooMuch),
+            transport: Arc::clone(&known.transport),
+            bell: Arc::clone(&known.bell),
+            running: known.running.clone(),
+        });
+        let sealed = page.seal(&page.card(PAN, 1000));
+        let outcome = payments.pay(&code.parse().unwrap(), &sealed, "unknown").await.unwrap();
+        let PayOutcome::Declined { transaction_id, .. } = outcome else { panic!("{outcome:?}") };
+        assert_eq!(kinds(&world), [Kind::Authorization, Kind::Void]);
+        let found = world.send(Forward::get(format!("/pluto/code/{code}")).with(&auth)).await.json();
+        let path = format!("/pluto/code/transaction/state/{transaction_id}");
+        let state = world.send(Forward::get(path).with(&auth)).await.json();
+        assert_eq!((&found["codeState"], &state["status"]), (&json!("Available"), &json!("END_REVERSED")));
+        assert_eq!(world.number("SELECT COUNT(*) FROM outbox").await, 1);
+        assert_feed_is_gap_free(&world).await;
+    }
+}
+
+/// Clearhaus, but captures a cent more than was authorised, which the gateway refuses.
+struct CapturesTooMuch;
+
+impl Acquirer for CapturesTooMuch {
+    fn name(&self) -> &'static str {
+        Clearhaus.name()
+    }
+
+    fn check(&self, request: &Request<'_>) -> Result<(), AcquirerError> {
+        Clearhaus.check(request)
+    }
+
+    fn encode(&self, credentials: &[u8], request: &Request<'_>) -> Result<WireRequest, AcquirerError> {
+        match request {
+            Request::Capture { authorisation, amount } => {
+                let amount = Amount::from_minor(amount.minor() + 1, amount.currency()).unwrap();
+                Clearhaus.encode(credentials, &Request::Capture { authorisation, amount })
+            }
+            other => Clearhaus.encode(credentials, other),
+        }
+    }
+
+    fn decode(&self, status: u16, body: &[u8]) -> Outcome {
+        Clearhaus.decode(status, body)
     }
 }
