@@ -5,12 +5,38 @@ use sqlx::{AssertSqlSafe, Row};
 use super::{Db, DbError, Kind};
 
 /// In order; the version is the position, counted from 1. A landed file is never edited.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/0001_spine.sql")];
+const MIGRATIONS: &[Migration] = &[
+    Migration { both: include_str!("../../migrations/0001_spine.sql"), sqlite: "", postgres: "" },
+    Migration {
+        both: include_str!("../../migrations/0002_vault.sql"),
+        sqlite: include_str!("../../migrations/0002_vault.sqlite.sql"),
+        postgres: include_str!("../../migrations/0002_vault.postgres.sql"),
+    },
+];
+
+/// One step of the schema: the text for both databases, then what each needs of its own.
+struct Migration {
+    both: &'static str,
+    sqlite: &'static str,
+    postgres: &'static str,
+}
 
 /// Any constant: it keeps two processes from migrating at once.
 const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(7236427)";
 
 pub(super) async fn run(db: &Db) -> Result<(), DbError> {
+    if db.kind() == Kind::Postgres {
+        return migrate(db).await;
+    }
+    // Tables are made anew while others refer to them; within a transaction the switch does nothing. The writer is one
+    // connection, so it is this one that is switched.
+    sqlx::query("PRAGMA foreign_keys = OFF").execute(db.write()).await?;
+    migrate(db).await?;
+    sqlx::query("PRAGMA foreign_keys = ON").execute(db.write()).await?;
+    Ok(())
+}
+
+async fn migrate(db: &Db) -> Result<(), DbError> {
     let mut tx = db.begin().await?;
     if db.kind() == Kind::Postgres {
         sqlx::query(POSTGRES_LOCK).execute(&mut *tx).await?;
@@ -22,11 +48,20 @@ pub(super) async fn run(db: &Db) -> Result<(), DbError> {
     if found > known {
         return Err(DbError::NewerSchema { found, known });
     }
-    for (version, text) in (1_i64..).zip(MIGRATIONS).skip_while(|(version, _)| *version <= found) {
-        // The text is ours, embedded at build time: nothing in it comes from outside.
-        sqlx::raw_sql(AssertSqlSafe(dialect(text, db.kind()))).execute(&mut *tx).await?;
+    for (version, migration) in (1_i64..).zip(MIGRATIONS).skip_while(|(version, _)| *version <= found) {
+        let own = match db.kind() {
+            Kind::Sqlite => migration.sqlite,
+            Kind::Postgres => migration.postgres,
+        };
+        for text in [migration.both, own].into_iter().filter(|text| !text.is_empty()) {
+            // The text is ours, embedded at build time: nothing in it comes from outside.
+            sqlx::raw_sql(AssertSqlSafe(dialect(text, db.kind()))).execute(&mut *tx).await?;
+        }
         sqlx::query("DELETE FROM schema_version").execute(&mut *tx).await?;
         sqlx::query("INSERT INTO schema_version (version) VALUES ($1)").bind(version).execute(&mut *tx).await?;
+    }
+    if db.kind() == Kind::Sqlite && sqlx::query("PRAGMA foreign_key_check").fetch_optional(&mut *tx).await?.is_some() {
+        return Err(DbError::Corrupt("reference between two tables"));
     }
     tx.commit().await?;
     Ok(())

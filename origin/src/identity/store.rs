@@ -10,6 +10,7 @@ use sqlx::any::AnyRow;
 use super::account::{Account, NewAccount};
 use super::secrets::FIRST_VERSION;
 use crate::db::{Db, DbError};
+use crate::vault::envelope;
 
 /// A vault record with the row version that it is bound to.
 pub struct Sealed {
@@ -40,8 +41,8 @@ pub async fn create(db: &Db, new: &NewAccount, now_ms: i64) -> Result<(), DbErro
     let (url, secret) = new.webhook.as_ref().map_or((None, None), |(url, secret)| (Some(url), Some(secret)));
     sqlx::query(
         "INSERT INTO accounts (name, role, status, display_name, currency, psp, password_verifier, credential_version, \
-         webhook_url, webhook_secret, change_seq, row_version, created_at_ms) \
-         VALUES ($1, $2, 'active', $3, $4, $5, $6, 1, $7, $8, 0, $9, $10)",
+         webhook_url, webhook_secret, webhook_key_id, change_seq, row_version, created_at_ms) \
+         VALUES ($1, $2, 'active', $3, $4, $5, $6, 1, $7, $8, $9, 0, $10, $11)",
     )
     .bind(new.name.to_string())
     .bind(new.role.as_str())
@@ -51,17 +52,18 @@ pub async fn create(db: &Db, new: &NewAccount, now_ms: i64) -> Result<(), DbErro
     .bind(new.verifier.as_bytes().to_vec())
     .bind(url.map(String::as_str))
     .bind(secret.cloned())
+    .bind(secret.map(|secret| key_id(secret)).transpose()?)
     .bind(FIRST_VERSION)
     .bind(now_ms)
     .execute(&mut *tx)
     .await?;
     if let Some((acquirer, sealed)) = &new.acquirer {
-        let statement =
-            "INSERT INTO acquirer_credentials (account, acquirer, sealed, row_version) VALUES ($1, $2, $3, $4)";
+        let statement = "INSERT INTO acquirer_credentials (account, acquirer, sealed, key_id, row_version) VALUES ($1, $2, $3, $4, $5)";
         sqlx::query(statement)
             .bind(new.name.to_string())
             .bind(*acquirer)
             .bind(sealed.clone())
+            .bind(key_id(sealed)?)
             .bind(FIRST_VERSION)
             .execute(&mut *tx)
             .await?;
@@ -100,6 +102,11 @@ pub async fn acquirer_credentials(db: &Db, name: &AccountName, acquirer: &str) -
     let statement = "SELECT sealed, row_version FROM acquirer_credentials WHERE account = $1 AND acquirer = $2";
     let row = sqlx::query(statement).bind(name.to_string()).bind(acquirer).fetch_optional(db.read()).await?;
     row.map(|row| sealed(&row)).transpose()
+}
+
+/// The data key that an envelope names, kept beside it: see the migration.
+fn key_id(envelope: &[u8]) -> Result<i64, DbError> {
+    envelope::key_id_of(envelope).map(i64::from).map_err(|_| DbError::Corrupt("envelope"))
 }
 
 fn sealed(row: &AnyRow) -> Result<Sealed, DbError> {

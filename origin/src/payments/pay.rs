@@ -231,6 +231,8 @@ impl Payments {
             account: &record.account,
             attempt: &card.attempt,
             card: &token,
+            card_bin: card.pan.bin(),
+            card_last_four: card.pan.last_four(),
             amount,
             acquirer: self.acquirer.name(),
         };

@@ -130,9 +130,9 @@ macro_rules! select_transactions {
     ($condition:literal) => {
         concat!(
             "SELECT t.id, c.code, t.account, r.merchant_reference, r.use_once, t.amount_minor, t.currency, t.state, \
-             t.acquirer_ref, t.decline, k.bin, k.last_four, t.created_at_ms, t.updated_at_ms FROM transactions t \
-             JOIN payment_requests r ON r.id = t.request_id JOIN codes c ON c.request_id = r.id \
-             JOIN cards k ON k.token = t.card WHERE ",
+             t.acquirer_ref, t.decline, t.card_bin, t.card_last_four, t.created_at_ms, t.updated_at_ms \
+             FROM transactions t JOIN payment_requests r ON r.id = t.request_id \
+             JOIN codes c ON c.request_id = r.id WHERE ",
             $condition
         )
     };
@@ -258,6 +258,10 @@ pub struct NewTransaction<'a> {
     pub attempt: &'a str,
     /// The card's token.
     pub card: &'a str,
+    /// For display, also when the card is deleted.
+    pub card_bin: &'a str,
+    /// For display, also when the card is deleted.
+    pub card_last_four: &'a str,
     /// How much.
     pub amount: Amount,
     /// Who will be asked.
@@ -270,13 +274,16 @@ pub struct NewTransaction<'a> {
 /// [`DbError::is_duplicate`] when the attempt was used before.
 pub async fn add_transaction(tx: &mut Tx, new: &NewTransaction<'_>, now_ms: i64) -> Result<i64, DbError> {
     let row = sqlx::query(
-        "INSERT INTO transactions (request_id, account, attempt, card, amount_minor, currency, state, acquirer, \
-         created_at_ms, updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $9) RETURNING id",
+        "INSERT INTO transactions (request_id, account, attempt, card, card_bin, card_last_four, amount_minor, currency, \
+         state, acquirer, created_at_ms, updated_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11) RETURNING id",
     )
     .bind(new.request_id)
     .bind(new.account)
     .bind(new.attempt)
     .bind(new.card)
+    .bind(new.card_bin)
+    .bind(new.card_last_four)
     .bind(db_amount(new.amount))
     .bind(new.amount.currency().as_str())
     .bind(TransactionState::Authorising.as_str())

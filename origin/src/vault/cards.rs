@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sqlx::Row;
 
-use super::{CardExpiry, CardholderName, Entropy, EntropyError, EnvelopeError, Pan, RecordContext, Unsealed};
+use super::{CardExpiry, CardholderName, Entropy, EntropyError, EnvelopeError, KeyKind, Pan, RecordContext, Unsealed};
 use crate::db::{DbError, Tx};
 
 const TABLE: &str = "cards";
@@ -86,11 +86,12 @@ async fn renew(
     let Some(row) = known else { return Ok(None) };
     let (token, version): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
     let sealed = seal(unsealed, card, &token, version, entropy)?;
-    sqlx::query("UPDATE cards SET pan = $2, expiry = $3, holder = $4 WHERE token = $1")
+    sqlx::query("UPDATE cards SET pan = $2, expiry = $3, holder = $4, key_id = $5 WHERE token = $1")
         .bind(token.as_str())
         .bind(sealed.pan)
         .bind(sealed.expiry)
         .bind(sealed.holder)
+        .bind(i64::from(unsealed.current_data_key_id()))
         .execute(&mut **tx)
         .await?;
     Ok(Some(token))
@@ -108,8 +109,9 @@ async fn insert(
     let token = new_token(entropy)?;
     let sealed = seal(unsealed, card, &token, 1, entropy)?;
     let done = sqlx::query(
-        "INSERT INTO cards (token, account, pan, expiry, holder, bin, last_four, fingerprint, row_version, created_at_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 1, $9) ON CONFLICT (account, fingerprint) DO NOTHING",
+        "INSERT INTO cards (token, account, pan, expiry, holder, bin, last_four, fingerprint, fingerprint_key, \
+         key_id, row_version, created_at_ms) \
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11) ON CONFLICT (account, fingerprint) DO NOTHING",
     )
     .bind(token.as_str())
     .bind(card.account)
@@ -119,6 +121,8 @@ async fn insert(
     .bind(card.pan.bin())
     .bind(card.pan.last_four())
     .bind(fingerprint.to_vec())
+    .bind(i64::from(unsealed.active_key_id(KeyKind::Fingerprint).unwrap_or_default()))
+    .bind(i64::from(unsealed.current_data_key_id()))
     .bind(now_ms)
     .execute(&mut **tx)
     .await?;

@@ -61,10 +61,11 @@ pub async fn create(db: &Db, record: &VaultRecord, shares: &[SealedShare], now_m
         add_key(&mut tx, key).await?;
     }
     for share in shares {
-        let statement = "INSERT INTO vault_custodians (set_id, share_index, name, recipient, sealed_share) \
-                         VALUES ($1, $2, $3, $4, $5)";
+        let statement = "INSERT INTO vault_shares (set_id, generation, share_index, name, recipient, sealed_share) \
+                         VALUES ($1, $2, $3, $4, $5, $6)";
         sqlx::query(statement)
             .bind(record.share_set.set_id().to_string())
+            .bind(i64::from(record.share_set.generation()))
             .bind(i64::from(share.index))
             .bind(share.custodian.as_str())
             .bind(share.recipient.as_str())
@@ -82,9 +83,13 @@ pub async fn create(db: &Db, record: &VaultRecord, shares: &[SealedShare], now_m
 /// From the database.
 pub async fn sealed_shares(db: &Db) -> Result<Vec<SealedShare>, DbError> {
     let Some(record) = load(db).await? else { return Ok(Vec::new()) };
-    let statement = "SELECT share_index, name, recipient, sealed_share FROM vault_custodians \
-                     WHERE set_id = $1 ORDER BY share_index";
-    let rows = sqlx::query(statement).bind(record.share_set.set_id().to_string()).fetch_all(db.read()).await?;
+    let statement = "SELECT share_index, name, recipient, sealed_share FROM vault_shares \
+                     WHERE set_id = $1 AND generation = $2 ORDER BY share_index";
+    let rows = sqlx::query(statement)
+        .bind(record.share_set.set_id().to_string())
+        .bind(i64::from(record.share_set.generation()))
+        .fetch_all(db.read())
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(SealedShare {
@@ -98,6 +103,9 @@ pub async fn sealed_shares(db: &Db) -> Result<Vec<SealedShare>, DbError> {
 }
 
 async fn add_key(tx: &mut Tx, key: &WrappedKey) -> Result<(), DbError> {
+    if let Some(statement) = live_key_statement(key.kind) {
+        sqlx::query(statement).bind(i64::from(key.id)).execute(&mut **tx).await?;
+    }
     sqlx::query("INSERT INTO vault_keys (kind, id, wrapped, state, created_at_ms) VALUES ($1, $2, $3, $4, $5)")
         .bind(key.kind.as_str())
         .bind(i64::from(key.id))
@@ -107,4 +115,13 @@ async fn add_key(tx: &mut Tx, key: &WrappedKey) -> Result<(), DbError> {
         .execute(&mut **tx)
         .await?;
     Ok(())
+}
+
+/// Keys that records name are listed apart: see the migration.
+const fn live_key_statement(kind: KeyKind) -> Option<&'static str> {
+    match kind {
+        KeyKind::Data => Some("INSERT INTO vault_data_keys (id) VALUES ($1)"),
+        KeyKind::Fingerprint => Some("INSERT INTO vault_fingerprint_keys (id) VALUES ($1)"),
+        _ => None,
+    }
 }
