@@ -74,7 +74,7 @@ on_both! {
         for statement in [
             "SELECT * FROM accounts", "SELECT * FROM acquirer_credentials", "SELECT * FROM cards", "SELECT * FROM payment_requests",
             "SELECT * FROM codes", "SELECT * FROM transactions", "SELECT * FROM acts", "SELECT * FROM changes", "SELECT * FROM outbox",
-            "SELECT * FROM vault", "SELECT * FROM vault_keys", "SELECT * FROM vault_custodians",
+            "SELECT * FROM vault", "SELECT * FROM vault_keys", "SELECT * FROM vault_shares", "SELECT * FROM vault_reshare", "SELECT * FROM audit_links",
         ] {
             let rows = sqlx::query(statement).fetch_all(world.app.db.read()).await.unwrap();
             for row in &rows {
