@@ -214,7 +214,7 @@ impl World {
     pub(crate) async fn admin(&self, method: &str, path: &str, body: &Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
-        Answer::of(answer_admin(Arc::clone(&self.app), request, Some(Peer { uid: 0 })).await).await
+        Answer::of(answer_admin(Arc::clone(&self.app), request, Some(Peer::Uid(0))).await).await
     }
 
     /// Sends a request through the link.
@@ -318,6 +318,7 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         tls_cert: PathBuf::new(),
         tls_key: PathBuf::new(),
         admin_socket: folder.0.join("admin.sock"),
+        operators: None,
         link_keys,
         region: "a".to_owned(),
         public_url: PUBLIC_URL.to_owned(),

@@ -1,6 +1,9 @@
 //! The origin's configuration: flags, each with an environment variable. Secrets are in files, never in either.
 
+use std::fs::File;
+use std::io::Read;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -9,11 +12,15 @@ use rustls::pki_types::pem::PemObject;
 use scanvault_protocol::link::LinkKey;
 use zeroize::Zeroizing;
 
+use crate::ceremonies::operators::{Operators, OperatorsError};
+
 /// Two, so that a secret is replaced with no downtime.
 const MAX_LINK_KEYS: usize = 2;
 
 /// How `sandbox dev-ca` names itself in what it issues.
 const DEVELOPMENT_CA: &str = "Scanvault development CA";
+
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// How careful the origin is with its own configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -45,6 +52,10 @@ pub struct Config {
     /// Where the CLI connects to: a Unix socket, made with mode 0600.
     #[arg(long, env = "SCANVAULT_ADMIN_SOCKET")]
     pub admin_socket: PathBuf,
+    /// Who may use the admin listeners: a line each, `name roles identity`. Without it, only the origin's own user and
+    /// root, as one operator.
+    #[arg(long, env = "SCANVAULT_OPERATORS")]
+    pub operators: Option<PathBuf>,
     /// The link's secrets: a line each, `<key id> <base64 of 32 bytes>`, at most two.
     #[arg(long, env = "SCANVAULT_LINK_KEYS")]
     pub link_keys: PathBuf,
@@ -80,6 +91,12 @@ pub enum ConfigError {
     /// The file of link keys has another form.
     #[error("{0}: one or two lines of `<key id> <base64 of 32 bytes>` are expected")]
     LinkKeys(PathBuf),
+    /// The file of operators cannot be used.
+    #[error("{0}: {1}")]
+    Operators(PathBuf, OperatorsError),
+    /// Whoever can write the file of operators can name themselves.
+    #[error("{0}: must not be writable by group or others")]
+    OperatorsWritable(PathBuf),
     /// Not a base that a code can be appended to.
     #[error("the public address must be http(s)://host without a query")]
     PublicUrl,
@@ -126,6 +143,22 @@ impl Config {
         let keys: Option<Vec<LinkKey>> = lines.map(link_key).collect();
         keys.filter(|keys| (1..=MAX_LINK_KEYS).contains(&keys.len()) && are_distinct(keys))
             .ok_or_else(|| ConfigError::LinkKeys(path.clone()))
+    }
+
+    /// Reads who may use the admin listeners; without a file, the user that the origin runs as, and root.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn read_operators(&self, own_uid: u32) -> Result<Operators, ConfigError> {
+        let Some(path) = &self.operators else { return Ok(Operators::owner(own_uid)) };
+        let failed = |error| ConfigError::File(path.clone(), error);
+        let mut file = File::open(path).map_err(failed)?;
+        if file.metadata().map_err(failed)?.mode() & WRITABLE_BY_OTHERS != 0 {
+            return Err(ConfigError::OperatorsWritable(path.clone()));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(failed)?;
+        Operators::parse(&text).map_err(|error| ConfigError::Operators(path.clone(), error))
     }
 
     /// In production, refuses a certificate that the development CA issued.

@@ -1,17 +1,17 @@
 //! From a request to its handler. The route table of `protocol` decides; paths are not spelled again here.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::response::Response;
-use http::{Method, Request};
+use http::Request;
 use http_body_util::{BodyExt, Limited};
 use scanvault_protocol::Problem;
 use scanvault_protocol::route::{self, Answerer, Audience, Resolution, Route};
 
 use super::App;
-use crate::ceremonies::{Admin, AdminCall};
+use crate::ceremonies::{Action, AdminCall, Admitted};
 use crate::identity::{Account, authenticate};
 use crate::pages;
 use crate::payments::codes::Codes;
@@ -22,6 +22,8 @@ use crate::web::request::{Call, Signed};
 use crate::web::{ApiError, link_check};
 
 const MAX_ADMIN_BODY_BYTES: usize = 256 * 1024;
+/// How long a body may take to arrive.
+const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers a request of the public listener.
 pub async fn answer_public(app: Arc<App>, request: Request<Body>) -> Response {
@@ -123,16 +125,18 @@ fn check_body(call: &Call) -> Result<(), ApiError> {
 }
 
 async fn route_admin(app: &Arc<App>, request: Request<Body>, peer: Option<Peer>) -> Result<Response, ApiError> {
-    let peer = Admin::check_peer(peer)?;
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
-    match (&parts.method, path) {
-        (&Method::GET, "/metrics") => return Ok(app.ops.metrics().await),
-        (&Method::GET, "/health/live") => return Ok(app.ops.live()),
-        (&Method::GET, "/health/ready") => return Ok(app.ops.ready().await),
+    let Admitted { route, parameter, operator } = app.admin.admit(&parts.method, parts.uri.path(), peer)?;
+    match route.action {
+        Action::Metrics => return Ok(app.ops.metrics().await),
+        Action::Live => return Ok(app.ops.live()),
+        Action::Ready => return Ok(app.ops.ready().await),
         _ => {}
     }
-    let body = Limited::new(body, MAX_ADMIN_BODY_BYTES).collect().await.map_err(|_| Problem::BodyTooLarge)?.to_bytes();
-    let call = AdminCall { method: &parts.method, path, body, peer };
+    let body = Limited::new(body, MAX_ADMIN_BODY_BYTES).collect();
+    let body = tokio::time::timeout(ADMIN_BODY_TIMEOUT, body).await;
+    let body = body.map_err(|_| ApiError::because(Problem::BadRequest, "the body did not arrive in time"))?;
+    let body = body.map_err(|_| Problem::BodyTooLarge)?.to_bytes();
+    let call = AdminCall { action: route.action, parameter, body, operator };
     app.admin.call(&call).await.unwrap_or_else(|| Err(Problem::NotFound.into()))
 }

@@ -17,6 +17,7 @@ use super::{App, telemetry};
 use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::ceremonies::Admin;
+use crate::ceremonies::operators::Roster;
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, DbError};
 use crate::identity::secrets;
@@ -136,6 +137,7 @@ pub async fn build(
         db: db.clone(),
         vault: Arc::clone(&vault),
         clock: Arc::clone(&clock),
+        operators: Roster::new(config.read_operators(own_uid())?),
         memory,
         allow_local_callbacks: config.allow_local_callbacks,
         bell: Arc::clone(bell),
@@ -189,6 +191,11 @@ fn public_service(app: &Arc<App>) -> Service {
 fn admin_service(app: &Arc<App>) -> Service {
     let app = Arc::clone(app);
     Arc::new(move |request, peer| Box::pin(answer_admin(Arc::clone(&app), request, peer)))
+}
+
+/// The user that this process runs as.
+fn own_uid() -> u32 {
+    rustix::process::getuid().as_raw()
 }
 
 async fn bind_tcp(config: &Config) -> Result<TcpListener, ServeError> {

@@ -18,7 +18,6 @@ use crate::outbox::Target;
 use crate::payments::pay::sealed_problem;
 use crate::vault::{Entropy, RecordContext, SystemEntropy};
 use crate::web::ApiError;
-use crate::web::listener::Peer;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -104,25 +103,25 @@ impl Admin {
             }
         })?;
         let account = new.name.to_string();
-        tracing::warn!(operator_uid = call.peer.uid, account, role = role.as_str(), "account created");
+        tracing::warn!(operator = call.operator.name, account, role = role.as_str(), "account created");
         let webhook_secret = secret.as_ref().map(|secret| secret.as_str());
         Ok(Json(CreateAnswer { account, password: password.expose(), webhook_secret }).into_response())
     }
 
     /// The old password fails, and the new one works, from the moment this has answered.
-    pub(super) async fn account_rotate(&self, name: &str, peer: Peer) -> Result<Response, ApiError> {
-        let name: AccountName = name.parse().map_err(|_| Problem::NotFound)?;
+    pub(super) async fn account_rotate(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
+        let name: AccountName = call.parameter.parse().map_err(|_| Problem::NotFound)?;
         let password = new_password(&mut SystemEntropy::new())?;
         if !store::rotate(&self.db, &name, &password.verifier()).await? {
             return Err(ApiError::because(Problem::NotFound, "there is no such account"));
         }
         let account = name.to_string();
-        tracing::warn!(operator_uid = peer.uid, account, "password rotated");
+        tracing::warn!(operator = call.operator.name, account, "password rotated");
         Ok(Json(CreateAnswer { account, password: password.expose(), webhook_secret: None }).into_response())
     }
 
-    pub(super) async fn account_show(&self, name: &str) -> Result<Response, ApiError> {
-        let name: AccountName = name.parse().map_err(|_| Problem::NotFound)?;
+    pub(super) async fn account_show(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
+        let name: AccountName = call.parameter.parse().map_err(|_| Problem::NotFound)?;
         let found = store::find(&self.db, &name).await?;
         let account = found.ok_or_else(|| ApiError::because(Problem::NotFound, "there is no such account"))?;
         Ok(Json(AccountAnswer {

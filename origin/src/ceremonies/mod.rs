@@ -1,15 +1,18 @@
-//! What operators and custodians do, on the admin listener: init, unseal, seal, accounts, open transactions.
+//! What operators and custodians do, on the admin listeners: init, unseal, seal, accounts, open transactions.
 //!
-//! The listener is a Unix socket; who is at the other end is known from the kernel (SO_PEERCRED). Only the user that the
-//! origin runs as, and root, get an answer. Every step is logged with the operator's user number, refusals too.
+//! A listener is a Unix socket, where the kernel says who is at the other end (SO_PEERCRED), or TLS with a client
+//! certificate. Who that is, [`operators`] says; what they may do, [`ROUTES`]. Every step is logged with the operator's
+//! name, refusals too.
 
 mod accounts;
+pub mod operators;
 mod transactions;
 mod vault;
 
 use std::sync::Arc;
 
-use axum::response::Response;
+use axum::Json;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::Method;
 use scanvault_protocol::Problem;
@@ -20,6 +23,75 @@ use crate::db::Db;
 use crate::vault::{MemoryProtection, Vault};
 use crate::web::ApiError;
 use crate::web::listener::Peer;
+use operators::{Operator, Role, Roster};
+
+/// Who may call a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// It changes something: the role operator.
+    Operator,
+    /// It could be used to look for values: the role auditor.
+    Auditor,
+    /// It only reads: any operator or auditor.
+    Either,
+}
+
+/// What a path does. [`Admin::call`] matches on it, so that nothing can be called that has no row in [`ROUTES`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the rows of ROUTES say what each is")]
+pub enum Action {
+    Metrics,
+    Live,
+    Ready,
+    Operators,
+    WhoAmI,
+    VaultStatus,
+    VaultInit,
+    VaultShares,
+    VaultUnseal,
+    VaultSeal,
+    AccountCreate,
+    AccountShow,
+    AccountRotate,
+    Unsettled,
+    Settle,
+}
+
+/// A row of the admin table.
+#[derive(Debug)]
+pub struct AdminRoute {
+    /// GET or POST.
+    pub method: Method,
+    /// Exact, but for one `{segment}` at most, which is the parameter.
+    pub pattern: &'static str,
+    /// Who may.
+    pub needs: Needs,
+    /// What it does.
+    pub action: Action,
+}
+
+/// Every path of the admin listeners, and the role that it needs. There is no other table.
+pub static ROUTES: &[AdminRoute] = &[
+    row(Method::GET, "/metrics", Needs::Either, Action::Metrics),
+    row(Method::GET, "/health/live", Needs::Either, Action::Live),
+    row(Method::GET, "/health/ready", Needs::Either, Action::Ready),
+    row(Method::GET, "/operators", Needs::Either, Action::Operators),
+    row(Method::GET, "/operators/self", Needs::Either, Action::WhoAmI),
+    row(Method::GET, "/vault/status", Needs::Either, Action::VaultStatus),
+    row(Method::POST, "/vault/init", Needs::Operator, Action::VaultInit),
+    row(Method::GET, "/vault/shares", Needs::Either, Action::VaultShares),
+    row(Method::POST, "/vault/unseal", Needs::Operator, Action::VaultUnseal),
+    row(Method::POST, "/vault/seal", Needs::Operator, Action::VaultSeal),
+    row(Method::POST, "/accounts", Needs::Operator, Action::AccountCreate),
+    row(Method::GET, "/accounts/{name}", Needs::Either, Action::AccountShow),
+    row(Method::POST, "/accounts/{name}/rotate", Needs::Operator, Action::AccountRotate),
+    row(Method::GET, "/transactions/unsettled", Needs::Either, Action::Unsettled),
+    row(Method::POST, "/transactions/{id}/settle", Needs::Operator, Action::Settle),
+];
+
+const fn row(method: Method, pattern: &'static str, needs: Needs, action: Action) -> AdminRoute {
+    AdminRoute { method, pattern, needs, action }
+}
 
 /// What the ceremonies work on.
 pub struct Admin {
@@ -29,6 +101,8 @@ pub struct Admin {
     pub vault: Arc<Vault>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Who may call.
+    pub operators: Roster,
     /// What was achieved at start, for the status.
     pub memory: MemoryProtection,
     /// Development: webhook addresses on loopback are taken.
@@ -37,16 +111,27 @@ pub struct Admin {
     pub bell: Arc<tokio::sync::Notify>,
 }
 
+/// A request that may be carried out.
+#[derive(Debug)]
+pub struct Admitted<'a> {
+    /// Its row.
+    pub route: &'static AdminRoute,
+    /// The segment that the row's parameter stands for; empty without one.
+    pub parameter: &'a str,
+    /// Who calls.
+    pub operator: Operator,
+}
+
 /// One call of the CLI.
 pub struct AdminCall<'a> {
-    /// GET, POST.
-    pub method: &'a Method,
-    /// The path.
-    pub path: &'a str,
+    /// What is called.
+    pub action: Action,
+    /// The path's parameter; empty without one.
+    pub parameter: &'a str,
     /// The whole body.
     pub body: Bytes,
-    /// Who calls.
-    pub peer: Peer,
+    /// Who calls. Has the role that the action needs.
+    pub operator: Operator,
 }
 
 impl AdminCall<'_> {
@@ -56,34 +141,131 @@ impl AdminCall<'_> {
     }
 }
 
-impl Admin {
-    /// Refuses whoever is neither the origin's own user nor root.
-    ///
-    /// # Errors
-    /// [`Problem::Forbidden`].
-    pub fn check_peer(peer: Option<Peer>) -> Result<Peer, ApiError> {
-        let own = rustix::process::getuid().as_raw();
-        peer.filter(|peer| peer.uid == own || peer.uid == 0).ok_or_else(|| Problem::Forbidden.into())
+impl Needs {
+    /// Whether somebody with these roles may.
+    #[must_use]
+    pub fn allow(self, roles: operators::Roles) -> bool {
+        match self {
+            Self::Operator => roles.has(Role::Operator),
+            Self::Auditor => roles.has(Role::Auditor),
+            Self::Either => roles.has(Role::Operator) || roles.has(Role::Auditor),
+        }
     }
 
-    /// Carries a call out; `None` when the path is not one of ours.
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Operator => Role::Operator.as_str(),
+            Self::Auditor => Role::Auditor.as_str(),
+            Self::Either => "operator or auditor",
+        }
+    }
+}
+
+impl Admin {
+    /// Says who calls and what, before anything of the body is read. A stranger learns nothing of the paths.
+    ///
+    /// # Errors
+    /// [`Problem::Forbidden`] for a peer that is no operator and for a role that is missing, [`Problem::NotFound`] for a
+    /// path that is not ours.
+    pub fn admit<'a>(&self, method: &Method, path: &'a str, peer: Option<Peer>) -> Result<Admitted<'a>, ApiError> {
+        let found = resolve(method, path);
+        let name = found.map_or("unknown", |(route, _)| route.pattern);
+        let known = peer.and_then(|peer| self.operators.live().find(peer).cloned());
+        let Some(operator) = known else {
+            let peer = peer.map_or_else(|| "nobody".to_owned(), |peer| peer.to_string());
+            tracing::warn!(peer, path = name, "admin call refused: not an operator");
+            return Err(ApiError::because(Problem::Forbidden, format!("{peer} is not an operator")));
+        };
+        let (route, parameter) = found.ok_or(Problem::NotFound)?;
+        if !route.needs.allow(operator.roles) {
+            let (needs, Operator { name: operator, roles }) = (route.needs.as_str(), &operator);
+            tracing::warn!(operator, %roles, needs, path = name, "admin call refused: role missing");
+            let text = format!("this needs the role {needs}; {operator} has {roles}");
+            return Err(ApiError::because(Problem::Forbidden, text));
+        }
+        Ok(Admitted { route, parameter, operator })
+    }
+
+    /// Carries a call out; `None` for what `ops` answers.
     ///
     /// # Errors
     /// As the ceremony says.
     pub async fn call(&self, call: &AdminCall<'_>) -> Option<Result<Response, ApiError>> {
-        let segments: Vec<&str> = call.path.trim_start_matches('/').split('/').collect();
-        Some(match (call.method, segments.as_slice()) {
-            (&Method::GET, ["vault", "status"]) => Ok(self.vault_status()),
-            (&Method::POST, ["vault", "init"]) => self.vault_init(call).await,
-            (&Method::GET, ["vault", "shares"]) => self.vault_shares().await,
-            (&Method::POST, ["vault", "unseal"]) => self.vault_unseal(call).await,
-            (&Method::POST, ["vault", "seal"]) => Ok(self.vault_seal(call.peer)),
-            (&Method::POST, ["accounts"]) => self.account_create(call).await,
-            (&Method::GET, ["accounts", name]) => self.account_show(name).await,
-            (&Method::POST, ["accounts", name, "rotate"]) => self.account_rotate(name, call.peer).await,
-            (&Method::GET, ["transactions", "unsettled"]) => self.transactions_unsettled().await,
-            (&Method::POST, ["transactions", id, "settle"]) => self.transaction_settle(id, call).await,
-            _ => return None,
+        Some(match call.action {
+            Action::Metrics | Action::Live | Action::Ready => return None,
+            Action::Operators => Ok(Json(self.operators.live().to_json()).into_response()),
+            Action::WhoAmI => Ok(Json(call.operator.to_json()).into_response()),
+            Action::VaultStatus => Ok(self.vault_status()),
+            Action::VaultInit => self.vault_init(call).await,
+            Action::VaultShares => self.vault_shares().await,
+            Action::VaultUnseal => self.vault_unseal(call).await,
+            Action::VaultSeal => Ok(self.vault_seal(call)),
+            Action::AccountCreate => self.account_create(call).await,
+            Action::AccountShow => self.account_show(call).await,
+            Action::AccountRotate => self.account_rotate(call).await,
+            Action::Unsettled => self.transactions_unsettled().await,
+            Action::Settle => self.transaction_settle(call).await,
         })
+    }
+}
+
+/// The row of a path, and its parameter.
+fn resolve<'a>(method: &Method, path: &'a str) -> Option<(&'static AdminRoute, &'a str)> {
+    ROUTES
+        .iter()
+        .filter(|route| route.method == *method)
+        .find_map(|route| Some((route, parameter(route.pattern, path)?)))
+}
+
+/// The segment in the place of the pattern's `{…}`, `""` where it has none; `None` when the path is another.
+fn parameter<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
+    let (mut expected, mut given) = (pattern.split('/'), path.split('/'));
+    let mut parameter = "";
+    loop {
+        match (expected.next(), given.next()) {
+            (None, None) => return Some(parameter),
+            (Some(name), Some(segment)) if name.starts_with('{') && !segment.is_empty() => parameter = segment,
+            (Some(name), Some(segment)) if name == segment => {}
+            _ => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_exact() {
+        assert_eq!(parameter("/a/{x}/b", "/a/merchant-1/b"), Some("merchant-1"));
+        assert_eq!(parameter("/a", "/a"), Some(""));
+        for (pattern, path) in [
+            ("/a/{x}", "/a"),
+            ("/a/{x}", "/a/"),
+            ("/a/{x}", "/a/b/c"),
+            ("/a/{x}", "//a/b"),
+            ("/a/{x}", "a/b"),
+            ("/a", "/a/"),
+            ("/a", "/A"),
+            ("/a", ""),
+        ] {
+            assert_eq!(parameter(pattern, path), None, "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn no_two_rows_take_one_call_and_only_reads_are_open_to_either_role() {
+        for (at, route) in ROUTES.iter().enumerate() {
+            let path = route.pattern.replace(['{', '}'], "");
+            let first = ROUTES
+                .iter()
+                .position(|other| other.method == route.method && parameter(other.pattern, &path).is_some());
+            assert_eq!(first, Some(at), "{}", route.pattern);
+            assert_eq!(ROUTES.iter().filter(|other| other.action == route.action).count(), 1, "{}", route.pattern);
+            assert!(route.pattern.matches('{').count() <= 1, "{}", route.pattern);
+            if route.method != Method::GET {
+                assert_ne!(route.needs, Needs::Either, "{}: what changes something needs a role", route.pattern);
+            }
+        }
     }
 }

@@ -39,8 +39,8 @@ impl Admin {
     }
 
     /// Writes down what the acquirer's report says. Only what is open can be settled, and once.
-    pub(super) async fn transaction_settle(&self, id: &str, call: &AdminCall<'_>) -> Result<Response, ApiError> {
-        let id: i64 = id.parse().map_err(|_| Problem::NotFound)?;
+    pub(super) async fn transaction_settle(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
+        let id: i64 = call.parameter.parse().map_err(|_| Problem::NotFound)?;
         let body: SettleBody = call.json()?;
         let mut entropy = SystemEntropy::new();
         let done = settle::settle_by_operator(&self.db, &*self.clock, &mut entropy, id, body.captured).await;
@@ -48,7 +48,12 @@ impl Admin {
             SettleError::Moved => ApiError::because(Problem::Conflict, "this transaction does not wait for that"),
             other => ApiError::internal(&other),
         })?;
-        tracing::warn!(operator_uid = call.peer.uid, transaction = id, captured = body.captured, "transaction settled");
+        tracing::warn!(
+            operator = call.operator.name,
+            transaction = id,
+            captured = body.captured,
+            "transaction settled"
+        );
         self.bell.notify_one();
         Ok(Json(TransactionView::of(&record)).into_response())
     }

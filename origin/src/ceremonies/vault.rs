@@ -11,7 +11,6 @@ use crate::vault::initialise;
 use crate::vault::store::{self, SealedShare};
 use crate::vault::{Custodian, Quorum, Submitted, SystemEntropy, VaultStatus};
 use crate::web::ApiError;
-use crate::web::listener::Peer;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,7 +96,7 @@ impl Admin {
         })?;
         let set_id = new.record.share_set.set_id().to_string();
         self.vault.install(new.record).map_err(|error| refused(&error))?;
-        tracing::warn!(operator_uid = call.peer.uid, set_id, threshold = body.threshold, total, "vault initialised");
+        tracing::warn!(operator = call.operator.name, set_id, threshold = body.threshold, total, "vault initialised");
         let shares = sealed.into_iter().map(ShareAnswer::of).collect();
         Ok(Json(InitAnswer { set_id, threshold: body.threshold, shares }).into_response())
     }
@@ -116,7 +115,7 @@ impl Admin {
             Ok(Submitted::Progress { index, progress }) => {
                 let have = progress.submitted.len();
                 tracing::warn!(
-                    operator_uid = call.peer.uid,
+                    operator = call.operator.name,
                     share = index,
                     have,
                     need = progress.threshold,
@@ -124,11 +123,11 @@ impl Admin {
                 );
             }
             Ok(Submitted::Unsealed { index }) => {
-                tracing::warn!(operator_uid = call.peer.uid, share = index, "vault unsealed");
+                tracing::warn!(operator = call.operator.name, share = index, "vault unsealed");
                 self.bell.notify_one();
             }
             Err(error) => {
-                tracing::warn!(operator_uid = call.peer.uid, cause = %error, "share refused");
+                tracing::warn!(operator = call.operator.name, cause = %error, "share refused");
                 return Err(refused(&error));
             }
         }
@@ -136,9 +135,9 @@ impl Admin {
     }
 
     /// One person suffices.
-    pub(super) fn vault_seal(&self, peer: Peer) -> Response {
+    pub(super) fn vault_seal(&self, call: &AdminCall<'_>) -> Response {
         let was_open = self.vault.seal();
-        tracing::warn!(operator_uid = peer.uid, was_open, "vault sealed");
+        tracing::warn!(operator = call.operator.name, was_open, "vault sealed");
         self.vault_status()
     }
 

@@ -21,6 +21,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+pub use super::peer::Peer;
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Also ends idle keep-alive connections: the edge is the only client, and must not race with the close.
@@ -34,17 +37,11 @@ const DRAIN: Duration = Duration::from_secs(45);
 
 type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 
-/// Answers one request; the peer is the Unix socket's other side, where there is one.
+/// Answers one request; the peer is the Unix socket's other side, or the holder of the client certificate.
 pub type Service = Arc<dyn Fn(Request<Body>, Option<Peer>) -> Answer + Send + Sync>;
 
-/// Who is at the other end of a Unix socket (SO_PEERCRED).
-#[derive(Clone, Copy, Debug)]
-pub struct Peer {
-    /// The user's number.
-    pub uid: u32,
-}
-
-/// Serves TLS on TCP until `stop` turns true, then drains.
+/// Serves TLS on TCP until `stop` turns true, then drains. With a configuration that asks for client certificates, the
+/// peer is the certificate's holder; otherwise there is none.
 ///
 /// # Errors
 /// When the listener itself fails.
@@ -68,7 +65,8 @@ pub async fn serve_tls(
         tokio::spawn(async move {
             let _permit = permit;
             if let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
-                serve_connection(tls, service, None, watcher).await;
+                let peer = certified_peer(&tls);
+                serve_connection(tls, service, peer, watcher).await;
             }
         });
     }
@@ -89,9 +87,13 @@ pub async fn serve_unix(listener: UnixListener, service: Service, mut stop: watc
             _ = stop.wait_for(|stop| *stop) => break,
         };
         let Some((stream, _)) = connections.take(accepted).await else { continue };
-        let Some(peer) = peer(&stream) else { continue };
+        let Ok(permit) = Arc::clone(&connections.limit).try_acquire_owned() else { continue };
+        let Some(peer) = local_peer(&stream) else { continue };
         let (service, watcher) = (Arc::clone(&service), connections.graceful.watcher());
-        tokio::spawn(serve_connection(stream, service, Some(peer), watcher));
+        tokio::spawn(async move {
+            let _permit = permit; // the socket may be open to other users of the machine
+            serve_connection(stream, service, Some(peer), watcher).await;
+        });
     }
     connections.drain().await;
     Ok(())
@@ -150,6 +152,12 @@ async fn serve_connection<S>(
     }
 }
 
-fn peer(stream: &UnixStream) -> Option<Peer> {
-    stream.peer_cred().ok().map(|credentials| Peer { uid: credentials.uid() })
+fn local_peer(stream: &UnixStream) -> Option<Peer> {
+    stream.peer_cred().ok().map(|credentials| Peer::Uid(credentials.uid()))
+}
+
+/// The first certificate is the client's own; the handshake has verified it and its key.
+fn certified_peer<S>(stream: &TlsStream<S>) -> Option<Peer> {
+    let (_, session) = stream.get_ref();
+    session.peer_certificates()?.first().map(|certificate| Peer::of_certificate(certificate))
 }

@@ -5,6 +5,7 @@ pub mod error;
 pub mod link_check;
 pub mod listener;
 pub mod nonces;
+pub mod peer;
 pub mod reply;
 pub mod request;
 pub mod tls;
