@@ -39,7 +39,8 @@ CREATE TABLE vault_reshare (
     compromised    BIGINT NOT NULL,   -- root and data keys are replaced too
     plan           TEXT   NOT NULL,   -- JSON: threshold and custodians, frozen
     share_set      TEXT,              -- JSON, as in vault; null until dealt
-    wrapped_root   {blob}
+    wrapped_root   {blob},
+    seal           {blob}             -- vault record over what was dealt: it is known again at the switch
 );
 
 -- The ring as it will be after a re-share that replaces the root key.

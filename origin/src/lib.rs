@@ -4,8 +4,8 @@
 //! app, cli → ceremonies, ops, pages → payments → identity, acquirers, outbox → vault → web, db → protocol
 //! ```
 //!
-//! Imports run one way along this line; `tests/origin/imports.rs` of the repository holds every `use` against it. `clock`, `calendar` and
-//! `money` are leaves that anyone may use.
+//! Imports run one way along this line; `tests/origin/imports.rs` of the repository holds every `use` against it. `clock`, `calendar`,
+//! `money` and `fault` are leaves that anyone may use.
 
 pub mod acquirers;
 pub mod app;
@@ -14,6 +14,7 @@ pub mod ceremonies;
 pub mod cli;
 pub mod clock;
 pub mod db;
+pub mod fault;
 pub mod identity;
 pub mod money;
 pub mod ops;

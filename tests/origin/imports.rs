@@ -15,7 +15,7 @@ const LAYERS: &[&[&str]] = &[
     &["app"],
     &["cli"],
 ];
-const LEAVES: &[&str] = &["calendar", "clock", "money"];
+const LEAVES: &[&str] = &["calendar", "clock", "fault", "money"];
 
 #[test]
 fn folders_import_downwards_only() {

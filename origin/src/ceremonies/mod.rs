@@ -5,11 +5,16 @@
 //! name, refusals too.
 
 mod accounts;
+mod custodians;
+mod keys;
 pub mod operators;
+mod reencrypt;
+mod reshare;
+mod throttle;
 mod transactions;
 mod vault;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -18,12 +23,18 @@ use http::Method;
 use scanvault_protocol::Problem;
 use serde::de::DeserializeOwned;
 
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::db::Db;
-use crate::vault::{MemoryProtection, Vault};
+use crate::vault::{MemoryProtection, SealedError, Vault};
 use crate::web::ApiError;
 use crate::web::listener::Peer;
 use operators::{Operator, Role, Roster};
+use reshare::Authority;
+use throttle::Throttle;
+
+pub use keys::KeyPolicy;
+pub use reencrypt::Step;
 
 /// Who may call a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +60,20 @@ pub enum Action {
     VaultInit,
     VaultShares,
     VaultUnseal,
+    VaultUnsealReset,
+    VaultProve,
     VaultSeal,
+    ReshareStart,
+    ReshareSubmit,
+    ReshareProve,
+    ReshareCancel,
+    ReshareShow,
+    ReshareShares,
+    Keys,
+    KeyRotate,
+    KeyDestroy,
+    ReencryptStart,
+    ReencryptShow,
     AccountCreate,
     AccountShow,
     AccountRotate,
@@ -81,7 +105,20 @@ pub static ROUTES: &[AdminRoute] = &[
     row(Method::POST, "/vault/init", Needs::Operator, Action::VaultInit),
     row(Method::GET, "/vault/shares", Needs::Either, Action::VaultShares),
     row(Method::POST, "/vault/unseal", Needs::Operator, Action::VaultUnseal),
+    row(Method::POST, "/vault/unseal/reset", Needs::Operator, Action::VaultUnsealReset),
+    row(Method::POST, "/vault/prove", Needs::Operator, Action::VaultProve),
     row(Method::POST, "/vault/seal", Needs::Operator, Action::VaultSeal),
+    row(Method::GET, "/vault/reshare", Needs::Either, Action::ReshareShow),
+    row(Method::GET, "/vault/reshare/shares", Needs::Either, Action::ReshareShares),
+    row(Method::POST, "/vault/reshare/start", Needs::Operator, Action::ReshareStart),
+    row(Method::POST, "/vault/reshare/submit", Needs::Operator, Action::ReshareSubmit),
+    row(Method::POST, "/vault/reshare/prove", Needs::Operator, Action::ReshareProve),
+    row(Method::POST, "/vault/reshare/cancel", Needs::Operator, Action::ReshareCancel),
+    row(Method::GET, "/vault/keys", Needs::Either, Action::Keys),
+    row(Method::POST, "/vault/keys/rotate", Needs::Operator, Action::KeyRotate),
+    row(Method::POST, "/vault/keys/destroy", Needs::Operator, Action::KeyDestroy),
+    row(Method::GET, "/vault/reencrypt", Needs::Either, Action::ReencryptShow),
+    row(Method::POST, "/vault/reencrypt", Needs::Operator, Action::ReencryptStart),
     row(Method::POST, "/accounts", Needs::Operator, Action::AccountCreate),
     row(Method::GET, "/accounts/{name}", Needs::Either, Action::AccountShow),
     row(Method::POST, "/accounts/{name}/rotate", Needs::Operator, Action::AccountRotate),
@@ -109,6 +146,23 @@ pub struct Admin {
     pub allow_local_callbacks: bool,
     /// Rung when the vault opens: deliveries may be waiting.
     pub bell: Arc<tokio::sync::Notify>,
+    /// Where it is written that it was done.
+    pub audit: Arc<Audit>,
+    /// When a new data key is due.
+    pub key_policy: KeyPolicy,
+    /// What a ceremony remembers between two calls.
+    pub remembered: Remembered,
+}
+
+/// What is remembered between two calls, in this process only.
+#[derive(Debug, Default)]
+pub struct Remembered {
+    /// Refused shares.
+    throttle: Throttle,
+    /// Shares of the present custodians for a re-share.
+    authority: Mutex<Option<Authority>>,
+    /// The data key and how many of its uses are written down but not used yet.
+    reserved_uses: tokio::sync::Mutex<(u32, u64)>,
 }
 
 /// A request that may be carried out.
@@ -195,11 +249,24 @@ impl Admin {
             Action::Metrics | Action::Live | Action::Ready => return None,
             Action::Operators => Ok(Json(self.operators.live().to_json()).into_response()),
             Action::WhoAmI => Ok(Json(call.operator.to_json()).into_response()),
-            Action::VaultStatus => Ok(self.vault_status()),
+            Action::VaultStatus => self.vault_status().await,
             Action::VaultInit => self.vault_init(call).await,
             Action::VaultShares => self.vault_shares().await,
             Action::VaultUnseal => self.vault_unseal(call).await,
-            Action::VaultSeal => Ok(self.vault_seal(call)),
+            Action::VaultUnsealReset => self.vault_unseal_reset(call).await,
+            Action::VaultProve => self.vault_prove(call).await,
+            Action::VaultSeal => self.vault_seal(call).await,
+            Action::ReshareStart => self.reshare_start(call).await,
+            Action::ReshareSubmit => self.reshare_submit(call).await,
+            Action::ReshareProve => self.reshare_prove(call).await,
+            Action::ReshareCancel => self.reshare_cancel(call).await,
+            Action::ReshareShow => self.reshare_answer().await,
+            Action::ReshareShares => self.reshare_shares().await,
+            Action::Keys => self.keys_list().await,
+            Action::KeyRotate => self.key_rotate(call).await,
+            Action::KeyDestroy => self.key_destroy(call).await,
+            Action::ReencryptStart => self.reencrypt_start(call).await,
+            Action::ReencryptShow => self.reencrypt_show().await,
             Action::AccountCreate => self.account_create(call).await,
             Action::AccountShow => self.account_show(call).await,
             Action::AccountRotate => self.account_rotate(call).await,
@@ -207,6 +274,15 @@ impl Admin {
             Action::Settle => self.transaction_settle(call).await,
         })
     }
+}
+
+/// Another process was first; what it did is to be looked at before one goes on.
+fn changed_meanwhile() -> ApiError {
+    ApiError::because(Problem::Conflict, "the vault was changed by another process meanwhile: look at the status")
+}
+
+fn sealed_problem(error: SealedError) -> ApiError {
+    ApiError::because(Problem::Sealed, error.to_string())
 }
 
 /// The row of a path, and its parameter.

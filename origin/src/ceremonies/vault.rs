@@ -1,4 +1,4 @@
-//! The ceremonies of the vault.
+//! Init, unseal, prove, seal, status.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -6,11 +6,17 @@ use scanvault_protocol::Problem;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::custodians::{self, CustodianBody};
 use super::{Admin, AdminCall};
-use crate::vault::initialise;
+use crate::audit::Entry;
+use crate::fault;
 use crate::vault::store::{self, SealedShare};
-use crate::vault::{Custodian, Quorum, Submitted, SystemEntropy, VaultStatus};
+use crate::vault::{
+    Custodian, MemoryProtection, Quorum, ShareSet, SubmitError, Submitted, SystemEntropy, VaultStatus, initialise,
+};
 use crate::web::ApiError;
+
+const PROOF_TRIES: u32 = 5;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -21,14 +27,15 @@ struct InitBody {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct CustodianBody {
-    name: String,
-    recipient: String,
+struct UnsealBody {
+    share: Zeroizing<String>,
+    /// Of the collection that the share is meant for, where the custodian was told one.
+    nonce: Option<String>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct UnsealBody {
+struct ProveBody {
     share: Zeroizing<String>,
 }
 
@@ -40,12 +47,16 @@ struct InitAnswer {
     shares: Vec<ShareAnswer>,
 }
 
+/// A share as only its custodian can open it.
 #[derive(Serialize)]
-struct ShareAnswer {
+#[serde(rename_all = "camelCase")]
+pub(super) struct ShareAnswer {
     custodian: String,
     index: u8,
     fingerprint: String,
-    armored: String,
+    proved: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    armored: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -53,48 +64,76 @@ struct ShareAnswer {
 struct StatusAnswer {
     #[serde(flatten)]
     vault: VaultStatus,
-    memory: crate::vault::MemoryProtection,
+    /// Whether cards are taken: open, and every share proved.
+    takes_cards: bool,
+    custodians: Vec<ShareAnswer>,
+    memory: MemoryProtection,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reshare: Option<serde_json::Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reencryption: Option<serde_json::Value>,
+    audit: serde_json::Value,
 }
 
 impl ShareAnswer {
-    fn of(share: SealedShare) -> Self {
+    pub(super) fn of(share: SealedShare) -> Self {
+        Self { armored: Some(share.armored.clone()), ..Self::without_text(share) }
+    }
+
+    pub(super) fn without_text(share: SealedShare) -> Self {
         let fingerprint = Custodian::parse(&share.recipient).map(|key| key.fingerprint()).unwrap_or_default();
-        Self { custodian: share.custodian, index: share.index, fingerprint, armored: share.armored }
+        let proved = share.proved_at_ms.is_some();
+        Self { custodian: share.custodian, index: share.index, fingerprint, proved, armored: None }
     }
 }
 
 impl Admin {
-    pub(super) fn vault_status(&self) -> Response {
-        let vault = self.vault.status(self.clock.now_ms());
-        Json(StatusAnswer { vault, memory: self.memory }).into_response()
+    pub(super) async fn vault_status(&self) -> Result<Response, ApiError> {
+        self.refresh().await?;
+        let custodians = match self.vault.share_set() {
+            Some(set) => store::sealed_shares(&self.db, &set).await?,
+            None => Vec::new(),
+        };
+        Ok(Json(StatusAnswer {
+            vault: self.vault.status(self.clock.now_ms()),
+            takes_cards: self.vault.unsealed_for_cards().is_ok(),
+            custodians: custodians.into_iter().map(ShareAnswer::without_text).collect(),
+            memory: self.memory,
+            reshare: self.reshare_status().await?,
+            reencryption: self.reencryption_status().await?,
+            audit: self.audit_status(),
+        })
+        .into_response())
     }
 
     /// Deals the shares, each encrypted to its custodian before it leaves this function, and stores the vault. It stays
     /// sealed: the custodians open it.
     pub(super) async fn vault_init(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
         let body: InitBody = call.json()?;
-        let custodians = parse_custodians(&body)?;
+        let custodians = custodians::parse(&body.custodians)?;
         let total = u8::try_from(custodians.len()).unwrap_or(u8::MAX);
         let quorum = Quorum::new(body.threshold, total).map_err(|error| refused(&error))?;
-        if self.vault.status(self.clock.now_ms()).initialized {
-            return Err(ApiError::because(Problem::Conflict, "the vault is initialised already"));
+        self.refresh().await?;
+        let initialised = || ApiError::because(Problem::Conflict, "the vault is initialised already");
+        if self.vault.version().is_some() {
+            return Err(initialised());
         }
         let new = initialise(quorum, self.clock.now_ms(), &mut SystemEntropy::new())
             .map_err(|error| ApiError::internal(&error))?;
-        let mut sealed = Vec::new();
-        for (share, (name, custodian)) in new.shares.iter().zip(&custodians) {
-            let armored = custodian.encrypt(&share.to_text()).map_err(|error| ApiError::internal(&error))?;
-            let recipient = custodian.to_string();
-            sealed.push(SealedShare { index: share.index(), custodian: name.clone(), recipient, armored });
-        }
-        store::create(&self.db, &new.record, &sealed, self.clock.now_db()).await.map_err(|error| {
-            if error.is_duplicate() {
-                ApiError::because(Problem::Conflict, "the vault is initialised already")
-            } else {
-                error.into()
-            }
-        })?;
+        let sealed = custodians::seal(&new.shares, &custodians)?;
         let set_id = new.record.share_set.set_id().to_string();
+        let names: Vec<_> = custodians.iter().map(|custodian| custodian.name.as_str()).collect();
+        let entry = Entry::new("vault.init", call.operator.name.as_str())
+            .with("setId", set_id.as_str())
+            .with("threshold", body.threshold)
+            .with("custodians", names);
+        let mut tx = self.audit.begin().await?;
+        tx.push(entry);
+        let created = store::create(tx.tx(), &new.record, &sealed, self.clock.now_db()).await;
+        created.map_err(|error| if error.is_duplicate() { initialised() } else { error.into() })?;
+        fault::point("init.written");
+        tx.commit().await?;
+        fault::point("init.committed");
         self.vault.install(new.record).map_err(|error| refused(&error))?;
         tracing::warn!(operator = call.operator.name, set_id, threshold = body.threshold, total, "vault initialised");
         let shares = sealed.into_iter().map(ShareAnswer::of).collect();
@@ -103,76 +142,158 @@ impl Admin {
 
     /// The shares as they are kept: each only for its custodian's key. For files that were lost on their way.
     pub(super) async fn vault_shares(&self) -> Result<Response, ApiError> {
-        let shares: Vec<ShareAnswer> = store::sealed_shares(&self.db).await?.into_iter().map(ShareAnswer::of).collect();
+        self.refresh().await?;
+        let Some(set) = self.vault.share_set() else {
+            return Err(ApiError::because(Problem::Conflict, "the vault is not initialised"));
+        };
+        self.shares_of(&set).await
+    }
+
+    pub(super) async fn shares_of(&self, set: &ShareSet) -> Result<Response, ApiError> {
+        let shares = store::sealed_shares(&self.db, set).await?;
+        let shares: Vec<ShareAnswer> = shares.into_iter().map(ShareAnswer::of).collect();
         Ok(Json(serde_json::json!({"shares": shares})).into_response())
     }
 
-    /// Takes one share. A wrong one is refused alone, by name; the ones before it stay.
+    /// Takes one share. A wrong one is refused alone, by name; the ones before it stay. Giving the right share proves it.
     pub(super) async fn vault_unseal(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
         let body: UnsealBody = call.json()?;
-        self.load_if_new().await?;
-        match self.vault.submit_share(&body.share, self.clock.now_ms()) {
-            Ok(Submitted::Progress { index, progress }) => {
-                let have = progress.submitted.len();
-                tracing::warn!(
-                    operator = call.operator.name,
-                    share = index,
-                    have,
-                    need = progress.threshold,
-                    "share accepted"
-                );
+        self.refresh().await?;
+        self.check_throttle(call)?;
+        match self.vault.submit_share_to(body.nonce.as_deref(), &body.share, self.clock.now_ms()) {
+            Ok(submitted) => {
+                self.remembered.throttle.accepted(&call.operator.name);
+                let noted = self.note_unsealing(call, &submitted).await;
+                // What is not in the audit has not happened: no key and no share is kept.
+                noted.inspect_err(|_| drop(self.vault.seal()))?;
+                if matches!(submitted, Submitted::Unsealed { .. }) {
+                    self.bell.notify_one();
+                }
             }
-            Ok(Submitted::Unsealed { index }) => {
-                tracing::warn!(operator = call.operator.name, share = index, "vault unsealed");
-                self.bell.notify_one();
-            }
-            Err(error) => {
-                tracing::warn!(operator = call.operator.name, cause = %error, "share refused");
-                return Err(refused(&error));
-            }
+            Err(error) => return Err(self.share_refused(call, "unseal", &error).await),
         }
-        Ok(self.vault_status())
+        self.refresh().await?;
+        self.vault_status().await
     }
 
-    /// One person suffices.
-    pub(super) fn vault_seal(&self, call: &AdminCall<'_>) -> Response {
+    /// Forgets the shares that were collected; the custodians begin again.
+    pub(super) async fn vault_unseal_reset(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
+        self.vault.reset_collection();
+        self.audit.note(Entry::new("vault.unseal.reset", call.operator.name.as_str())).await?;
+        tracing::warn!(operator = call.operator.name, "collected shares forgotten");
+        self.vault_status().await
+    }
+
+    /// A custodian shows that they hold the share that was dealt to them. Nothing is collected.
+    pub(super) async fn vault_prove(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
+        let body: ProveBody = call.json()?;
+        self.refresh().await?;
+        self.check_throttle(call)?;
+        let index = match self.vault.prove_share(&body.share) {
+            Ok(index) => index,
+            Err(error) => return Err(self.share_refused(call, "prove", &error).await),
+        };
+        self.remembered.throttle.accepted(&call.operator.name);
+        let entry = || Entry::new("vault.share.proved", call.operator.name.as_str()).with("share", index);
+        self.store_proof(index, entry).await?;
+        self.refresh().await?;
+        tracing::warn!(operator = call.operator.name, share = index, "share proved");
+        self.vault_status().await
+    }
+
+    /// One person suffices, and nothing is waited for: the keys are gone before it is written down.
+    pub(super) async fn vault_seal(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
         let was_open = self.vault.seal();
+        self.forget_authority();
         tracing::warn!(operator = call.operator.name, was_open, "vault sealed");
-        self.vault_status()
+        let entry = Entry::new("vault.sealed", call.operator.name.as_str()).with("wasOpen", was_open);
+        if let Err(error) = self.audit.note(entry).await {
+            tracing::error!(cause = %error, "the sealing is not in the audit");
+        }
+        self.vault_status().await
     }
 
-    /// Another origin on the same database may have run the init ceremony since we started.
-    async fn load_if_new(&self) -> Result<(), ApiError> {
-        if self.vault.status(self.clock.now_ms()).initialized {
+    /// Takes over what another process has changed: the ring, the share set, proofs. A root key that is not ours any
+    /// more seals this process.
+    pub async fn refresh(&self) -> Result<(), ApiError> {
+        if store::version(&self.db).await? == self.vault.version() {
             return Ok(());
         }
-        if let Some(record) = store::load(&self.db).await? {
-            self.vault.reload(record).map_err(|error| ApiError::internal(&error))?;
+        let Some(record) = store::load(&self.db).await? else { return Ok(()) };
+        let version = record.version;
+        match self.vault.reload(record.clone()) {
+            Ok(()) => tracing::info!(version, "vault record reloaded"),
+            Err(cause) => {
+                tracing::error!(version, %cause, "the vault was re-keyed: sealed, and to be opened with the new shares");
+                self.vault.seal();
+                self.vault.reload(record).map_err(|error| ApiError::internal(&error))?;
+            }
         }
         Ok(())
     }
-}
 
-fn parse_custodians(body: &InitBody) -> Result<Vec<(String, Custodian)>, ApiError> {
-    let mut custodians: Vec<(String, Custodian)> = Vec::new();
-    for CustodianBody { name, recipient } in &body.custodians {
-        let is_name = (1..=64).contains(&name.len())
-            && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
-            && !name.starts_with('.');
-        if !is_name || custodians.iter().any(|(other, _)| other == name) {
-            return Err(ApiError::because(Problem::BadRequest, "custodians need distinct plain names"));
+    async fn note_unsealing(&self, call: &AdminCall<'_>, submitted: &Submitted) -> Result<(), ApiError> {
+        let operator = call.operator.name.as_str();
+        fault::point("unseal.taken");
+        match submitted {
+            Submitted::Progress { index, progress } => {
+                let (have, need) = (progress.submitted.len(), progress.threshold);
+                tracing::warn!(operator, share = index, have, need, "share accepted");
+                let entry = || Entry::new("vault.share.accepted", operator).with("share", *index).with("have", have);
+                self.store_proof(*index, entry).await?;
+            }
+            Submitted::Unsealed { index } => {
+                tracing::warn!(operator, share = index, "vault unsealed");
+                self.store_proof(*index, || Entry::new("vault.unsealed", operator).with("share", *index)).await?;
+            }
         }
-        let custodian = Custodian::parse(recipient)
-            .map_err(|error| ApiError::because(Problem::BadRequest, format!("{name}: {error}")))?;
-        if custodians.iter().any(|(_, other)| other.to_string() == custodian.to_string()) {
-            return Err(ApiError::because(Problem::BadRequest, "two custodians must not have the same key"));
-        }
-        custodians.push((name.clone(), custodian));
+        fault::point("unseal.noted");
+        Ok(())
     }
-    Ok(custodians)
+
+    /// Writes an entry down, and the proof with it where it is the custodian's first.
+    async fn store_proof(&self, index: u8, entry: impl Fn() -> Entry) -> Result<(), ApiError> {
+        // Another process may write a proof at the same moment; that concerns another share, or this one just as well.
+        for _ in 0..PROOF_TRIES {
+            let Some(set) = self.vault.share_set() else { return Err(Problem::Conflict.into()) };
+            let version = self.vault.version().unwrap_or_default();
+            let mut tx = self.audit.begin().await?;
+            tx.push(entry());
+            let is_first = store::prove(tx.tx(), &set, index, self.clock.now_db()).await?;
+            if !is_first || store::advance(tx.tx(), version).await? {
+                return Ok(tx.commit().await?);
+            }
+            drop(tx);
+            self.refresh().await?;
+        }
+        Err(super::changed_meanwhile())
+    }
+
+    pub(super) fn check_throttle(&self, call: &AdminCall<'_>) -> Result<(), ApiError> {
+        match self.remembered.throttle.wait_secs(&call.operator.name, self.clock.now_ms()) {
+            None => Ok(()),
+            Some(secs) => {
+                tracing::warn!(operator = call.operator.name, secs, "too many refused shares");
+                let text = format!("too many shares were refused: wait {secs} s");
+                Err(ApiError::because(Problem::TooManyRequests, text))
+            }
+        }
+    }
+
+    /// Writes a refusal down. The custodian is told exactly what is wrong; the share itself is nowhere repeated.
+    pub(super) async fn share_refused(&self, call: &AdminCall<'_>, what: &'static str, error: &SubmitError) -> ApiError {
+        let operator = call.operator.name.as_str();
+        tracing::warn!(operator, ceremony = what, cause = %error, "share refused");
+        self.remembered.throttle.refused(operator, self.clock.now_ms());
+        let entry = Entry::new("vault.share.refused", operator).with("ceremony", what).with("cause", error.to_string());
+        if let Err(error) = self.audit.note(entry).await {
+            tracing::error!(cause = %error, "the refusal is not in the audit");
+        }
+        refused(error)
+    }
 }
 
 /// Operators are told exactly what is wrong: the texts hold indices and names, never a share.
-fn refused(error: &dyn std::error::Error) -> ApiError {
+pub(super) fn refused(error: &dyn std::error::Error) -> ApiError {
     ApiError::because(Problem::Conflict, error.to_string())
 }

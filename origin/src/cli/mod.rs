@@ -5,7 +5,10 @@
 
 mod account;
 mod client;
+mod keys;
 mod output;
+mod reshare;
+mod shares;
 mod transaction;
 mod vault;
 

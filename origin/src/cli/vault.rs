@@ -1,20 +1,13 @@
 //! `scanvault vault …`
 
-use std::fs::{self, OpenOptions};
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::{Value, json};
-use zeroize::Zeroizing;
 
 use super::client::Client;
 use super::output::{Failure, Output};
-use crate::vault::custodian;
-
-/// A share is 90 characters; an age file around it is under 2 KiB.
-const MAX_SHARE_FILE_BYTES: u64 = 64 * 1024;
+use super::{keys, reshare, shares};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -30,19 +23,64 @@ pub(super) enum Command {
         #[arg(long)]
         out: PathBuf,
     },
-    /// Show whether it is sealed, and how far an unsealing is.
+    /// Show whether it is sealed, who has proved their share, and how far a ceremony is.
     Status,
-    /// Hand in one share.
+    /// Hand in one share; the last one needed opens the vault.
     Unseal {
-        /// File with a share's text; `-` is standard input.
+        #[command(flatten)]
+        share: ShareInput,
+        /// Only if it is still this collection of shares (see the status).
         #[arg(long)]
-        share_file: PathBuf,
+        nonce: Option<String>,
+        /// Forget the shares that were handed in so far.
+        #[arg(long, conflicts_with_all = ["share_file", "nonce"])]
+        reset: bool,
+    },
+    /// Show that you hold the share that was dealt to you; nothing is opened.
+    Prove {
+        #[command(flatten)]
+        share: ShareInput,
     },
     /// Drop all keys. One person suffices.
     Seal,
     /// A custodian's own share, on the custodian's own machine.
     #[command(subcommand)]
     Share(ShareCommand),
+    /// New custodians, a new threshold, a new unseal key.
+    #[command(subcommand)]
+    Reshare(reshare::Command),
+    /// Show each key of the ring, and how many records need it.
+    Keys,
+    /// Make a new key; the one so far still opens what it sealed.
+    Rotate {
+        /// data, fingerprint, token, login, page, audit, rejection, backup or attempt.
+        key: String,
+    },
+    /// End a retired key that nothing needs any more. Two operators have to say it.
+    Destroy {
+        /// Such as data/1.
+        key: String,
+    },
+    /// Seal every record anew under the keys in use.
+    Reencrypt {
+        /// Records in a second, at most.
+        #[arg(long)]
+        rate: Option<u32>,
+        /// Show the progress until it is done.
+        #[arg(long)]
+        wait: bool,
+        /// Start nothing.
+        #[arg(long, conflicts_with = "rate")]
+        show: bool,
+    },
+}
+
+/// Where a share comes from.
+#[derive(clap::Args)]
+pub(super) struct ShareInput {
+    /// File with a share's text; `-` is standard input. Without it the share is asked for.
+    #[arg(long)]
+    share_file: Option<PathBuf>,
 }
 
 #[derive(Subcommand)]
@@ -55,11 +93,14 @@ pub(super) enum ShareCommand {
         /// The NAME.share.age file.
         share: PathBuf,
     },
-    /// Write the NAME.share.age files again, as they were made at init.
+    /// Write the NAME.share.age files again, as they were dealt.
     Fetch {
         /// Where they are written; none of them may exist.
         #[arg(long)]
         out: PathBuf,
+        /// Those of the re-share under way.
+        #[arg(long)]
+        reshare: bool,
     },
     /// Make an age identity; the recipient to hand to the operator is printed.
     Keygen {
@@ -69,29 +110,53 @@ pub(super) enum ShareCommand {
     },
 }
 
-pub(super) async fn run(command: Command, output: &Output, admin: Option<&str>) -> Result<(), Failure> {
-    match command {
-        Command::Share(ShareCommand::Show { identity, share }) => show_share(&identity, &share, output),
-        Command::Share(ShareCommand::Keygen { out }) => keygen(&out, output),
-        Command::Share(ShareCommand::Fetch { out }) => fetch(&Client::new(admin)?, &out, output).await,
-        Command::Init { threshold, custodians, out } => {
-            init(&Client::new(admin)?, threshold, &custodians, &out, output).await
-        }
-        Command::Status => {
-            output.object(&Client::new(admin)?.get("/vault/status").await?);
-            Ok(())
-        }
-        Command::Unseal { share_file } => {
-            let share = read_share(&share_file)?;
-            let answer = Client::new(admin)?.post("/vault/unseal", &json!({"share": share.trim()})).await?;
-            output.object(&answer);
-            Ok(())
-        }
-        Command::Seal => {
-            output.object(&Client::new(admin)?.post("/vault/seal", &json!({})).await?);
-            Ok(())
-        }
+impl ShareInput {
+    /// Whether a file was named.
+    pub(super) const fn is_given(&self) -> bool {
+        self.share_file.is_some()
     }
+
+    /// The share's text.
+    pub(super) fn read(&self) -> Result<zeroize::Zeroizing<String>, Failure> {
+        shares::read(self.share_file.as_deref())
+    }
+}
+
+pub(super) async fn run(command: Command, output: &Output, admin: Option<&str>) -> Result<(), Failure> {
+    // What a custodian does on a machine of their own needs no origin.
+    match &command {
+        Command::Share(ShareCommand::Show { identity, share }) => return shares::show(identity, share, output),
+        Command::Share(ShareCommand::Keygen { out }) => return shares::keygen(out, output),
+        _ => {}
+    }
+    let client = Client::new(admin)?;
+    match command {
+        Command::Share(ShareCommand::Show { .. } | ShareCommand::Keygen { .. }) => Ok(()),
+        Command::Share(ShareCommand::Fetch { out, reshare }) => fetch(&client, &out, reshare, output).await,
+        Command::Init { threshold, custodians, out } => init(&client, threshold, &custodians, &out, output).await,
+        Command::Reshare(command) => reshare::run(command, output, &client).await,
+        Command::Status => show(output, client.get("/vault/status").await?),
+        Command::Unseal { reset: true, .. } => show(output, client.post("/vault/unseal/reset", &json!({})).await?),
+        Command::Unseal { share, nonce, .. } => {
+            let share = share.read()?;
+            let body = json!({"share": share.trim(), "nonce": nonce});
+            show(output, client.post("/vault/unseal", &body).await?)
+        }
+        Command::Prove { share } => {
+            let share = share.read()?;
+            show(output, client.post("/vault/prove", &json!({"share": share.trim()})).await?)
+        }
+        Command::Seal => show(output, client.post("/vault/seal", &json!({})).await?),
+        Command::Keys => keys::list(output, &client).await,
+        Command::Rotate { key } => keys::rotate(&key, output, &client).await,
+        Command::Destroy { key } => keys::destroy(&key, output, &client).await,
+        Command::Reencrypt { rate, wait, show } => keys::reencrypt(rate, wait, show, output, &client).await,
+    }
+}
+
+fn show(output: &Output, answer: Value) -> Result<(), Failure> {
+    output.object(&answer);
+    Ok(())
 }
 
 async fn init(
@@ -101,24 +166,11 @@ async fn init(
     out: &Path,
     output: &Output,
 ) -> Result<(), Failure> {
-    let custodians: Vec<Value> = custodians
-        .iter()
-        .map(|text| {
-            let (name, recipient) =
-                text.split_once('=').ok_or_else(|| Failure::Usage("a custodian is given as NAME=RECIPIENT".into()))?;
-            Ok(json!({"name": name, "recipient": recipient}))
-        })
-        .collect::<Result<_, Failure>>()?;
-    // Before anything is dealt: shares that cannot be written down would be lost.
-    fs::create_dir_all(out).map_err(|error| Failure::Usage(format!("{}: {error}", out.display())))?;
-    for name in custodians.iter().filter_map(|custodian| custodian.get("name")?.as_str()) {
-        let file = share_file(out, name);
-        if file.exists() {
-            return Err(Failure::Usage(format!("{} is there already", file.display())));
-        }
-    }
+    let custodians = shares::parse_custodians(custodians)?;
+    let names = custodians.iter().filter_map(|custodian| custodian.get("name")?.as_str());
+    shares::prepare_folder(out, names)?;
     let mut answer = client.post("/vault/init", &json!({"threshold": threshold, "custodians": custodians})).await?;
-    write_shares(&mut answer, out, output)?;
+    shares::write_all(&mut answer, out, output)?;
     if output.json {
         output.object(&answer);
     }
@@ -126,84 +178,12 @@ async fn init(
 }
 
 /// The files that only the custodians can open, again: they are kept with the vault.
-async fn fetch(client: &Client, out: &Path, output: &Output) -> Result<(), Failure> {
-    fs::create_dir_all(out).map_err(|error| Failure::Usage(format!("{}: {error}", out.display())))?;
-    let mut answer = client.get("/vault/shares").await?;
-    write_shares(&mut answer, out, output)?;
+async fn fetch(client: &Client, out: &Path, reshare: bool, output: &Output) -> Result<(), Failure> {
+    shares::prepare_folder(out, std::iter::empty())?;
+    let mut answer = client.get(if reshare { "/vault/reshare/shares" } else { "/vault/shares" }).await?;
+    shares::write_all(&mut answer, out, output)?;
     if output.json {
         output.object(&answer);
     }
     Ok(())
-}
-
-fn share_file(out: &Path, custodian: &str) -> PathBuf {
-    out.join(format!("{custodian}.share.age"))
-}
-
-/// Writes each share's file and puts its path in the place of its text.
-fn write_shares(answer: &mut Value, out: &Path, output: &Output) -> Result<(), Failure> {
-    let shares = answer.get_mut("shares").and_then(Value::as_array_mut);
-    for share in shares.ok_or_else(|| Failure::Refused("the answer holds no shares".into()))? {
-        let text = |name: &str| share.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let file = share_file(out, &text("custodian"));
-        write_new(&file, text("armored").as_bytes())?;
-        if !output.json {
-            output.text(&format!(
-                "share {} for {} (key {}): {}",
-                share.get("index").cloned().unwrap_or_default(),
-                text("custodian"),
-                text("fingerprint"),
-                file.display()
-            ));
-        }
-        if let Some(fields) = share.as_object_mut() {
-            fields.remove("armored");
-            fields.insert("file".into(), json!(file.display().to_string()));
-        }
-    }
-    Ok(())
-}
-
-fn show_share(identity: &Path, share: &Path, output: &Output) -> Result<(), Failure> {
-    let identity = Zeroizing::new(
-        fs::read_to_string(identity).map_err(|error| Failure::Usage(format!("{}: {error}", identity.display())))?,
-    );
-    let encrypted = fs::read(share).map_err(|error| Failure::Usage(format!("{}: {error}", share.display())))?;
-    let text = custodian::decrypt(&identity, &encrypted).map_err(|error| Failure::Refused(error.to_string()))?;
-    if output.json {
-        output.object(&json!({"share": text.trim()}));
-    } else {
-        output.text(text.trim());
-    }
-    Ok(())
-}
-
-fn keygen(out: &Path, output: &Output) -> Result<(), Failure> {
-    let (identity, recipient) = custodian::generate_identity();
-    write_new(out, identity.as_bytes())?;
-    if output.json {
-        output.object(&json!({"recipient": recipient.to_string()}));
-    } else {
-        output.text(&recipient.to_string());
-    }
-    Ok(())
-}
-
-fn read_share(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let failed = |error: std::io::Error| Failure::Usage(format!("{}: {error}", path.display()));
-    let mut text = Zeroizing::new(String::new());
-    if path == Path::new("-") {
-        std::io::stdin().take(MAX_SHARE_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
-    } else {
-        let file = fs::File::open(path).map_err(failed)?;
-        file.take(MAX_SHARE_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
-    }
-    Ok(text)
-}
-
-/// Readable by its owner only; never over a file that is there.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let failed = |error: std::io::Error| Failure::Usage(format!("{}: {error}", path.display()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(failed)
 }

@@ -66,6 +66,12 @@ pub enum DbError {
 }
 
 impl DbError {
+    /// Whether a row could not go because another one names it.
+    #[must_use]
+    pub fn is_still_referenced(&self) -> bool {
+        matches!(self, Self::Sqlx(sqlx::Error::Database(e)) if e.is_foreign_key_violation())
+    }
+
     /// Whether a unique constraint refused the statement: somebody else was first.
     #[must_use]
     pub fn is_duplicate(&self) -> bool {

@@ -18,6 +18,15 @@ pub struct VaultRecord {
     /// The root key under the unseal key.
     pub wrapped_root: Vec<u8>,
     pub keys: Vec<WrappedKey>,
+    /// One more with each change of the share set, its proofs or the ring; from 1.
+    pub version: u64,
+    /// Indices of the shares that their custodians have not proved yet. Until there are none, no card is taken.
+    pub unproved: Vec<u8>,
+}
+
+impl VaultRecord {
+    /// The version of a vault that was just made.
+    pub const FIRST_VERSION: u64 = 1;
 }
 
 /// A vault that was just made: the record is to be stored, the shares are to go to their custodians.
@@ -59,7 +68,9 @@ pub fn initialise(quorum: Quorum, now_ms: u64, entropy: &mut dyn Entropy) -> Res
         let slot = Slot { kind, id: 1, state: KeyState::Active, created_at_ms: now_ms };
         keys.push(slot.wrap(&root, &generate(kind, entropy)?, entropy)?);
     }
-    Ok(NewVault { record: VaultRecord { share_set, wrapped_root, keys }, shares })
+    let unproved = shares.iter().map(Share::index).collect();
+    let record = VaultRecord { share_set, wrapped_root, keys, version: VaultRecord::FIRST_VERSION, unproved };
+    Ok(NewVault { record, shares })
 }
 
 pub(super) fn wrap_root(
@@ -84,7 +95,7 @@ fn root_context<'a>(set: &ShareSet, row: &'a str) -> RecordContext<'a> {
 }
 
 /// Nobody is to rely on shares that do not give the key back: the last t of them must.
-fn prove(unseal_key: &UnsealKey, quorum: Quorum, shares: &[Share]) -> Result<(), VaultError> {
+pub(super) fn prove(unseal_key: &UnsealKey, quorum: Quorum, shares: &[Share]) -> Result<(), VaultError> {
     let first = usize::from(quorum.total() - quorum.threshold());
     let combined = shares.get(first..).and_then(|last| combine(quorum, last));
     if combined.as_ref() == Some(unseal_key) { Ok(()) } else { Err(VaultError::Unproven) }

@@ -15,6 +15,7 @@
 //! record envelope in [`envelope`], wrapped keys in [`ring`], attempt ids in [`attempt`], the page's
 //! JWE in [`jwe`]. They are frozen by `origin/vectors/`.
 
+pub mod approvals;
 pub mod attempt;
 pub mod card;
 pub mod cards;
@@ -26,6 +27,10 @@ pub mod init;
 pub mod jwe;
 pub mod keys;
 pub mod memory;
+pub mod recrypt;
+pub mod reencryption;
+pub mod reshare;
+pub mod reshare_store;
 pub mod ring;
 pub mod secret;
 pub mod shamir;
@@ -54,10 +59,11 @@ pub use init::{NewVault, VaultError, VaultRecord, initialise};
 pub use jwe::{JweError, PublicJwk};
 pub use keys::{KeyInfo, KeyKind, KeyState, UnknownKeyName, WrappedKey};
 pub use memory::MemoryProtection;
+pub use reshare::{Reshare, Staged};
 pub use ring::RingError;
 pub use secret::{Key32, RootKey, SecretBytes, UnsealKey};
 pub use shamir::{DealError, Quorum, deal};
 pub use share::{SetId, Share, ShareText, ShareTextError};
 pub use share_set::{ShareHash, ShareSet};
 pub use state::{SealedError, SubmitError, Submitted, Vault, VaultStatus};
-pub use unsealed::{Reshare, Rotation, Unsealed};
+pub use unsealed::{Rotation, Unsealed};

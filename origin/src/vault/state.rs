@@ -6,9 +6,11 @@
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use serde::Serialize;
+use sha2::{Digest, Sha256};
 use thiserror::Error;
 
 use super::collector::{Collector, Progress, ShareRefused};
+use super::hex;
 use super::init::{VaultError, VaultRecord, unwrap_root};
 use super::keys::KeyInfo;
 use super::secret::UnsealKey;
@@ -26,6 +28,9 @@ pub enum SealedError {
     NotInitialised,
     #[error("the vault is sealed")]
     Sealed,
+    /// Open, but an operator could still have handed in recipients of his own.
+    #[error("the vault takes no cards before every custodian has proved their share")]
+    Unproved,
 }
 
 /// Why a share was not taken.
@@ -39,6 +44,8 @@ pub enum SubmitError {
     NotInitialised,
     #[error("the vault is unsealed already")]
     AlreadyUnsealed,
+    #[error("this share was meant for another attempt to unseal: look at the status and begin again")]
+    OtherCollection,
     /// All shares were right, but what is stored does not open: the vault stays sealed.
     #[error("the shares are right, but the stored vault does not open: {0}")]
     Stored(VaultError),
@@ -67,6 +74,12 @@ pub struct VaultStatus {
     pub progress: usize,
     /// Their indices.
     pub submitted: Vec<u8>,
+    /// Names this collection of shares; none before the first.
+    pub nonce: Option<String>,
+    /// Indices of the shares that their custodians have not proved. Until there are none, no card is taken.
+    pub unproved: Vec<u8>,
+    /// One more with each change of the share set or the ring.
+    pub version: u64,
     pub keys: Vec<KeyInfo>,
 }
 
@@ -88,8 +101,16 @@ enum State {
 struct Sealed {
     record: VaultRecord,
     collector: Collector,
-    /// When the first share of this collection came.
-    started_at_ms: Option<u64>,
+    collection: Option<Collection>,
+}
+
+/// A collection that has begun.
+#[derive(Debug)]
+struct Collection {
+    /// When its first share came.
+    started_at_ms: u64,
+    /// Not secret: it lets several people see that they hand their shares to the same attempt.
+    nonce: String,
 }
 
 impl Vault {
@@ -110,6 +131,12 @@ impl Vault {
         }
     }
 
+    /// The keys, for what stores or reads cards: none before every custodian has proved their share.
+    pub fn unsealed_for_cards(&self) -> Result<Arc<Unsealed>, SealedError> {
+        let unsealed = self.unsealed()?;
+        if unsealed.record().unproved.is_empty() { Ok(unsealed) } else { Err(SealedError::Unproved) }
+    }
+
     /// Takes over a record that has just been stored by the initialisation; sealed afterwards.
     pub fn install(&self, record: VaultRecord) -> Result<(), VaultError> {
         let mut state = self.write();
@@ -122,12 +149,17 @@ impl Vault {
 
     /// Takes one share. The last one needed opens the vault.
     pub fn submit_share(&self, text: &str, now_ms: u64) -> Result<Submitted, SubmitError> {
+        self.submit_share_to(None, text, now_ms)
+    }
+
+    /// As [`submit_share`](Self::submit_share), to one collection: refused when it is another by now.
+    pub fn submit_share_to(&self, nonce: Option<&str>, text: &str, now_ms: u64) -> Result<Submitted, SubmitError> {
         let share = Share::parse(text)?;
         let mut state = self.write();
         let opened = match &mut *state {
             State::Empty => return Err(SubmitError::NotInitialised),
             State::Unsealed(_) => return Err(SubmitError::AlreadyUnsealed),
-            State::Sealed(sealed) => sealed.submit(share, now_ms)?,
+            State::Sealed(sealed) => sealed.submit(share, nonce, now_ms)?,
         };
         match opened {
             Step::Waiting(submitted) => Ok(submitted),
@@ -165,12 +197,25 @@ impl Vault {
         was_open
     }
 
+    /// The share set in effect.
+    #[must_use]
+    pub fn share_set(&self) -> Option<ShareSet> {
+        self.read().record().map(|record| record.share_set.clone())
+    }
+
+    /// Number of the record in use; `None` before initialisation.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        self.read().record().map(|record| record.version)
+    }
+
     /// Takes over a record that was changed in the store (rotation, re-share, another process).
     /// Open, its keys must open under the root key in hand; if not, all stays as it was.
     pub fn reload(&self, record: VaultRecord) -> Result<(), VaultError> {
         let mut state = self.write();
         match &mut *state {
             State::Empty => *state = State::Sealed(Sealed::new(record)),
+            // What was collected belongs to the same dealing.
             State::Sealed(sealed) if sealed.record.share_set == record.share_set => sealed.record = record,
             State::Sealed(_) => *state = State::Sealed(Sealed::new(record)),
             State::Unsealed(unsealed) => *unsealed = Arc::new(unsealed.with_record(record)?),
@@ -183,9 +228,12 @@ impl Vault {
         let state = self.read();
         let record = state.record();
         let set = record.map(|record| &record.share_set);
-        let submitted = match &*state {
-            State::Sealed(sealed) if !sealed.timed_out(now_ms) => sealed.collector.progress().submitted,
-            _ => Vec::new(),
+        let (submitted, nonce) = match &*state {
+            State::Sealed(sealed) if !sealed.timed_out(now_ms) => (
+                sealed.collector.progress().submitted,
+                sealed.collection.as_ref().map(|collection| collection.nonce.clone()),
+            ),
+            _ => (Vec::new(), None),
         };
         VaultStatus {
             initialized: record.is_some(),
@@ -196,6 +244,9 @@ impl Vault {
             shares: set.map(|set| set.quorum().total()),
             progress: submitted.len(),
             submitted,
+            nonce,
+            unproved: record.map(|record| record.unproved.clone()).unwrap_or_default(),
+            version: record.map_or(0, |record| record.version),
             keys: record.map(|record| record.keys.iter().map(KeyInfo::from).collect()).unwrap_or_default(),
         }
     }
@@ -228,20 +279,24 @@ enum Step {
 impl Sealed {
     fn new(record: VaultRecord) -> Self {
         let collector = Collector::new(record.share_set.clone());
-        Self { record, collector, started_at_ms: None }
+        Self { record, collector, collection: None }
     }
 
-    fn submit(&mut self, share: Share, now_ms: u64) -> Result<Step, SubmitError> {
+    fn submit(&mut self, share: Share, nonce: Option<&str>, now_ms: u64) -> Result<Step, SubmitError> {
         if self.timed_out(now_ms) {
             self.reset();
         }
+        if nonce.is_some_and(|nonce| self.collection.as_ref().is_none_or(|collection| collection.nonce != nonce)) {
+            return Err(SubmitError::OtherCollection);
+        }
         let index = share.index();
         let progress = self.collector.submit(share)?;
-        self.started_at_ms.get_or_insert(now_ms);
+        let set = self.record.share_set.set_id();
+        self.collection.get_or_insert_with(|| Collection::begun(set, index, now_ms));
         let Some(unseal_key) = self.collector.combine() else {
             return Ok(Step::Waiting(Submitted::Progress { index, progress }));
         };
-        self.started_at_ms = None;
+        self.collection = None;
         let unsealed = self.open(&unseal_key).map_err(SubmitError::Stored)?;
         Ok(Step::Opened { index, unsealed })
     }
@@ -252,12 +307,25 @@ impl Sealed {
     }
 
     fn timed_out(&self, now_ms: u64) -> bool {
-        self.started_at_ms.is_some_and(|started| now_ms.saturating_sub(started) > COLLECTION_TIMEOUT_MS)
+        let started = self.collection.as_ref().map(|collection| collection.started_at_ms);
+        started.is_some_and(|started| now_ms.saturating_sub(started) > COLLECTION_TIMEOUT_MS)
     }
 
     fn reset(&mut self) {
         self.collector.reset();
-        self.started_at_ms = None;
+        self.collection = None;
+    }
+}
+
+impl Collection {
+    fn begun(set: SetId, first: u8, now_ms: u64) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(set.0);
+        hash.update([first]);
+        hash.update(now_ms.to_be_bytes());
+        let mut nonce = hex::encode(&hash.finalize());
+        nonce.truncate(16);
+        Self { started_at_ms: now_ms, nonce }
     }
 }
 

@@ -7,21 +7,21 @@
 //! rejection:   HMAC-SHA256(rejection key,   "scanvault/rejection/v1" 00 ‖ challenge bytes)
 //! ```
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use zeroize::Zeroizing;
 
 use super::attempt::{self, Attempt, AttemptError};
 use super::card::Pan;
 use super::entropy::{Entropy, EntropyError};
 use super::envelope::{self, EnvelopeError, EnvelopeKey, RecordContext};
-use super::init::{VaultError, VaultRecord, unwrap_root, wrap_root};
+use super::init::VaultRecord;
 use super::jwe::{self, JweError, PublicJwk};
 use super::keys::{KeyInfo, KeyKind, KeyState, WrappedKey};
 use super::mac::{hmac_sha256, length_prefix};
 use super::ring::{KeyRing, RingError, Slot, check_material, generate, unwrap};
-use super::secret::{Key32, RootKey, SecretBytes, UnsealKey};
-use super::shamir::{Quorum, deal};
-use super::share::Share;
-use super::share_set::ShareSet;
+use super::secret::{Key32, RootKey, SecretBytes};
 
 const FINGERPRINT_DOMAIN: &[u8] = b"scanvault/fingerprint/v1\0";
 const AUDIT_DOMAIN: &[u8] = b"scanvault/audit-value/v1\0";
@@ -30,9 +30,10 @@ const REJECTION_DOMAIN: &[u8] = b"scanvault/rejection/v1\0";
 /// The opened keys. Dropping the last `Arc` of it wipes them.
 #[derive(Debug)]
 pub struct Unsealed {
-    record: VaultRecord,
-    root: RootKey,
-    ring: KeyRing,
+    pub(super) record: VaultRecord,
+    pub(super) root: RootKey,
+    pub(super) ring: KeyRing,
+    uses: Arc<AtomicU64>,
 }
 
 /// Two rows to store in one transaction: the new active key and the one it follows.
@@ -43,24 +44,16 @@ pub struct Rotation {
     pub retired: Option<WrappedKey>,
 }
 
-/// A re-share that waits for its proofs; in effect once the record has the new set and root.
-#[derive(Debug)]
-pub struct Reshare {
-    pub share_set: ShareSet,
-    pub wrapped_root: Vec<u8>,
-    pub shares: Vec<Share>,
-}
-
 impl Unsealed {
     pub(super) fn open(record: VaultRecord, root: RootKey) -> Result<Self, RingError> {
         let ring = KeyRing::open(&root, &record.keys)?;
-        Ok(Self { record, root, ring })
+        Ok(Self { record, root, ring, uses: Arc::default() })
     }
 
     /// The same root key over a newer record (another process has changed the ring).
     pub(super) fn with_record(&self, record: VaultRecord) -> Result<Self, RingError> {
         let root = RootKey(Key32::from_array(*self.root.0.expose()));
-        Self::open(record, root)
+        Ok(Self { uses: Arc::clone(&self.uses), ..Self::open(record, root)? })
     }
 
     #[must_use]
@@ -77,7 +70,13 @@ impl Unsealed {
         plaintext: &[u8],
         entropy: &mut dyn Entropy,
     ) -> Result<Vec<u8>, EnvelopeError> {
+        self.uses.fetch_add(1, Ordering::Relaxed);
         envelope::seal(self.data_key(self.active(KeyKind::Data))?, context, plaintext, entropy)
+    }
+
+    /// How often a data key has sealed in this process since the last call.
+    pub fn take_uses(&self) -> u64 {
+        self.uses.swap(0, Ordering::Relaxed)
     }
 
     /// Opens with the data key that the envelope names, active or retired.
@@ -209,22 +208,6 @@ impl Unsealed {
         Ok(WrappedKey { state: KeyState::Destroyed, wrapped: Vec::new(), ..row.clone() })
     }
 
-    /// Deals a new unseal key over the same root key. `authority` comes from t shares of the present set.
-    pub fn reshare(
-        &self,
-        authority: &UnsealKey,
-        quorum: Quorum,
-        entropy: &mut dyn Entropy,
-    ) -> Result<Reshare, VaultError> {
-        let present = &self.record.share_set;
-        unwrap_root(authority, present, &self.record.wrapped_root)?;
-        let generation = present.generation().checked_add(1).ok_or(VaultError::Generations)?;
-        let unseal_key = UnsealKey(Key32::random(entropy)?);
-        let (share_set, shares) = deal(&unseal_key, quorum, present.set_id(), generation, entropy)?;
-        let wrapped_root = wrap_root(&unseal_key, &share_set, &self.root, entropy)?;
-        Ok(Reshare { share_set, wrapped_root, shares })
-    }
-
     /// All stored keys, without material.
     #[must_use]
     pub fn keys(&self) -> Vec<KeyInfo> {
@@ -238,8 +221,7 @@ impl Unsealed {
         now_ms: u64,
         entropy: &mut dyn Entropy,
     ) -> Result<Rotation, RingError> {
-        let highest = self.record.keys.iter().filter(|row| row.kind == kind).map(|row| row.id).max();
-        let id = highest.unwrap_or(0).checked_add(1).ok_or(RingError::Exhausted(kind))?;
+        let id = self.next_id(kind)?;
         check_material(kind, id, material)?;
         let slot = Slot { kind, id, state: KeyState::Active, created_at_ms: now_ms };
         let added = slot.wrap(&self.root, material, entropy)?;
@@ -248,6 +230,11 @@ impl Unsealed {
             None => None,
         };
         Ok(Rotation { added, retired })
+    }
+
+    pub(super) fn next_id(&self, kind: KeyKind) -> Result<u32, RingError> {
+        let highest = self.record.keys.iter().filter(|row| row.kind == kind).map(|row| row.id).max();
+        highest.unwrap_or(0).checked_add(1).ok_or(RingError::Exhausted(kind))
     }
 
     fn retire(&self, kind: KeyKind, id: u32, entropy: &mut dyn Entropy) -> Result<WrappedKey, RingError> {
