@@ -16,6 +16,7 @@ use super::router::{answer_admin, answer_public};
 use super::{App, telemetry};
 use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
+use crate::audit::Audit;
 use crate::ceremonies::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, DbError};
@@ -114,6 +115,7 @@ pub async fn build(
     memory: MemoryProtection,
 ) -> Result<App, ServeError> {
     let vault = Arc::new(Vault::new(store::load(&db).await?));
+    let audit = open_audit(config, &db, &clock, &vault).await?;
     let transport = Arc::new(Transport::new(&config.clearhaus_url, &extra_ca(config)?)?);
     let payments = Arc::new(Payments {
         db: db.clone(),
@@ -135,13 +137,27 @@ pub async fn build(
     let admin = Admin {
         db: db.clone(),
         vault: Arc::clone(&vault),
+        audit: Arc::clone(&audit),
         clock: Arc::clone(&clock),
         memory,
         allow_local_callbacks: config.allow_local_callbacks,
         bell: Arc::clone(bell),
     };
     let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&clock));
-    Ok(App { db, vault, clock, link, payments, admin, ops, public_url: config.public_url.clone() })
+    Ok(App { db, vault, audit, clock, link, payments, admin, ops, public_url: config.public_url.clone() })
+}
+
+async fn open_audit(
+    config: &Config,
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    vault: &Arc<Vault>,
+) -> Result<Arc<Audit>, ServeError> {
+    let host = rustix::system::uname();
+    let process = format!("{}/{}/{}", host.nodename().to_string_lossy(), config.region, std::process::id());
+    let sealer = Arc::<Vault>::clone(vault);
+    let audit = Audit::open(db.clone(), Arc::clone(clock), sealer, &process, &mut SystemEntropy::new()).await?;
+    Ok(Arc::new(audit))
 }
 
 /// The outbox's way to the secrets: identity's records, opened by the vault, when it is open.
