@@ -1,19 +1,21 @@
 //! The origin of scanvault: vault, payments, identity, and the operators' CLI.
 //!
 //! ```text
-//! app, cli → ceremonies, ops, pages → payments → identity, acquirers, outbox → vault → web, db → protocol
+//! app, cli → ceremonies, ops, pages → payments → identity, acquirers, outbox → vault → audit → web, db → protocol
 //! ```
 //!
-//! Imports run one way along this line; `tests/origin/imports.rs` of the repository holds every `use` against it. `clock`, `calendar`,
-//! `money` and `fault` are leaves that anyone may use.
+//! Imports run one way along this line; `tests/origin/imports.rs` of the repository holds every `use` against it. `calendar`, `clock`,
+//! `entropy`, `fault`, `hex` and `money` are leaves that anyone may use.
 
 pub mod acquirers;
 pub mod app;
+pub mod audit;
 pub mod calendar;
 pub mod ceremonies;
 pub mod cli;
 pub mod clock;
 pub mod db;
+pub mod entropy;
 pub mod fault;
 pub mod identity;
 pub mod money;
@@ -23,6 +25,8 @@ pub mod pages;
 pub mod payments;
 pub mod vault;
 pub mod web;
+
+mod hex;
 
 /// Wipes what libraries free: copies of secrets that no type of ours can reach.
 #[global_allocator]

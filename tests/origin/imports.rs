@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["db"],
     &["web"],
+    &["audit"],
     &["vault"],
     &["acquirers", "outbox"],
     &["identity"],
@@ -15,7 +16,7 @@ const LAYERS: &[&[&str]] = &[
     &["app"],
     &["cli"],
 ];
-const LEAVES: &[&str] = &["calendar", "clock", "fault", "money"];
+const LEAVES: &[&str] = &["calendar", "clock", "entropy", "fault", "hex", "money"];
 
 #[test]
 fn folders_import_downwards_only() {

@@ -12,6 +12,7 @@ use rustls::pki_types::pem::PemObject;
 use scanvault_protocol::link::LinkKey;
 use zeroize::Zeroizing;
 
+use crate::ceremonies::KeyPolicy;
 use crate::ceremonies::operators::{Operators, OperatorsError};
 
 /// Two, so that a secret is replaced with no downtime.
@@ -74,6 +75,12 @@ pub struct Config {
     /// Development: webhook addresses on loopback, over http too.
     #[arg(long, env = "SCANVAULT_ALLOW_LOCAL_CALLBACKS")]
     pub allow_local_callbacks: bool,
+    /// A new data key is made when the one in use is so old.
+    #[arg(long, env = "SCANVAULT_DATA_KEY_MAX_AGE_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3650))]
+    pub data_key_max_age_days: u64,
+    /// A new data key is made when the one in use has sealed so many records.
+    #[arg(long, env = "SCANVAULT_DATA_KEY_MAX_USES", default_value_t = 1 << 28, value_parser = clap::value_parser!(u64).range(1..=1 << 31))]
+    pub data_key_max_uses: u64,
     /// What is logged, such as `info` or `info,scanvault_origin=debug`.
     #[arg(long, env = "SCANVAULT_LOG", default_value = "info")]
     pub log: String,
@@ -130,6 +137,13 @@ impl Config {
             Some((_, what)) => Err(ConfigError::NotForProduction(what)),
             None => Ok(()),
         }
+    }
+
+    /// When a new data key is due.
+    #[must_use]
+    pub fn key_policy(&self) -> KeyPolicy {
+        let max_age_ms = self.data_key_max_age_days.saturating_mul(24 * 60 * 60 * 1_000);
+        KeyPolicy { max_age_ms, max_uses: self.data_key_max_uses }
     }
 
     /// Reads the link's secrets.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 pub use config::Config;
 
+use crate::audit::Audit;
 use crate::ceremonies::Admin;
 use crate::clock::Clock;
 use crate::db::Db;
@@ -23,6 +24,8 @@ pub struct App {
     pub db: Db,
     /// The vault of this process.
     pub vault: Arc<Vault>,
+    /// The audit chain of this process.
+    pub audit: Arc<Audit>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The door of the public listener.

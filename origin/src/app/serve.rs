@@ -16,8 +16,9 @@ use super::router::{answer_admin, answer_public};
 use super::{App, telemetry};
 use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
-use crate::ceremonies::Admin;
+use crate::audit::Audit;
 use crate::ceremonies::operators::Roster;
+use crate::ceremonies::{Admin, Remembered, Step};
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, DbError};
 use crate::identity::secrets;
@@ -32,6 +33,7 @@ use crate::web::nonces::Nonces;
 use crate::web::tls::{self, TlsError};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
+const LOOK_FOR_WORK_EVERY: Duration = Duration::from_secs(1);
 /// How long payments may run on after the listeners are closed.
 const DRAIN_PAYMENTS: Duration = Duration::from_secs(60);
 
@@ -81,7 +83,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let public_task = tokio::spawn(listener::serve_tls(public, tls, public_service(&app), stop.clone()));
     let admin_task = tokio::spawn(listener::serve_unix(admin, admin_service(&app), stop.clone()));
     let outbox_task = tokio::spawn(worker.run(stop.clone()));
-    let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop));
+    let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop.clone()));
+    let reencrypt_task = tokio::spawn(reencrypt(Arc::clone(&app), stop));
     let reload_task = tokio::spawn(reload_link_keys(Arc::clone(&app), config.clone()));
     let (listen, admin_socket) = (config.listen, config.admin_socket.display());
     tracing::info!(%listen, %admin_socket, memory = ?memory, "listening");
@@ -91,7 +94,7 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     app.ops.drain();
     let _ = stop_tx.send(true);
     reload_task.abort();
-    let _ = tokio::join!(public_task, admin_task, outbox_task, sweep_task, reload_task);
+    let _ = tokio::join!(public_task, admin_task, outbox_task, sweep_task, reencrypt_task, reload_task);
     let db = app.db.clone();
     drop(app);
     // Payments whose shopper has gone run in tasks of their own: each holds a sender.
@@ -115,6 +118,7 @@ pub async fn build(
     memory: MemoryProtection,
 ) -> Result<App, ServeError> {
     let vault = Arc::new(Vault::new(store::load(&db).await?));
+    let audit = open_audit(config, &db, &clock, &vault).await?;
     let transport = Arc::new(Transport::new(&config.clearhaus_url, &extra_ca(config)?)?);
     let payments = Arc::new(Payments {
         db: db.clone(),
@@ -136,14 +140,30 @@ pub async fn build(
     let admin = Admin {
         db: db.clone(),
         vault: Arc::clone(&vault),
+        audit: Arc::clone(&audit),
         clock: Arc::clone(&clock),
         operators: Roster::new(config.read_operators(own_uid())?),
         memory,
         allow_local_callbacks: config.allow_local_callbacks,
         bell: Arc::clone(bell),
+        key_policy: config.key_policy(),
+        remembered: Remembered::default(),
     };
     let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&clock));
-    Ok(App { db, vault, clock, link, payments, admin, ops, public_url: config.public_url.clone() })
+    Ok(App { db, vault, audit, clock, link, payments, admin, ops, public_url: config.public_url.clone() })
+}
+
+async fn open_audit(
+    config: &Config,
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    vault: &Arc<Vault>,
+) -> Result<Arc<Audit>, ServeError> {
+    let host = rustix::system::uname();
+    let process = format!("{}/{}/{}", host.nodename().to_string_lossy(), config.region, std::process::id());
+    let sealer = Arc::<Vault>::clone(vault);
+    let audit = Audit::open(db.clone(), Arc::clone(clock), sealer, &process, &mut SystemEntropy::new()).await?;
+    Ok(Arc::new(audit))
 }
 
 /// The outbox's way to the secrets: identity's records, opened by the vault, when it is open.
@@ -230,11 +250,33 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
             Ok(_) => bell.notify_one(),
             Err(error) => tracing::error!(cause = %error, "abandoned transactions not settled"),
         }
+        if let Err(error) = app.admin.look_after_keys().await {
+            tracing::error!(?error, "the key ring was not looked after");
+        }
         if let Err(error) = app.link.nonces.sweep(app.clock.now_secs()).await {
             tracing::error!(cause = %error, "old nonces not removed");
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+/// Works on a re-encryption, when there is one, at its own rate.
+async fn reencrypt(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let mut entropy = SystemEntropy::new();
+    loop {
+        let wait = match app.admin.reencrypt_step(&mut entropy).await {
+            Ok(Step::Worked { records, per_second }) => Duration::from_secs_f64(records as f64 / f64::from(per_second)),
+            Ok(Step::Idle) => LOOK_FOR_WORK_EVERY,
+            Err(error) => {
+                tracing::error!(?error, "re-encryption");
+                LOOK_FOR_WORK_EVERY
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
             _ = stop.changed() => return,
         }
     }

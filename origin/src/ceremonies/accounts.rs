@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::{Admin, AdminCall};
 use crate::acquirers::Acquirer;
 use crate::acquirers::clearhaus::{Clearhaus, Credentials};
+use crate::audit::Entry;
 use crate::identity::secrets::{FIRST_VERSION, acquirer_context, webhook_context};
 use crate::identity::{NewAccount, store};
 use crate::outbox::Target;
@@ -95,14 +96,18 @@ impl Admin {
             currency,
             psp,
         };
-        store::create(&self.db, &new, self.clock.now_db()).await.map_err(|error| {
+        let account = new.name.to_string();
+        let mut tx = self.audit.begin().await?;
+        let entry = Entry::new("account.created", call.operator.name.as_str());
+        tx.push(entry.with("account", account.as_str()).with("role", role.as_str()));
+        store::create(tx.tx(), &new, self.clock.now_db()).await.map_err(|error| {
             if error.is_duplicate() {
                 ApiError::because(Problem::Conflict, "this account exists already")
             } else {
                 error.into()
             }
         })?;
-        let account = new.name.to_string();
+        tx.commit().await?;
         tracing::warn!(operator = call.operator.name, account, role = role.as_str(), "account created");
         let webhook_secret = secret.as_ref().map(|secret| secret.as_str());
         Ok(Json(CreateAnswer { account, password: password.expose(), webhook_secret }).into_response())
@@ -112,10 +117,13 @@ impl Admin {
     pub(super) async fn account_rotate(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
         let name: AccountName = call.parameter.parse().map_err(|_| Problem::NotFound)?;
         let password = new_password(&mut SystemEntropy::new())?;
-        if !store::rotate(&self.db, &name, &password.verifier()).await? {
+        let account = name.to_string();
+        let mut tx = self.audit.begin().await?;
+        tx.push(Entry::new("account.rotated", call.operator.name.as_str()).with("account", account.as_str()));
+        if !store::rotate(tx.tx(), &name, &password.verifier()).await? {
             return Err(ApiError::because(Problem::NotFound, "there is no such account"));
         }
-        let account = name.to_string();
+        tx.commit().await?;
         tracing::warn!(operator = call.operator.name, account, "password rotated");
         Ok(Json(CreateAnswer { account, password: password.expose(), webhook_secret: None }).into_response())
     }

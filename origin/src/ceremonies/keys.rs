@@ -137,7 +137,8 @@ impl Admin {
         self.count_uses(&unsealed, id).await?;
         let key = unsealed.keys().into_iter().find(|key| (key.kind, key.id) == (KeyKind::Data, id));
         let age_ms = key.map_or(0, |key| self.clock.now_ms().saturating_sub(key.created_at_ms));
-        let is_due = age_ms >= self.key_policy.max_age_ms || store::uses(&self.db, id).await? >= self.key_policy.max_uses;
+        let is_due =
+            age_ms >= self.key_policy.max_age_ms || store::uses(&self.db, id).await? >= self.key_policy.max_uses;
         if is_due && self.check_no_ceremony().await.is_ok() {
             self.rotate(KeyKind::Data, "origin").await?;
         }

@@ -136,6 +136,8 @@ pub struct Admin {
     pub db: Db,
     /// What is sealed and unsealed.
     pub vault: Arc<Vault>,
+    /// What is written down of it.
+    pub audit: Arc<Audit>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who may call.
@@ -146,8 +148,6 @@ pub struct Admin {
     pub allow_local_callbacks: bool,
     /// Rung when the vault opens: deliveries may be waiting.
     pub bell: Arc<tokio::sync::Notify>,
-    /// Where it is written that it was done.
-    pub audit: Arc<Audit>,
     /// When a new data key is due.
     pub key_policy: KeyPolicy,
     /// What a ceremony remembers between two calls.

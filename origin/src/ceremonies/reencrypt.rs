@@ -11,7 +11,7 @@ use crate::audit::Entry;
 use crate::fault;
 use crate::identity::recrypt::{self as secrets, Table};
 use crate::vault::reencryption::{self, Job, Moved};
-use crate::vault::{Entropy, KeyKind, SystemEntropy, Unsealed, recrypt};
+use crate::vault::{Entropy, KeyKind, Unsealed, recrypt};
 use crate::web::ApiError;
 
 /// Records in one transaction, at most: other writers wait no longer than for this.
@@ -89,7 +89,8 @@ impl Admin {
     pub async fn reencrypt_step(&self, entropy: &mut (dyn Entropy + Send)) -> Result<Step, ApiError> {
         let Ok(unsealed) = self.vault.unsealed() else { return Ok(Step::Idle) };
         let Some(job) = reencryption::find(&self.db).await?.filter(|job| job.is_running) else { return Ok(Step::Idle) };
-        if !reencryption::claim(&self.db, self.audit.chain(), self.clock.now_ms()).await? {
+        let owner = self.audit.chain_id().to_string();
+        if !reencryption::claim(&self.db, &owner, self.clock.now_ms()).await? {
             return Ok(Step::Idle);
         }
         let limit = BATCH.min(job.per_second);
@@ -114,7 +115,7 @@ impl Admin {
             return self.finish(&unsealed, &job).await;
         }
         let moved = Moved { done: batch.done, failed: batch.failed, cursor };
-        if !reencryption::advance(&mut tx, self.audit.chain(), self.clock.now_ms(), &moved).await? {
+        if !reencryption::advance(&mut tx, &owner, self.clock.now_ms(), &moved).await? {
             return Ok(Step::Idle);
         }
         fault::point("reencrypt.batch.written");
@@ -128,6 +129,7 @@ impl Admin {
     async fn finish(&self, unsealed: &Unsealed, job: &Job) -> Result<Step, ApiError> {
         let left = self.records_due(unsealed).await?;
         let is_over = left <= job.failed;
+        let owner = self.audit.chain_id().to_string();
         let mut tx = self.audit.begin().await?;
         let cursor = (!is_over).then_some((Stage::Cards.name(), ""));
         let moved = Moved { done: 0, failed: 0, cursor };
@@ -135,7 +137,7 @@ impl Admin {
             let entry = Entry::new("vault.reencrypt.finished", job.started_by.as_str());
             tx.push(entry.with("records", job.done).with("failed", job.failed));
         }
-        if !reencryption::advance(tx.tx(), self.audit.chain(), self.clock.now_ms(), &moved).await? {
+        if !reencryption::advance(tx.tx(), &owner, self.clock.now_ms(), &moved).await? {
             return Ok(Step::Idle);
         }
         fault::point("reencrypt.finish.written");

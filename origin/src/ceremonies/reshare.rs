@@ -75,7 +75,7 @@ pub(super) enum Purpose {
 
 /// Shares of the present set, for one ceremony and one purpose.
 #[derive(Debug)]
-pub struct Authority {
+pub(super) struct Authority {
     nonce: String,
     purpose: Purpose,
     started_at_ms: u64,
@@ -105,7 +105,9 @@ impl Admin {
             dealt: None,
         };
         let mut tx = self.audit.begin().await?;
-        tx.push(entry("vault.reshare.started", call, &ceremony).with("threshold", body.threshold).with("shares", total));
+        tx.push(
+            entry("vault.reshare.started", call, &ceremony).with("threshold", body.threshold).with("shares", total),
+        );
         reshare_store::start(tx.tx(), &ceremony).await.map_err(|error| {
             if error.is_duplicate() {
                 ApiError::because(Problem::Conflict, "a re-share is under way: look at the status, or cancel it")

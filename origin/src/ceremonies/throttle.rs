@@ -11,7 +11,7 @@ const LONGEST_WAIT_MS: u64 = 5 * 60 * 1_000;
 
 /// Who was refused how often lately.
 #[derive(Debug, Default)]
-pub struct Throttle(Mutex<HashMap<String, Refusals>>);
+pub(super) struct Throttle(Mutex<HashMap<String, Refusals>>);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Refusals {
@@ -22,14 +22,14 @@ struct Refusals {
 impl Throttle {
     /// How long an operator has to wait yet, in seconds; `None`: not at all.
     #[must_use]
-    pub fn wait_secs(&self, operator: &str, now_ms: u64) -> Option<u64> {
+    pub(super) fn wait_secs(&self, operator: &str, now_ms: u64) -> Option<u64> {
         let refusals = self.lock().get(operator).copied().unwrap_or_default();
         let left_ms = refusals.until_ms.saturating_sub(now_ms);
         (left_ms > 0).then(|| left_ms.div_ceil(1_000))
     }
 
     /// Counts a refusal.
-    pub fn refused(&self, operator: &str, now_ms: u64) {
+    pub(super) fn refused(&self, operator: &str, now_ms: u64) {
         let mut all = self.lock();
         let refusals = all.entry(operator.to_owned()).or_default();
         refusals.count = refusals.count.saturating_add(1);
@@ -40,7 +40,7 @@ impl Throttle {
     }
 
     /// A right share wipes the slate.
-    pub fn accepted(&self, operator: &str) {
+    pub(super) fn accepted(&self, operator: &str) {
         self.lock().remove(operator);
     }
 

@@ -6,6 +6,7 @@ use scanvault_protocol::Problem;
 use serde::Deserialize;
 
 use super::{Admin, AdminCall};
+use crate::audit::Entry;
 use crate::payments::settle::{self, SettleError};
 use crate::payments::store;
 use crate::payments::view::TransactionView;
@@ -43,11 +44,15 @@ impl Admin {
         let id: i64 = call.parameter.parse().map_err(|_| Problem::NotFound)?;
         let body: SettleBody = call.json()?;
         let mut entropy = SystemEntropy::new();
-        let done = settle::settle_by_operator(&self.db, &*self.clock, &mut entropy, id, body.captured).await;
+        let mut tx = self.audit.begin().await?;
+        let entry = Entry::new("transaction.settled", call.operator.name.as_str());
+        tx.push(entry.with("transaction", id).with("captured", body.captured));
+        let done = settle::settle_by_operator(tx.tx(), &*self.clock, &mut entropy, id, body.captured).await;
         let record = done.map_err(|error| match error {
             SettleError::Moved => ApiError::because(Problem::Conflict, "this transaction does not wait for that"),
             other => ApiError::internal(&other),
         })?;
+        tx.commit().await?;
         tracing::warn!(
             operator = call.operator.name,
             transaction = id,

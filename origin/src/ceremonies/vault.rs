@@ -101,7 +101,7 @@ impl Admin {
             memory: self.memory,
             reshare: self.reshare_status().await?,
             reencryption: self.reencryption_status().await?,
-            audit: self.audit_status(),
+            audit: self.audit_status().await,
         })
         .into_response())
     }
@@ -163,9 +163,11 @@ impl Admin {
         match self.vault.submit_share_to(body.nonce.as_deref(), &body.share, self.clock.now_ms()) {
             Ok(submitted) => {
                 self.remembered.throttle.accepted(&call.operator.name);
-                let noted = self.note_unsealing(call, &submitted).await;
-                // What is not in the audit has not happened: no key and no share is kept.
-                noted.inspect_err(|_| drop(self.vault.seal()))?;
+                if let Err(error) = self.note_unsealing(call, &submitted).await {
+                    // What is not in the audit has not happened: no key and no share is kept.
+                    self.vault.seal();
+                    return Err(error);
+                }
                 if matches!(submitted, Submitted::Unsealed { .. }) {
                     self.bell.notify_one();
                 }
@@ -232,6 +234,17 @@ impl Admin {
         Ok(())
     }
 
+    /// Where this process's chain stands; for comparing with what the log and the others say of it.
+    async fn audit_status(&self) -> serde_json::Value {
+        let (head, counts) = (self.audit.head().await, self.audit.counts());
+        serde_json::json!({
+            "chain": self.audit.chain_id().to_string(),
+            "number": head.number,
+            "hash": crate::hex::encode(&head.hash),
+            "failures": counts.failures,
+        })
+    }
+
     async fn note_unsealing(&self, call: &AdminCall<'_>, submitted: &Submitted) -> Result<(), ApiError> {
         let operator = call.operator.name.as_str();
         fault::point("unseal.taken");
@@ -281,7 +294,12 @@ impl Admin {
     }
 
     /// Writes a refusal down. The custodian is told exactly what is wrong; the share itself is nowhere repeated.
-    pub(super) async fn share_refused(&self, call: &AdminCall<'_>, what: &'static str, error: &SubmitError) -> ApiError {
+    pub(super) async fn share_refused(
+        &self,
+        call: &AdminCall<'_>,
+        what: &'static str,
+        error: &SubmitError,
+    ) -> ApiError {
         let operator = call.operator.name.as_str();
         tracing::warn!(operator, ceremony = what, cause = %error, "share refused");
         self.remembered.throttle.refused(operator, self.clock.now_ms());

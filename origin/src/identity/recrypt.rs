@@ -136,13 +136,6 @@ async fn store(
              WHERE account = $1 AND acquirer = $2 AND row_version = $3"
         }
     };
-    sqlx::query(statement)
-        .bind(account)
-        .bind(name)
-        .bind(version)
-        .bind(anew)
-        .bind(key_id)
-        .execute(&mut **tx)
-        .await?;
+    sqlx::query(statement).bind(account).bind(name).bind(version).bind(anew).bind(key_id).execute(&mut **tx).await?;
     Ok(())
 }

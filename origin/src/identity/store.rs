@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 
 use super::account::{Account, NewAccount};
 use super::secrets::FIRST_VERSION;
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Tx};
 use crate::vault::envelope;
 
 /// A vault record with the row version that it is bound to.
@@ -32,12 +32,11 @@ pub async fn find(db: &Db, name: &AccountName) -> Result<Option<Account>, DbErro
     row.map(|row| account(&row)).transpose()
 }
 
-/// Adds an account.
+/// Adds an account, in the caller's transaction.
 ///
 /// # Errors
 /// [`DbError::is_duplicate`] when the name is taken.
-pub async fn create(db: &Db, new: &NewAccount, now_ms: i64) -> Result<(), DbError> {
-    let mut tx = db.begin().await?;
+pub async fn create(tx: &mut Tx, new: &NewAccount, now_ms: i64) -> Result<(), DbError> {
     let (url, secret) = new.webhook.as_ref().map_or((None, None), |(url, secret)| (Some(url), Some(secret)));
     sqlx::query(
         "INSERT INTO accounts (name, role, status, display_name, currency, psp, password_verifier, credential_version, \
@@ -55,7 +54,7 @@ pub async fn create(db: &Db, new: &NewAccount, now_ms: i64) -> Result<(), DbErro
     .bind(secret.map(|secret| key_id(secret)).transpose()?)
     .bind(FIRST_VERSION)
     .bind(now_ms)
-    .execute(&mut *tx)
+    .execute(&mut **tx)
     .await?;
     if let Some((acquirer, sealed)) = &new.acquirer {
         let statement = "INSERT INTO acquirer_credentials (account, acquirer, sealed, key_id, row_version) VALUES ($1, $2, $3, $4, $5)";
@@ -65,22 +64,21 @@ pub async fn create(db: &Db, new: &NewAccount, now_ms: i64) -> Result<(), DbErro
             .bind(sealed.clone())
             .bind(key_id(sealed)?)
             .bind(FIRST_VERSION)
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await?;
     }
-    tx.commit().await?;
     Ok(())
 }
 
-/// Replaces the password: the old one ends and the new one begins with this statement. `false`: no such account.
+/// Replaces the password: the old one ends and the new one begins with this transaction. `false`: no such account.
 ///
 /// # Errors
 /// From the database.
-pub async fn rotate(db: &Db, name: &AccountName, verifier: &PasswordVerifier) -> Result<bool, DbError> {
+pub async fn rotate(tx: &mut Tx, name: &AccountName, verifier: &PasswordVerifier) -> Result<bool, DbError> {
     let statement =
         "UPDATE accounts SET password_verifier = $2, credential_version = credential_version + 1 WHERE name = $1";
     let done =
-        sqlx::query(statement).bind(name.to_string()).bind(verifier.as_bytes().to_vec()).execute(db.write()).await?;
+        sqlx::query(statement).bind(name.to_string()).bind(verifier.as_bytes().to_vec()).execute(&mut **tx).await?;
     Ok(done.rows_affected() == 1)
 }
 

@@ -60,7 +60,7 @@ pub async fn pay_page(
         _ if account.is_none() => (StatusCode::GONE, State::Expired),
         _ if record.is_expired(payments.clock.now_db()) => (StatusCode::GONE, State::Expired),
         CodeState::Locked => (StatusCode::CONFLICT, State::BusyElsewhere),
-        CodeState::Available => match payments.vault.unsealed() {
+        CodeState::Available => match payments.vault.unsealed_for_cards() {
             Err(_) => (StatusCode::SERVICE_UNAVAILABLE, State::BusySealed),
             Ok(unsealed) => return ready_page(payments, &unsealed, &code, order, entropy),
         },

@@ -107,7 +107,7 @@ impl Payments {
     /// # Errors
     /// See the module's list.
     pub async fn pay(self: &Arc<Self>, code: &Code, sealed: &str, payer_address: &str) -> Result<PayOutcome, ApiError> {
-        let unsealed = self.vault.unsealed().map_err(sealed_problem)?;
+        let unsealed = self.vault.unsealed_for_cards().map_err(sealed_problem)?;
         let record = match self.payable(code).await {
             Ok(record) => record,
             Err(problem) => return self.earlier(&unsealed, code, sealed).await.unwrap_or(Err(problem)),

@@ -5,7 +5,7 @@ use super::state::TransactionState;
 use super::store::{self, ActKind, ActState, TransactionRecord};
 use crate::acquirers::Decline;
 use crate::clock::Clock;
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Tx};
 use crate::vault::Entropy;
 
 /// A transaction that waits longer than this for an answer was left by whoever asked: longer than authorisation,
@@ -52,43 +52,57 @@ pub async fn settle(
     id: i64,
     step: &Step<'_>,
 ) -> Result<TransactionRecord, SettleError> {
+    let mut tx = db.begin().await?;
+    let transaction = settle_in(&mut tx, clock, entropy, id, step).await?;
+    tx.commit().await.map_err(DbError::from)?;
+    let (from, to) = step.from_to;
+    tracing::info!(transaction = id, from = from.as_str(), to = to.as_str(), "transaction moved");
+    Ok(transaction)
+}
+
+/// As [`settle`], in the caller's transaction.
+async fn settle_in(
+    tx: &mut Tx,
+    clock: &dyn Clock,
+    entropy: &mut (dyn Entropy + Send),
+    id: i64,
+    step: &Step<'_>,
+) -> Result<TransactionRecord, SettleError> {
     let (from, to) = step.from_to;
     if !from.may_become(to) {
         return Err(SettleError::Moved);
     }
     let now_ms = clock.now_db();
-    let mut tx = db.begin().await?;
-    if !store::move_transaction(&mut tx, id, (from, to), step.acquirer_ref, step.decline, now_ms).await? {
+    if !store::move_transaction(tx, id, (from, to), step.acquirer_ref, step.decline, now_ms).await? {
         return Err(SettleError::Moved);
     }
-    store::settle_act(&mut tx, id, step.act, now_ms).await?;
-    let transaction = store::find_transaction_in(&mut tx, id).await?.ok_or(SettleError::Moved)?;
+    store::settle_act(tx, id, step.act, now_ms).await?;
+    let transaction = store::find_transaction_in(tx, id).await?.ok_or(SettleError::Moved)?;
     if let Some(kind) = step.next {
-        store::add_act(&mut tx, id, kind, transaction.amount, now_ms).await?;
+        store::add_act(tx, id, kind, transaction.amount, now_ms).await?;
     }
-    store::set_code(&mut tx, id, to.code_state(transaction.use_once)).await?;
-    let seq = store::add_change(&mut tx, &transaction.account, id, now_ms).await?;
+    store::set_code(tx, id, to.code_state(transaction.use_once)).await?;
+    let seq = store::add_change(tx, &transaction.account, id, now_ms).await?;
     if to.tx_state() == "SUCCESS" || to.tx_state().starts_with("END_") {
-        notify::add(&mut tx, &transaction, seq, now_ms, entropy).await?;
+        notify::add(tx, &transaction, seq, now_ms, entropy).await?;
     }
-    tx.commit().await.map_err(DbError::from)?;
-    tracing::info!(transaction = id, from = from.as_str(), to = to.as_str(), seq, "transaction moved");
     Ok(transaction)
 }
 
-/// Settles what no answer has settled, by an operator's word: they have read the acquirer's own report.
+/// Settles what no answer has settled, by an operator's word: they have read the acquirer's own report. In the caller's
+/// transaction, so that it is audited with it.
 ///
 /// # Errors
 /// [`SettleError::Moved`] when the transaction is not one that waits for this.
 pub async fn settle_by_operator(
-    db: &Db,
+    tx: &mut Tx,
     clock: &dyn Clock,
     entropy: &mut (dyn Entropy + Send),
     id: i64,
     was_captured: bool,
 ) -> Result<TransactionRecord, SettleError> {
     use TransactionState as S;
-    let from = store::find_transaction(db, id).await?.ok_or(SettleError::Moved)?.state;
+    let from = store::find_transaction_in(tx, id).await?.ok_or(SettleError::Moved)?.state;
     let (to, act) = match (from, was_captured) {
         (S::CaptureUnknown, true) => (S::Captured, ActState::Done),
         (S::CaptureUnknown, false) => (S::Voided, ActState::Refused),
@@ -96,7 +110,7 @@ pub async fn settle_by_operator(
         _ => return Err(SettleError::Moved),
     };
     let step = Step { from_to: (from, to), act, acquirer_ref: None, decline: None, next: None };
-    settle(db, clock, entropy, id, &step).await
+    settle_in(tx, clock, entropy, id, &step).await
 }
 
 /// Gives up waiting for answers that nobody waits for any more: after a crash, or when an outcome could not be written.

@@ -17,11 +17,11 @@
 
 pub mod approvals;
 pub mod attempt;
+pub mod audit_keys;
 pub mod card;
 pub mod cards;
 pub mod collector;
 pub mod custodian;
-pub mod entropy;
 pub mod envelope;
 pub mod init;
 pub mod jwe;
@@ -41,7 +41,6 @@ pub mod store;
 pub mod unsealed;
 
 mod base32;
-mod hex;
 mod mac;
 mod public_key;
 #[cfg(test)]
@@ -49,11 +48,13 @@ mod shamir_check;
 #[cfg(test)]
 mod testing;
 
+use crate::hex;
+
+pub use crate::entropy::{self, Entropy, EntropyError, SystemEntropy};
 pub use attempt::{Attempt, AttemptError};
 pub use card::{CardError, CardExpiry, CardholderName, Csc, Pan, SealedCard};
 pub use collector::{Collector, Progress, ShareRefused};
 pub use custodian::{Custodian, CustodianError};
-pub use entropy::{Entropy, EntropyError, SystemEntropy};
 pub use envelope::{EnvelopeError, RecordContext};
 pub use init::{NewVault, VaultError, VaultRecord, initialise};
 pub use jwe::{JweError, PublicJwk};

@@ -1,7 +1,10 @@
 use super::*;
 use crate::vault::collector::{Collector, ShareRefused};
 use crate::vault::entropy::SystemEntropy;
-use crate::vault::init::initialise;
+use crate::vault::init::{VaultError, initialise};
+use crate::vault::secret::UnsealKey;
+use crate::vault::shamir::Quorum;
+use crate::vault::share::Share;
 use crate::vault::state::{SubmitError, Vault};
 use crate::vault::testing::{NOW, PLACE, decode_hex, open_vault};
 
