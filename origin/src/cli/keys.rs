@@ -80,7 +80,7 @@ fn bar(answer: &Value) -> String {
     let number = |name: &str| answer.pointer(&format!("/reencryption/{name}")).and_then(Value::as_u64).unwrap_or(0);
     let (total, looked_at) = (number("total"), number("done") + number("failed"));
     let part = if is_running(answer) { looked_at.min(total) } else { total };
-    let filled = if total == 0 { BAR_WIDTH } else { part * BAR_WIDTH / total };
+    let filled = (part * BAR_WIDTH).checked_div(total).unwrap_or(BAR_WIDTH);
     let full: String = (0..BAR_WIDTH).map(|at| if at < filled { '#' } else { '.' }).collect();
     format!("[{full}] {looked_at}/{total}, {} failed", number("failed"))
 }

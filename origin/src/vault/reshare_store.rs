@@ -171,7 +171,7 @@ pub async fn switch(
         .bind(i64::from(set.generation()))
         .execute(&mut **tx)
         .await?;
-    Ok(remove(tx, nonce).await?)
+    remove(tx, nonce).await
 }
 
 /// Drops a re-share with the shares that were dealt in it; `false` when it is gone already.

@@ -93,7 +93,7 @@ pub struct Vault {
 #[derive(Debug)]
 enum State {
     Empty,
-    Sealed(Sealed),
+    Sealed(Box<Sealed>),
     Unsealed(Arc<Unsealed>),
 }
 
@@ -118,7 +118,7 @@ impl Vault {
     /// Sealed, over what the store holds; `None` before initialisation.
     #[must_use]
     pub fn new(record: Option<VaultRecord>) -> Self {
-        let state = record.map_or(State::Empty, |record| State::Sealed(Sealed::new(record)));
+        let state = record.map_or(State::Empty, |record| State::Sealed(Box::new(Sealed::new(record))));
         Self { state: RwLock::new(state) }
     }
 
@@ -144,7 +144,7 @@ impl Vault {
         if !matches!(*state, State::Empty) {
             return Err(VaultError::AlreadyInitialised);
         }
-        *state = State::Sealed(Sealed::new(record));
+        *state = State::Sealed(Box::new(Sealed::new(record)));
         Ok(())
     }
 
@@ -165,7 +165,7 @@ impl Vault {
         match opened {
             Step::Waiting(submitted) => Ok(submitted),
             Step::Opened { index, unsealed } => {
-                *state = State::Unsealed(Arc::new(unsealed));
+                *state = State::Unsealed(unsealed);
                 Ok(Submitted::Unsealed { index })
             }
         }
@@ -194,7 +194,7 @@ impl Vault {
             return false;
         };
         let was_open = matches!(*state, State::Unsealed(_));
-        *state = State::Sealed(Sealed::new(record));
+        *state = State::Sealed(Box::new(Sealed::new(record)));
         was_open
     }
 
@@ -215,10 +215,10 @@ impl Vault {
     pub fn reload(&self, record: VaultRecord) -> Result<(), VaultError> {
         let mut state = self.write();
         match &mut *state {
-            State::Empty => *state = State::Sealed(Sealed::new(record)),
+            State::Empty => *state = State::Sealed(Box::new(Sealed::new(record))),
             // What was collected belongs to the same dealing.
             State::Sealed(sealed) if sealed.record.share_set == record.share_set => sealed.record = record,
-            State::Sealed(_) => *state = State::Sealed(Sealed::new(record)),
+            State::Sealed(_) => *state = State::Sealed(Box::new(Sealed::new(record))),
             State::Unsealed(unsealed) => *unsealed = Arc::new(unsealed.with_record(record)?),
         }
         Ok(())
@@ -287,7 +287,7 @@ impl State {
 
 enum Step {
     Waiting(Submitted),
-    Opened { index: u8, unsealed: Unsealed },
+    Opened { index: u8, unsealed: Arc<Unsealed> },
 }
 
 impl Sealed {
@@ -311,7 +311,7 @@ impl Sealed {
             return Ok(Step::Waiting(Submitted::Progress { index, progress }));
         };
         self.collection = None;
-        let unsealed = self.open(&unseal_key).map_err(SubmitError::Stored)?;
+        let unsealed = Arc::new(self.open(&unseal_key).map_err(SubmitError::Stored)?);
         Ok(Step::Opened { index, unsealed })
     }
 
