@@ -13,6 +13,7 @@
 )]
 
 mod card;
+mod ceremonies;
 mod codes;
 mod credentials;
 mod imports;

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// Mistypings that cost nothing.
-const FREE: u32 = 5;
+/// Refusals that cost nothing: a slip for each share that a set can have. A share cannot be guessed; this keeps the log
+/// and the audit from being flooded.
+const FREE: u32 = 16;
 /// The first wait; each further one is twice as long.
 const FIRST_WAIT_MS: u64 = 2_000;
 const LONGEST_WAIT_MS: u64 = 5 * 60 * 1_000;
