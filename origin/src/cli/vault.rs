@@ -9,7 +9,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::client::Client;
+use super::client::{AdminArgs, Client};
 use super::output::{Failure, Output};
 use crate::vault::custodian;
 
@@ -69,7 +69,7 @@ pub(super) enum ShareCommand {
     },
 }
 
-pub(super) async fn run(command: Command, output: &Output, admin: Option<&str>) -> Result<(), Failure> {
+pub(super) async fn run(command: Command, output: &Output, admin: &AdminArgs) -> Result<(), Failure> {
     match command {
         Command::Share(ShareCommand::Show { identity, share }) => show_share(&identity, &share, output),
         Command::Share(ShareCommand::Keygen { out }) => keygen(&out, output),
