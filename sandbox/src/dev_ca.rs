@@ -1,5 +1,5 @@
-//! The development CA: one throw-away authority per directory and a server certificate for this
-//! machine, in the shape that rustls, BoringSSL (workerd), OpenSSL (curl, Node) all accept.
+//! The development CA: one throw-away authority per directory, a server certificate for this machine and client
+//! certificates on demand, in the shape that rustls, BoringSSL (workerd), OpenSSL (curl, Node) all accept.
 
 use std::{fs, io, path::Path, time::Duration};
 
@@ -27,6 +27,8 @@ pub enum Error {
     Certificate(#[from] rcgen::Error),
     #[error("file: {0}")]
     Io(#[from] io::Error),
+    #[error("a client's name is 1 to 64 of a-z, 0-9, underscore, hyphen, and neither ca nor server")]
+    ClientName,
 }
 
 /// PEM texts; the keys are wiped when dropped.
@@ -36,12 +38,25 @@ pub struct DevCa {
     /// The server's certificate, then the CA's.
     pub server: String,
     pub server_key: Zeroizing<String>,
+    pub clients: Vec<Client>,
 }
 
-/// Makes `ca.pem`, `ca.key`, `server.pem`, `server.key` anew; what was there is replaced.
-pub fn create(dir: &Path, names: &[String], now: u64) -> Result<(), Error> {
-    let made = generate(names, now, &mut Ids::from_system())?;
+/// Who shows a certificate to a server.
+pub struct Client {
+    pub name: String,
+    pub certificate: String,
+    pub key: Zeroizing<String>,
+}
+
+/// Makes `ca.pem`, `ca.key`, `server.pem`, `server.key` anew, and `NAME.pem`, `NAME.key` for each client; what was there
+/// is replaced.
+pub fn create(dir: &Path, names: &[String], clients: &[String], now: u64) -> Result<(), Error> {
+    let made = generate(names, clients, now, &mut Ids::from_system())?;
     fs::create_dir_all(dir)?;
+    for client in &made.clients {
+        write_private(&dir.join(format!("{}.key", client.name)), client.key.as_bytes())?;
+        write_public(&dir.join(format!("{}.pem", client.name)), client.certificate.as_bytes())?;
+    }
     write_private(&dir.join("ca.key"), made.ca_key.as_bytes())?;
     write_private(&dir.join("server.key"), made.server_key.as_bytes())?;
     write_public(&dir.join("server.pem"), made.server.as_bytes())?;
@@ -50,13 +65,15 @@ pub fn create(dir: &Path, names: &[String], now: u64) -> Result<(), Error> {
 }
 
 /// `names` are added to localhost's: DNS names or addresses.
-pub fn generate(names: &[String], now: u64, ids: &mut Ids) -> Result<DevCa, Error> {
+pub fn generate(names: &[String], clients: &[String], now: u64, ids: &mut Ids) -> Result<DevCa, Error> {
     let ca_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
     let ca_params = ca_params(now, ids)?;
     let ca = ca_params.self_signed(&ca_key)?;
     let server_key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-    let server = server(names, now, &server_key, &Issuer::from_params(&ca_params, &ca_key))?;
+    let issuer = Issuer::from_params(&ca_params, &ca_key);
+    let server = server(names, now, &server_key, &issuer)?;
     Ok(DevCa {
+        clients: clients.iter().map(|name| client(name, now, &issuer)).collect::<Result<_, _>>()?,
         server: format!("{}{}", server.pem(), ca.pem()),
         ca: ca.pem(),
         ca_key: Zeroizing::new(ca_key.serialize_pem()),
@@ -86,6 +103,23 @@ fn server(names: &[String], now: u64, key: &KeyPair, issuer: &Issuer<'_, &KeyPai
     params.use_authority_key_identifier_extension = true;
     validity(&mut params, now, LEAF_DAYS);
     Ok(params.signed_by(key, issuer)?)
+}
+
+fn client(text: &str, now: u64, issuer: &Issuer<'_, &KeyPair>) -> Result<Client, Error> {
+    let is_name = (1..=64).contains(&text.len())
+        && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'-'));
+    if !is_name || matches!(text, "ca" | "server") {
+        return Err(Error::ClientName); // it becomes the name of a file
+    }
+    let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
+    let mut params = CertificateParams::new(Vec::new())?;
+    params.distinguished_name = name(text);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    validity(&mut params, now, LEAF_DAYS);
+    let certificate = params.signed_by(&key, issuer)?.pem();
+    Ok(Client { name: text.to_owned(), certificate, key: Zeroizing::new(key.serialize_pem()) })
 }
 
 fn name(common: &str) -> DistinguishedName {

@@ -102,6 +102,9 @@ struct DevCa {
     /// DNS names or addresses beside localhost, 127.0.0.1 and ::1
     #[arg(long = "name")]
     names: Vec<String>,
+    /// Also a client certificate, NAME.pem and NAME.key; once for each
+    #[arg(long = "client", value_name = "NAME")]
+    clients: Vec<String>,
 }
 
 type Outcome = Result<(), Box<dyn Error>>;
@@ -161,7 +164,7 @@ async fn serve_receiver(args: Receive) -> Outcome {
 
 fn make_ca(args: &DevCa) -> Outcome {
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
-    dev_ca::create(&args.dir, &args.names, now)?;
+    dev_ca::create(&args.dir, &args.names, &args.clients, now)?;
     tracing::info!(dir = %args.dir.display(), "development CA made");
     Ok(())
 }

@@ -12,12 +12,14 @@
     reason = "a test that panics has failed: that is how it says so"
 )]
 
+mod admin_tls;
 mod card;
 mod ceremonies;
 mod codes;
 mod credentials;
 mod imports;
 mod link;
+mod operators;
 mod outcomes;
 mod records;
 mod sealed;

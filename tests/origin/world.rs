@@ -1,6 +1,6 @@
 //! An origin in this process, a gateway beside it, and a client that signs like an edge.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -123,7 +123,7 @@ pub(crate) struct World {
     pub(crate) shares: Vec<String>,
     pub(crate) gateway: tokio::task::JoinHandle<()>,
     _running: mpsc::Receiver<()>,
-    _folder: Folder,
+    folder: Folder,
 }
 
 impl World {
@@ -158,7 +158,7 @@ impl World {
         let app = serve::build(&config, db, shared, &bell, running, memory::protect()).await.unwrap();
         clock.advance_ms(1_000);
         let app = Arc::new(app);
-        Self { app, clock, book, faults, shares: Vec::new(), gateway, _running, _folder: folder }
+        Self { app, clock, book, faults, shares: Vec::new(), gateway, _running, folder }
     }
 
     /// Initialised and opened, with a merchant that takes cards; answers its `Authorization`.
@@ -272,6 +272,11 @@ impl World {
         request.body(Body::from(forward.body.clone())).unwrap()
     }
 
+    /// A folder that goes with this world.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder.0
+    }
+
     pub(crate) fn booked(&self) -> Vec<Entry> {
         self.book.entries().into_iter().filter(|entry| entry.booked).collect()
     }
@@ -320,6 +325,8 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         tls_cert: PathBuf::new(),
         tls_key: PathBuf::new(),
         admin_socket: folder.0.join("admin.sock"),
+        admin_listen: None,
+        admin_client_ca: None,
         operators: None,
         link_keys,
         region: "a".to_owned(),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +20,8 @@ const MAX_LINK_KEYS: usize = 2;
 
 /// How `sandbox dev-ca` names itself in what it issues.
 const DEVELOPMENT_CA: &str = "Scanvault development CA";
+
+const PUBLIC_ADMIN_ADDRESS: &str = "an admin listener on an address that is neither loopback nor private";
 
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
@@ -50,9 +52,16 @@ pub struct Config {
     /// The certificate's key, PEM.
     #[arg(long, env = "SCANVAULT_TLS_KEY")]
     pub tls_key: PathBuf,
-    /// Where the CLI connects to: a Unix socket, made with mode 0600.
+    /// Where the CLI connects to: a Unix socket. Its mode is 0600, or 0666 when the file of operators names other users:
+    /// the kernel says who connects, and that is what is checked.
     #[arg(long, env = "SCANVAULT_ADMIN_SOCKET")]
     pub admin_socket: PathBuf,
+    /// Where the CLI connects to over TLS, with a client certificate: an address of loopback or of a private network.
+    #[arg(long, env = "SCANVAULT_ADMIN_LISTEN")]
+    pub admin_listen: Option<SocketAddr>,
+    /// The CA that issued the operators' client certificates, PEM.
+    #[arg(long, env = "SCANVAULT_ADMIN_CLIENT_CA")]
+    pub admin_client_ca: Option<PathBuf>,
     /// Who may use the admin listeners: a line each, `name roles identity`. Without it, only the origin's own user and
     /// root, as one operator.
     #[arg(long, env = "SCANVAULT_OPERATORS")]
@@ -104,6 +113,12 @@ pub enum ConfigError {
     /// Whoever can write the file of operators can name themselves.
     #[error("{0}: must not be writable by group or others")]
     OperatorsWritable(PathBuf),
+    /// One of two settings that are of no use alone.
+    #[error("--admin-listen and --admin-client-ca go together: one of them is missing")]
+    AdminListener,
+    /// Nobody could use the listener.
+    #[error("--admin-listen needs --operators with a file that names somebody by cert:")]
+    NoCertificates,
     /// Not a base that a code can be appended to.
     #[error("the public address must be http(s)://host without a query")]
     PublicUrl,
@@ -122,6 +137,9 @@ impl Config {
         if !is_base(&self.public_url) {
             return Err(ConfigError::PublicUrl);
         }
+        if self.admin_listen.is_some() != self.admin_client_ca.is_some() {
+            return Err(ConfigError::AdminListener);
+        }
         if self.mode == Mode::Development {
             return Ok(());
         }
@@ -132,6 +150,7 @@ impl Config {
             (!self.clearhaus_url.starts_with("https://"), "an acquirer over plain HTTP"),
             (is_sandbox(&self.clearhaus_url), "a sandbox address of the acquirer"),
             (is_local(&self.public_url), "a public address on this machine"),
+            (self.admin_listen.is_some_and(|address| !is_private(address.ip())), PUBLIC_ADMIN_ADDRESS),
         ];
         match refusals.into_iter().find(|(is_wrong, _)| *is_wrong) {
             Some((_, what)) => Err(ConfigError::NotForProduction(what)),
@@ -164,33 +183,49 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn read_operators(&self, own_uid: u32) -> Result<Operators, ConfigError> {
-        let Some(path) = &self.operators else { return Ok(Operators::owner(own_uid)) };
-        let failed = |error| ConfigError::File(path.clone(), error);
-        let mut file = File::open(path).map_err(failed)?;
-        if file.metadata().map_err(failed)?.mode() & WRITABLE_BY_OTHERS != 0 {
-            return Err(ConfigError::OperatorsWritable(path.clone()));
+        let operators = match &self.operators {
+            Some(path) => read_operators(path)?,
+            None => Operators::owner(own_uid),
+        };
+        if self.admin_listen.is_some() && !operators.have_certificates() {
+            return Err(ConfigError::NoCertificates);
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(failed)?;
-        Operators::parse(&text).map_err(|error| ConfigError::Operators(path.clone(), error))
+        Ok(operators)
     }
 
-    /// In production, refuses a certificate that the development CA issued.
+    /// In production, refuses a certificate that the development CA issued, and that CA itself.
     ///
     /// # Errors
-    /// When it is one, or the file cannot be read.
+    /// When it is one, or a file cannot be read.
     pub fn check_certificate(&self) -> Result<(), ConfigError> {
-        let path = &self.tls_cert;
-        let text = std::fs::read(path).map_err(|error| ConfigError::File(path.clone(), error))?;
-        let is_ours = |certificate: &CertificateDer<'_>| {
-            certificate.windows(DEVELOPMENT_CA.len()).any(|window| window == DEVELOPMENT_CA.as_bytes())
-        };
-        let from_development = CertificateDer::pem_slice_iter(&text).flatten().any(|certificate| is_ours(&certificate));
-        if self.mode == Mode::Production && from_development {
+        if is_of_development(&self.tls_cert)? && self.mode == Mode::Production {
             return Err(ConfigError::NotForProduction("a certificate of the development CA"));
+        }
+        let Some(client_ca) = &self.admin_client_ca else { return Ok(()) };
+        if is_of_development(client_ca)? && self.mode == Mode::Production {
+            return Err(ConfigError::NotForProduction("client certificates of the development CA"));
         }
         Ok(())
     }
+}
+
+fn read_operators(path: &Path) -> Result<Operators, ConfigError> {
+    let failed = |error| ConfigError::File(path.to_owned(), error);
+    let mut file = File::open(path).map_err(failed)?;
+    if file.metadata().map_err(failed)?.mode() & WRITABLE_BY_OTHERS != 0 {
+        return Err(ConfigError::OperatorsWritable(path.to_owned()));
+    }
+    let mut text = String::new();
+    file.read_to_string(&mut text).map_err(failed)?;
+    Operators::parse(&text).map_err(|error| ConfigError::Operators(path.to_owned(), error))
+}
+
+fn is_of_development(path: &Path) -> Result<bool, ConfigError> {
+    let text = std::fs::read(path).map_err(|error| ConfigError::File(path.to_owned(), error))?;
+    let is_ours = |certificate: CertificateDer<'_>| {
+        certificate.windows(DEVELOPMENT_CA.len()).any(|window| window == DEVELOPMENT_CA.as_bytes())
+    };
+    Ok(CertificateDer::pem_slice_iter(&text).flatten().any(is_ours))
 }
 
 fn link_key(line: &str) -> Option<LinkKey> {
@@ -218,9 +253,16 @@ fn host(url: &str) -> &str {
 
 fn is_local(url: &str) -> bool {
     let host = host(url);
-    host == "localhost"
-        || host.ends_with(".localhost")
-        || host.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback())
+    host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+}
+
+/// Loopback, RFC 1918, fc00::/7 (RFC 4193): what a WireGuard interface or a host's own network has. "Every address" is
+/// none of them.
+fn is_private(ip: IpAddr) -> bool {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+    }
 }
 
 fn is_sandbox(url: &str) -> bool {

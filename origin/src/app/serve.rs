@@ -1,17 +1,20 @@
 //! The running origin: listeners, background work, and an orderly end.
 
+use std::fs::Permissions;
 use std::future::Future;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Certificate;
+use rustls::ServerConfig;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
-use super::config::{Config, ConfigError};
+use super::config::{Config, ConfigError, Mode};
 use super::router::{answer_admin, answer_public};
 use super::{App, telemetry};
 use crate::acquirers::Transport;
@@ -68,33 +71,40 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     telemetry::start(&config.log);
     config.check()?;
     config.check_certificate()?;
+    if config.mode == Mode::Production && config.operators.is_none() {
+        tracing::warn!("no file of operators: the origin's own user and root are one operator, `owner`");
+    }
     let tls = tls::server_config(&config.tls_cert, &config.tls_key)?;
     let db = Db::open(&config.database_url).await?;
     let bell = Arc::new(Notify::new());
     let (running, mut all_done) = mpsc::channel(1);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let app = Arc::new(build(&config, db, clock, &bell, running, memory).await?);
-    let public = bind_tcp(&config).await?;
-    let admin = bind_unix(&config.admin_socket).await?;
+    let public = bind_tcp(config.listen).await?;
+    let admin_tls = bind_admin_tls(&config).await?;
+    let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
     let worker = Arc::new(outbox_worker(&config, &app, &bell)?);
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
     let public_task = tokio::spawn(listener::serve_tls(public, tls, public_service(&app), stop.clone()));
     let admin_task = tokio::spawn(listener::serve_unix(admin, admin_service(&app), stop.clone()));
+    let admin_tls_task = tokio::spawn(serve_admin_tls(admin_tls, admin_service(&app), stop.clone()));
     let outbox_task = tokio::spawn(worker.run(stop.clone()));
     let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop.clone()));
     let reencrypt_task = tokio::spawn(reencrypt(Arc::clone(&app), stop));
-    let reload_task = tokio::spawn(reload_link_keys(Arc::clone(&app), config.clone()));
+    let reload_task = tokio::spawn(reload(Arc::clone(&app), config.clone()));
+    tracing::info!(operators = %app.admin.operators.live(), "operators");
     let (listen, admin_socket) = (config.listen, config.admin_socket.display());
-    tracing::info!(%listen, %admin_socket, memory = ?memory, "listening");
+    tracing::info!(%listen, %admin_socket, admin_listen = ?config.admin_listen, memory = ?memory, "listening");
 
     stop_signal().await;
     tracing::info!("stopping: no new connections, requests under way are finished");
     app.ops.drain();
     let _ = stop_tx.send(true);
     reload_task.abort();
-    let _ = tokio::join!(public_task, admin_task, outbox_task, sweep_task, reencrypt_task, reload_task);
+    let admin = async { tokio::join!(admin_task, admin_tls_task) };
+    let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, reencrypt_task, reload_task);
     let db = app.db.clone();
     drop(app);
     // Payments whose shopper has gone run in tasks of their own: each holds a sender.
@@ -218,22 +228,51 @@ fn own_uid() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
-async fn bind_tcp(config: &Config) -> Result<TcpListener, ServeError> {
-    let failed = |error| ServeError::Listen(config.listen.to_string(), error);
-    TcpListener::bind(config.listen).await.map_err(failed)
+async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ServeError> {
+    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address.to_string(), error))
+}
+
+type AdminTls = (TcpListener, Arc<ServerConfig>);
+
+/// `None` when no address is set. The configuration was checked: a CA is named with the address.
+async fn bind_admin_tls(config: &Config) -> Result<Option<AdminTls>, ServeError> {
+    let (Some(address), Some(client_ca)) = (config.admin_listen, &config.admin_client_ca) else { return Ok(None) };
+    let tls = tls::admin_server_config(&config.tls_cert, &config.tls_key, client_ca)?;
+    Ok(Some((bind_tcp(address).await?, tls)))
+}
+
+async fn serve_admin_tls(
+    admin: Option<AdminTls>,
+    service: Service,
+    stop: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    match admin {
+        Some((listener, tls)) => listener::serve_tls(listener, tls, service, stop).await,
+        None => Ok(()),
+    }
 }
 
 /// A socket that a killed process left behind is removed; one that answers is somebody's.
-async fn bind_unix(path: &Path) -> Result<UnixListener, ServeError> {
+async fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, ServeError> {
     let failed = |error| ServeError::Listen(path.display().to_string(), error);
     if UnixStream::connect(path).await.is_ok() {
         return Err(ServeError::AlreadyRunning(path.display().to_string()));
     }
     let _ = std::fs::remove_file(path);
     let listener = UnixListener::bind(path).map_err(failed)?;
-    // The kernel's word on who connects is the check; the mode only keeps others from knocking.
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).map_err(failed)?;
+    set_mode(path, mode).map_err(failed)?;
     Ok(listener)
+}
+
+/// The kernel's word on who connects is the check. The mode only keeps others from knocking, where no other user is an
+/// operator; where one is, everybody may knock. What keeps strangers from filling the socket with connections then is the
+/// mode of the folder it lies in: that is the host's to set.
+fn socket_mode(app: &App) -> u32 {
+    if app.admin.operators.live().have_other_users(own_uid()) { 0o666 } else { 0o600 }
+}
+
+fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
@@ -282,18 +321,39 @@ async fn reencrypt(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     }
 }
 
-/// SIGHUP: the link's secrets are read again, so that they rotate with the vault open.
-async fn reload_link_keys(app: Arc<App>, config: Config) {
+/// SIGHUP: the link's secrets and the operators are read again, so that both change with the vault open. A file that is
+/// broken changes nothing, and does not keep the other from being read.
+async fn reload(app: Arc<App>, config: Config) {
     use tokio::signal::unix::{SignalKind, signal};
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
     while hangups.recv().await.is_some() {
-        match config.read_link_keys() {
-            Ok(keys) => {
-                tracing::warn!(keys = ?keys, "link keys replaced");
-                app.link.keys.replace(keys);
-            }
-            Err(error) => tracing::error!(cause = %error, "link keys not replaced: the old ones stay"),
+        reload_link_keys(&app, &config);
+        if config.operators.is_some() {
+            reload_operators(&app, &config);
         }
+    }
+}
+
+fn reload_link_keys(app: &App, config: &Config) {
+    match config.read_link_keys() {
+        Ok(keys) => {
+            tracing::warn!(keys = ?keys, "link keys replaced");
+            app.link.keys.replace(keys);
+        }
+        Err(error) => tracing::error!(cause = %error, "link keys not replaced: the old ones stay"),
+    }
+}
+
+fn reload_operators(app: &App, config: &Config) {
+    match config.read_operators(own_uid()) {
+        Ok(operators) => {
+            tracing::warn!(operators = %operators, "operators replaced");
+            app.admin.operators.replace(operators);
+            if let Err(error) = set_mode(&config.admin_socket, socket_mode(app)) {
+                tracing::error!(cause = %error, "the admin socket's mode could not be set");
+            }
+        }
+        Err(error) => tracing::error!(cause = %error, "operators not replaced: the old ones stay"),
     }
 }
 

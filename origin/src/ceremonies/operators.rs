@@ -123,6 +123,16 @@ impl Role {
     }
 }
 
+/// For the log: who is one, in which roles, known by what.
+impl fmt::Display for Operators {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (peer, Operator { name, roles })) in self.known.iter().enumerate() {
+            write!(f, "{}{name} {roles} {peer}", if at == 0 { "" } else { "; " })?;
+        }
+        Ok(())
+    }
+}
+
 impl fmt::Display for Roles {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.names().join(","))

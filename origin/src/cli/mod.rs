@@ -1,4 +1,4 @@
-//! The operators' and custodians' command line. Everything but `serve` talks to a running origin's admin socket, or
+//! The operators' and custodians' command line. Everything but `serve` talks to a running origin's admin listener, or
 //! works on the custodian's own machine without one.
 //!
 //! Exit codes: 0 done, 1 refused, 2 usage, 3 unreachable. Shares and passwords are read from files, never from argv.
@@ -6,6 +6,7 @@
 mod account;
 mod client;
 mod keys;
+mod operator;
 mod output;
 mod reshare;
 mod shares;
@@ -18,15 +19,14 @@ use clap::{Parser, Subcommand};
 
 use crate::app::{Config, serve};
 use crate::vault::memory;
-use client::Client;
+use client::{AdminArgs, Client};
 use output::{Failure, Output};
 
 #[derive(Parser)]
 #[command(name = "scanvault", version, about = "Scan-to-pay gateway: the origin and its operators' commands")]
 struct Cli {
-    /// The admin socket of the origin, such as unix:///run/scanvault/admin.sock.
-    #[arg(long, env = "ADMIN_URL", global = true)]
-    admin: Option<String>,
+    #[command(flatten)]
+    admin: AdminArgs,
     /// Print one JSON object.
     #[arg(long, global = true)]
     json: bool,
@@ -47,6 +47,9 @@ enum Command {
     /// Transactions that wait for an operator.
     #[command(subcommand)]
     Transaction(transaction::Command),
+    /// Who may use the admin listeners.
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Print the metrics.
     Metrics,
     /// Print the health; refused (1) when not ready.
@@ -75,18 +78,17 @@ pub fn run() -> ExitCode {
             Command::Serve(config) => {
                 serve::serve(*config, protection).await.map_err(|error| Failure::Refused(error.to_string()))
             }
-            Command::Vault(command) => vault::run(command, &output, cli.admin.as_deref()).await,
-            Command::Account(command) => account::run(command, &output, &Client::new(cli.admin.as_deref())?).await,
-            Command::Transaction(command) => {
-                transaction::run(command, &output, &Client::new(cli.admin.as_deref())?).await
-            }
+            Command::Vault(command) => vault::run(command, &output, &cli.admin).await,
+            Command::Account(command) => account::run(command, &output, &Client::new(&cli.admin)?).await,
+            Command::Transaction(command) => transaction::run(command, &output, &Client::new(&cli.admin)?).await,
+            Command::Operator(command) => operator::run(command, &output, &cli.admin).await,
             Command::Metrics => {
-                let text = Client::new(cli.admin.as_deref())?.get_text("/metrics").await?;
+                let text = Client::new(&cli.admin)?.get_text("/metrics").await?;
                 output.text(&text);
                 Ok(())
             }
             Command::Health => {
-                let health = Client::new(cli.admin.as_deref())?.get("/health/ready").await?;
+                let health = Client::new(&cli.admin)?.get("/health/ready").await?;
                 output.object(&health);
                 Ok(())
             }

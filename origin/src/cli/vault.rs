@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use serde_json::{Value, json};
 
-use super::client::Client;
+use super::client::{AdminArgs, Client};
 use super::output::{Failure, Output};
 use super::{keys, reshare, shares};
 
@@ -122,7 +122,7 @@ impl ShareInput {
     }
 }
 
-pub(super) async fn run(command: Command, output: &Output, admin: Option<&str>) -> Result<(), Failure> {
+pub(super) async fn run(command: Command, output: &Output, admin: &AdminArgs) -> Result<(), Failure> {
     // What a custodian does on a machine of their own needs no origin.
     match &command {
         Command::Share(ShareCommand::Show { identity, share }) => return shares::show(identity, share, output),

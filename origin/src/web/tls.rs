@@ -1,4 +1,5 @@
-//! TLS of the public listener: 1.2 and 1.3, ECDHE with AEAD, ECDSA certificates only.
+//! TLS of the TCP listeners: ECDHE with AEAD, ECDSA certificates only. 1.2 and 1.3 on the public one; 1.3 with client
+//! certificates on the admin one.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +8,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, SignatureAlgorithm};
+use rustls::server::{NoServerSessionStorage, VerifierBuilderError, WebPkiClientVerifier};
+use rustls::{RootCertStore, ServerConfig, SignatureAlgorithm};
 
 /// Why the listener cannot have TLS.
 #[derive(Debug, thiserror::Error)]
@@ -21,34 +23,79 @@ pub enum TlsError {
     /// TLS 1.3 suites do not name the certificate's type: an RSA certificate would be served without a word.
     #[error("the certificate's key must be ECDSA")]
     NotEcdsa,
+    /// Without a CA nobody could come in.
+    #[error("{0}: {1}")]
+    ClientCa(PathBuf, VerifierBuilderError),
 }
 
-/// Reads certificate chain and key.
+/// For the public listener: reads certificate chain and key.
 ///
 /// # Errors
 /// See [`TlsError`].
 pub fn server_config(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let file = |path: &Path| {
-        let path = path.to_owned();
-        move |error| TlsError::File(path, error)
-    };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(file(certificate))?;
-    let key = PrivateKeyDer::from_pem_file(key).map_err(file(key))?;
-    let provider = Arc::new(provider());
-    let signer = provider.key_provider.load_private_key(key.clone_key())?;
-    if signer.algorithm() != SignatureAlgorithm::ECDSA {
-        return Err(TlsError::NotEcdsa);
-    }
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let identity = Identity::read(certificate, key)?;
+    let config = ServerConfig::builder_with_provider(Arc::new(provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_no_client_auth()
-        .with_single_cert(chain, key)?;
+        .with_single_cert(identity.chain, identity.key)?;
+    Ok(Arc::new(narrowed(config)))
+}
+
+/// For the admin listener: TLS 1.3 only, and only for clients with a certificate of this CA. A certificate that names
+/// what it is for must name client authentication. Nothing is resumed: every connection proves its key anew.
+///
+/// Revocation lists are not looked at: who may come in is a list of certificates, and a certificate that is struck off it
+/// is out.
+///
+/// # Errors
+/// See [`TlsError`].
+pub fn admin_server_config(certificate: &Path, key: &Path, client_ca: &Path) -> Result<Arc<ServerConfig>, TlsError> {
+    let identity = Identity::read(certificate, key)?;
+    let provider = Arc::new(provider());
+    let mut roots = RootCertStore::empty();
+    for root in certificates(client_ca)? {
+        roots.add(root)?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
+        .build()
+        .map_err(|error| TlsError::ClientCa(client_ca.to_owned(), error))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(identity.chain, identity.key)?;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    Ok(Arc::new(narrowed(config)))
+}
+
+struct Identity {
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+}
+
+impl Identity {
+    fn read(certificate: &Path, key: &Path) -> Result<Self, TlsError> {
+        let chain = certificates(certificate)?;
+        let key = PrivateKeyDer::from_pem_file(key).map_err(|error| TlsError::File(key.to_owned(), error))?;
+        let signer = provider().key_provider.load_private_key(key.clone_key())?;
+        if signer.algorithm() != SignatureAlgorithm::ECDSA {
+            return Err(TlsError::NotEcdsa);
+        }
+        Ok(Self { chain, key })
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    CertificateDer::pem_file_iter(path)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| TlsError::File(path.to_owned(), error))
+}
+
+fn narrowed(mut config: ServerConfig) -> ServerConfig {
     config.ignore_client_order = true;
     config.max_early_data_size = 0; // 0-RTT can be replayed
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    config
 }
 
 fn provider() -> CryptoProvider {

@@ -146,12 +146,13 @@ async fn the_receiver_starts() {
 #[test]
 fn the_development_ca_in_files() {
     let dir = Dir::new("ca");
-    let args = ["dev-ca", "--dir", dir.path(), "--name", "pay.test"];
+    let args = ["dev-ca", "--dir", dir.path(), "--name", "pay.test", "--client", "alice", "--client", "bob"];
     assert!(sandbox(&args).stdout(Stdio::null()).status().unwrap().success());
     let read = |name: &str| fs::read_to_string(dir.0.join(name)).unwrap();
     assert_eq!(read("server.pem").matches("BEGIN CERTIFICATE").count(), 2, "the chain");
     assert!(read("server.pem").ends_with(&read("ca.pem")));
-    for key in ["ca.key", "server.key"] {
+    assert_ne!(read("alice.pem"), read("bob.pem"));
+    for key in ["ca.key", "server.key", "alice.key", "bob.key"] {
         assert!(read(key).starts_with("-----BEGIN PRIVATE KEY-----"), "PKCS#8");
         assert_eq!(mode(&dir.0.join(key)), 0o600);
     }

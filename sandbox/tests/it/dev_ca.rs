@@ -44,7 +44,7 @@ async fn handshake(trusted: &DevCa, served: &DevCa, name: &str) -> Result<(), St
 #[tokio::test]
 async fn names_of_this_machine_are_trusted_and_no_others() {
     let names = ["pay.test".to_owned(), "192.0.2.7".to_owned(), "localhost".to_owned()];
-    let made = generate(&names, now(), &mut Ids::seeded([1; 32])).unwrap();
+    let made = generate(&names, &[], now(), &mut Ids::seeded([1; 32])).unwrap();
     for name in ["localhost", "127.0.0.1", "::1", "pay.test", "192.0.2.7"] {
         assert_eq!(handshake(&made, &made, name).await, Ok(()), "{name}");
     }
@@ -55,20 +55,38 @@ async fn names_of_this_machine_are_trusted_and_no_others() {
 
 #[tokio::test]
 async fn another_ca_and_another_time_are_not_trusted() {
-    let made = generate(&[], now(), &mut Ids::seeded([1; 32])).unwrap();
-    let other = generate(&[], now(), &mut Ids::seeded([2; 32])).unwrap();
+    let made = generate(&[], &[], now(), &mut Ids::seeded([1; 32])).unwrap();
+    let other = generate(&[], &[], now(), &mut Ids::seeded([2; 32])).unwrap();
     assert!(handshake(&other, &made, "localhost").await.unwrap_err().contains("UnknownIssuer"));
     let day = 86_400;
-    let old = generate(&[], now() - 91 * day, &mut Ids::seeded([1; 32])).unwrap();
+    let old = generate(&[], &[], now() - 91 * day, &mut Ids::seeded([1; 32])).unwrap();
     assert!(handshake(&old, &old, "localhost").await.unwrap_err().contains("xpired"), "90 days are over");
-    let nearly = generate(&[], now() - 89 * day, &mut Ids::seeded([1; 32])).unwrap();
+    let nearly = generate(&[], &[], now() - 89 * day, &mut Ids::seeded([1; 32])).unwrap();
     assert_eq!(handshake(&nearly, &nearly, "localhost").await, Ok(()));
-    let future = generate(&[], now() + day, &mut Ids::seeded([1; 32])).unwrap();
+    let future = generate(&[], &[], now() + day, &mut Ids::seeded([1; 32])).unwrap();
     let refusal = handshake(&future, &future, "localhost").await.unwrap_err();
     assert!(refusal.contains("not valid yet"), "{refusal}");
 }
 
 #[test]
 fn names_that_are_none_are_refused() {
-    assert!(generate(&["bücher.test".to_owned()], now(), &mut Ids::seeded([1; 32])).is_err());
+    assert!(generate(&["bücher.test".to_owned()], &[], now(), &mut Ids::seeded([1; 32])).is_err());
+}
+
+#[tokio::test]
+async fn a_client_is_no_server() {
+    let made = generate(&[], &["alice".to_owned()], now(), &mut Ids::seeded([1; 32])).unwrap();
+    let [alice] = made.clients.as_slice() else { panic!("one client") };
+    let (server, server_key) = (alice.certificate.clone(), alice.key.clone());
+    let other = generate(&[], &[], now(), &mut Ids::seeded([2; 32])).unwrap();
+    let served = DevCa { server, server_key, ..other };
+    assert!(handshake(&made, &served, "localhost").await.is_err());
+    assert!(served.clients.is_empty());
+}
+
+#[test]
+fn names_of_clients_are_names_of_files() {
+    for name in ["", "ca", "server", "../alice", "a.b", "Alice", &"a".repeat(65)] {
+        assert!(generate(&[], &[name.to_owned()], now(), &mut Ids::seeded([1; 32])).is_err(), "{name}");
+    }
 }
