@@ -22,7 +22,3 @@ pub mod pages;
 pub mod payments;
 pub mod vault;
 pub mod web;
-
-/// Wipes what libraries free: copies of secrets that no type of ours can reach.
-#[global_allocator]
-static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);

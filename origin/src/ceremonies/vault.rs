@@ -67,7 +67,7 @@ impl ShareAnswer {
 impl Admin {
     pub(super) fn vault_status(&self) -> Response {
         let vault = self.vault.status(self.clock.now_ms());
-        Json(StatusAnswer { vault, memory: self.memory }).into_response()
+        Json(StatusAnswer { vault, memory: self.memory.now() }).into_response()
     }
 
     /// Deals the shares, each encrypted to its custodian before it leaves this function, and stores the vault. It stays

@@ -37,6 +37,7 @@ pub mod unsealed;
 
 mod base32;
 mod hex;
+mod locked;
 mod mac;
 mod public_key;
 #[cfg(test)]
