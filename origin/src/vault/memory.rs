@@ -53,6 +53,14 @@ pub fn protect() -> MemoryProtection {
     achieved(wiping_allocator)
 }
 
+/// Overwrites what functions that have returned left on this thread's stack: 64 KiB below the caller. To be called by a
+/// thread that has nothing to do, from as high up as it can be.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut below = [0_u8; 64 * 1024];
+    black_box(&mut below);
+}
+
 fn achieved(wiping_allocator: bool) -> MemoryProtection {
     let limit = getrlimit(Resource::Core);
     MemoryProtection {
@@ -111,6 +119,26 @@ mod tests {
             let words: Vec<_> = line.split_whitespace().collect();
             assert_eq!(words[4..6], ["0", "0"], "{line}");
         }
+    }
+
+    #[test]
+    fn what_a_function_left_on_the_stack_is_overwritten() {
+        #[inline(never)]
+        fn leave(mark: u8) -> usize {
+            let mut secret = [mark; 4096];
+            black_box(&mut secret).as_ptr().addr()
+        }
+        // Only root may look once another test has made this process undumpable.
+        let Ok(memory) = File::open("/proc/self/mem") else { return };
+        let mut seen = vec![0; 4096];
+        let mut look = |address: usize| {
+            memory.read_exact_at(&mut seen, address as u64).unwrap();
+            count(&seen, 0xd3)
+        };
+        let address = leave(0xd3);
+        assert!(look(address) > 2048, "the look itself needs little of the stack");
+        wipe_stack();
+        assert_eq!(look(address), 0);
     }
 
     #[test]
