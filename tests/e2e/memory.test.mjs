@@ -8,7 +8,7 @@ import { startWorld } from "./world.mjs";
 describe("memory", () => {
   let world;
   before(async () => {
-    world = await startWorld("sqlite", { opened: false });
+    world = await startWorld("sqlite", { opened: false, acquirerTls: "h2" });
   });
   after(() => world?.close());
 
