@@ -27,7 +27,3 @@ pub mod vault;
 pub mod web;
 
 mod hex;
-
-/// Wipes what libraries free: copies of secrets that no type of ours can reach.
-#[global_allocator]
-static ALLOCATOR: zeroizing_alloc::ZeroAlloc<std::alloc::System> = zeroizing_alloc::ZeroAlloc(std::alloc::System);

@@ -15,6 +15,7 @@ import { openDatabase } from "./databases.mjs";
 import { Secrets } from "./leaks.mjs";
 import { startReceiver } from "./receiver.mjs";
 import { CARD, openPage, pay, payPath, post, seal } from "./shopper.mjs";
+import { startTerminator } from "./terminator.mjs";
 
 export { until };
 export const BINARIES = process.env.SCANVAULT_BINARIES ?? join(ROOT, "target/debug");
@@ -34,9 +35,11 @@ export function run(program, args, { env = {}, input = "" } = {}) {
   });
 }
 
-/** Starts everything but a vault and accounts. With `opened`, the vault is made and opened too. */
-export async function startWorld(kind, { opened = true } = {}) {
+/** Starts everything but a vault and accounts. With `opened`, the vault is made and opened too. With `acquirerTls`
+ * ("h2" or "http/1.1") the acquirer is reached over TLS by that protocol. */
+export async function startWorld(kind, { opened = true, acquirerTls } = {}) {
   const world = new World(kind);
+  world.acquirerTls = acquirerTls;
   try {
     await world.start();
     if (opened) {
@@ -100,6 +103,10 @@ export class World {
     for (const { id, secret } of this.linkKeys) this.secrets.add(`link secret ${id}`, secret.toString("base64"), secret);
     this.secrets.add("api key", readFileSync(this.at("credentials/api-key.txt"), "utf8").trim());
     this.secrets.addPem("signing key", readFileSync(this.at("credentials/signing-key.pem"), "utf8"));
+    if (this.acquirerTls) {
+      const [cert, key] = ["server.pem", "server.key"].map((name) => readFileSync(this.at("ca", name)));
+      this.terminator = await startTerminator({ cert, key, protocol: this.acquirerTls, to: this.#ports.sandbox });
+    }
     await Promise.all([this.startSandbox(), this.startOrigin(), this.startEdge()]);
   }
 
@@ -121,7 +128,7 @@ export class World {
       SCANVAULT_LINK_KEYS: this.at("link-keys"),
       SCANVAULT_REGION: "a",
       SCANVAULT_PUBLIC_URL: this.edge,
-      SCANVAULT_CLEARHAUS_URL: this.sandbox,
+      SCANVAULT_CLEARHAUS_URL: this.terminator?.url ?? this.sandbox,
       SCANVAULT_EXTRA_CA: this.at("ca/ca.pem"),
       SCANVAULT_ALLOW_LOCAL_CALLBACKS: "true",
       SCANVAULT_LOG: "trace", // the leak scan looks at everything that could ever be logged
@@ -348,6 +355,7 @@ export class World {
   async close() {
     await this.children.endAll();
     await this.receiver?.close();
+    this.terminator?.close();
     this.database.close();
     if (process.env.SCANVAULT_KEEP) console.error(`kept: ${this.dir}`);
     else rmSync(this.dir, { recursive: true, force: true });

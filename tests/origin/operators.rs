@@ -39,8 +39,13 @@ fn status_when_allowed(action: Action) -> u16 {
     match action {
         Action::Metrics | Action::Live | Action::Ready => 200,
         Action::Operators | Action::WhoAmI => 200,
-        Action::VaultStatus | Action::VaultShares | Action::VaultSeal | Action::Unsettled => 200,
-        Action::VaultInit | Action::VaultUnseal | Action::AccountCreate => 400,
+        Action::VaultStatus | Action::VaultSeal | Action::VaultUnsealReset | Action::Unsettled => 200,
+        Action::Keys | Action::ReshareShow | Action::ReencryptShow => 200,
+        Action::VaultInit | Action::VaultUnseal | Action::VaultProve | Action::AccountCreate => 400,
+        Action::ReshareStart | Action::ReshareSubmit | Action::ReshareProve | Action::ReshareCancel => 400,
+        Action::KeyRotate | Action::KeyDestroy => 400,
+        Action::VaultShares | Action::ReshareShares => 409,
+        Action::ReencryptStart => 503,
         Action::AccountShow | Action::AccountRotate | Action::Settle => 404,
     }
 }

@@ -1,8 +1,12 @@
 //! HTTPS to an acquirer: bounded in time and size, no redirects, no proxy variables.
+//!
+//! Each call has a connection of its own. What was written stays in a connection's buffers until other bytes take its
+//! place (hyper, h2), so an idle one would keep the last card and the API key; a closed one is freed, and so wiped.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use http::HeaderValue;
 use reqwest::{Certificate, Client, redirect};
 
 use super::WireRequest;
@@ -38,6 +42,7 @@ impl Transport {
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(redirect::Policy::none())
             .no_proxy()
+            .pool_max_idle_per_host(0)
             .tls_certs_merge(extra_ca.iter().cloned())
             .user_agent("scanvault")
             .build()?;
@@ -51,7 +56,10 @@ impl Transport {
     pub async fn post(&self, wire: WireRequest) -> Result<(u16, Bytes), TransportError> {
         let mut request = self.client.post(format!("{}{}", self.base, wire.path));
         for (name, value) in &wire.headers {
-            request = request.header(*name, value.as_str());
+            let mut value = HeaderValue::from_str(value).map_err(|_| TransportError::NotSent)?;
+            // Not for HPACK's tables, and not for a trace.
+            value.set_sensitive(true);
+            request = request.header(*name, value);
         }
         // reqwest owns the body from here; the wiping allocator clears its copy when it is freed.
         let mut response = request.body(wire.body.to_vec()).send().await.map_err(|error| {

@@ -98,7 +98,7 @@ impl Admin {
             vault: self.vault.status(self.clock.now_ms()),
             takes_cards: self.vault.unsealed_for_cards().is_ok(),
             custodians: custodians.into_iter().map(ShareAnswer::without_text).collect(),
-            memory: self.memory,
+            memory: self.memory.now(),
             reshare: self.reshare_status().await?,
             reencryption: self.reencryption_status().await?,
             audit: self.audit_status().await,

@@ -68,7 +68,9 @@ pub fn run() -> ExitCode {
     // One provider for every TLS client; rustls is built without a default of its own.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let cli = Cli::parse(); // exits with 2 on wrong usage
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // A thread that goes to sleep leaves nothing of its last task on its stack.
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().on_thread_park(memory::wipe_stack).build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return output::report(&Failure::Refused(format!("no runtime: {error}"))),
     };

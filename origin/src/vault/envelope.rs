@@ -23,6 +23,7 @@ use xaes_256_gcm::{Nonce, Tag, Xaes256Gcm};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::entropy::{Entropy, EntropyError};
+use super::locked::Locked;
 use super::mac::length_prefix;
 use super::secret::Key32;
 
@@ -50,13 +51,14 @@ pub struct RecordContext<'a> {
 #[derive(Debug)]
 pub struct EnvelopeKey {
     id: u32,
-    cipher: Box<Xaes256Gcm>,
+    /// Its expanded state holds the key.
+    cipher: Locked<Xaes256Gcm>,
 }
 
 impl EnvelopeKey {
     #[must_use]
     pub fn new(id: u32, key: &Key32) -> Self {
-        Self { id, cipher: Box::new(Xaes256Gcm::new(key.expose().into())) }
+        Self { id, cipher: Locked::new(Xaes256Gcm::new(key.expose().into())) }
     }
 
     #[must_use]

@@ -41,6 +41,7 @@ pub mod store;
 pub mod unsealed;
 
 mod base32;
+mod locked;
 mod mac;
 mod public_key;
 #[cfg(test)]

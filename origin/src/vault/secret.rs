@@ -1,4 +1,4 @@
-//! Secret bytes: on the heap (a move leaves no copy on the stack), wiped on drop, no `Clone`,
+//! Secret bytes: in [locked memory](super::locked) (a move leaves no copy on the stack), wiped on drop, no `Clone`,
 //! a `Debug` that tells nothing, comparison in constant time.
 
 use std::fmt;
@@ -7,14 +7,15 @@ use subtle::{Choice, ConstantTimeEq};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::entropy::{Entropy, EntropyError};
+use super::locked::Locked;
 
 /// A 256-bit secret key.
-pub struct Key32(Box<[u8; 32]>);
+pub struct Key32(Locked<[u8; 32]>);
 
 impl Key32 {
     /// Draws a fresh key.
     pub fn random(entropy: &mut dyn Entropy) -> Result<Self, EntropyError> {
-        let mut key = Self(Box::new([0; 32]));
+        let mut key = Self(Locked::new([0; 32]));
         entropy.fill(key.0.as_mut_slice())?;
         Ok(key)
     }
@@ -22,7 +23,7 @@ impl Key32 {
     /// Takes the key over and wipes the caller's copy that was passed in.
     #[must_use]
     pub fn from_array(mut bytes: [u8; 32]) -> Self {
-        let key = Self(Box::new(bytes));
+        let key = Self(Locked::new(bytes));
         bytes.zeroize();
         key
     }
@@ -30,7 +31,7 @@ impl Key32 {
     /// `None` unless there are exactly 32 bytes.
     #[must_use]
     pub fn from_slice(bytes: &[u8]) -> Option<Self> {
-        let mut key = Self(Box::new([0; 32]));
+        let mut key = Self(Locked::new([0; 32]));
         if bytes.len() != key.0.len() {
             return None;
         }
@@ -40,17 +41,12 @@ impl Key32 {
 
     /// The raw key; the only way to it, so that uses are easy to find.
     #[must_use]
-    pub const fn expose(&self) -> &[u8; 32] {
+    pub fn expose(&self) -> &[u8; 32] {
         &self.0
     }
 }
 
-impl Drop for Key32 {
-    fn drop(&mut self) {
-        self.0.zeroize();
-    }
-}
-
+/// [`Locked`] does it.
 impl ZeroizeOnDrop for Key32 {}
 
 impl ConstantTimeEq for Key32 {
@@ -82,12 +78,13 @@ pub struct UnsealKey(pub Key32);
 pub struct RootKey(pub Key32);
 
 /// Secret bytes of any length (a PKCS#8 document, an identity file).
-pub struct SecretBytes(Zeroizing<Vec<u8>>);
+pub struct SecretBytes(Locked<[u8]>);
 
 impl SecretBytes {
+    /// Copies the bytes into locked memory; the ones that were passed in are wiped.
     #[must_use]
-    pub const fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
-        Self(bytes)
+    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(Locked::copy_of(&bytes))
     }
 
     #[must_use]

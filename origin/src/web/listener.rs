@@ -140,6 +140,8 @@ async fn serve_connection<S>(
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
+        // The admin socket carries shares in clear: what was read goes with the connection, whatever its client does.
+        .keep_alive(peer.is_none())
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
     let handler = service_fn(move |request: Request<Incoming>| {
