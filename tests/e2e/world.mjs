@@ -57,6 +57,7 @@ export class World {
   dir = mkdtempSync(join(tmpdir(), "scanvault-e2e-"));
   secrets = new Secrets();
   merchants = {};
+  originSettings = {};
   #id = randomBytes(12).toString("hex");
   #ports = {};
 
@@ -132,6 +133,7 @@ export class World {
       SCANVAULT_EXTRA_CA: this.at("ca/ca.pem"),
       SCANVAULT_ALLOW_LOCAL_CALLBACKS: "true",
       SCANVAULT_LOG: "trace", // the leak scan looks at everything that could ever be logged
+      ...this.originSettings,
     };
   }
 
@@ -392,7 +394,7 @@ async function made(running) {
 }
 
 /** All are held open until all are known, so that no two are the same. */
-async function freePorts(...names) {
+export async function freePorts(...names) {
   const held = await Promise.all(
     names.map(() => new Promise((done) => {
       const server = createServer().listen(0, "127.0.0.1", () => done(server));

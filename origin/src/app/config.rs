@@ -309,6 +309,66 @@ mod tests {
     }
 
     #[test]
+    fn an_admin_listener_is_for_private_addresses() {
+        let with = |address: &str, more: &[&str]| {
+            let base = ["--public-url", "https://pay.example", "--admin-client-ca", "ca", "--admin-listen", address];
+            config(&[&base, more].concat()).check()
+        };
+        for address in ["127.0.0.1:1", "[::1]:1", "10.8.0.1:1", "172.31.255.254:1", "192.168.0.1:1", "[fd00::1]:1"] {
+            assert!(with(address, &[]).is_ok(), "{address}");
+        }
+        for address in [
+            "0.0.0.0:1",
+            "[::]:1",
+            "203.0.113.7:1",
+            "172.32.0.1:1",
+            "100.64.0.1:1",
+            "169.254.0.1:1",
+            "[2001:db8::1]:1",
+            "[fe80::1]:1",
+            "[::ffff:203.0.113.7]:1",
+        ] {
+            let refused = with(address, &[]).unwrap_err().to_string();
+            let text = "an admin listener on an address that is neither loopback nor private";
+            assert_eq!(refused, format!("production mode refuses {text}"), "{address}");
+            assert!(with(address, &["--mode", "development"]).is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_admin_listener_needs_its_ca_and_somebody_with_a_certificate() {
+        for extra in [["--admin-listen", "127.0.0.1:1"], ["--admin-client-ca", "ca"]] {
+            let config = config(&[&["--public-url", "https://pay.example"], &extra[..]].concat());
+            assert!(matches!(config.check(), Err(ConfigError::AdminListener)), "{extra:?}");
+        }
+        let dir = std::env::temp_dir().join(format!("scanvault-config-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let file = dir.join("operators");
+        let name = file.to_str().unwrap();
+        let read = |text: &str, mode: u32, extra: &[&str]| {
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            let base = ["--public-url", "https://pay.example"];
+            config(&[&base, extra].concat()).read_operators(1000).map_err(|error| error.to_string())
+        };
+        let (users, certificates) = ("a operator uid:1", &format!("a operator cert:sha256:{}", "00".repeat(32)));
+        let listener = ["--admin-listen", "127.0.0.1:1", "--operators", name];
+        let nobody = "--admin-listen needs --operators with a file that names somebody by cert:";
+        assert_eq!(read(users, 0o600, &listener).unwrap_err(), nobody);
+        assert_eq!(read(users, 0o600, &listener[..2]).unwrap_err(), nobody, "no file");
+        assert!(read(certificates, 0o644, &listener).unwrap().have_certificates());
+        assert!(read(users, 0o644, &listener[2..]).is_ok());
+        for mode in [0o620, 0o602] {
+            let writable = format!("{name}: must not be writable by group or others");
+            assert_eq!(read(users, mode, &listener[2..]).unwrap_err(), writable);
+        }
+        let broken = read("a operator uid:x", 0o600, &listener[2..]).unwrap_err();
+        assert_eq!(broken, format!("{name}: line 1: a user is a number from 0 to 4294967294"));
+        assert_eq!(read(users, 0o600, &[]).unwrap(), Operators::owner(1000));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
     fn link_keys_are_one_or_two_with_names_of_their_own() {
         let secret = STANDARD.encode([7; 32]);
         assert!(link_key(&format!("edge-1 {secret}")).is_some());
