@@ -19,7 +19,12 @@
 //! signature that was taken off is a fault. A link without a signature is covered by the next signed one of its chain,
 //! or by a signed `audit.checkpoint` of another chain, which lists the heads of all chains that moved.
 
+pub mod export;
+pub mod source;
+pub mod verify;
+
 mod chain;
+mod checkpoint;
 mod entry;
 mod link;
 mod store;
@@ -29,3 +34,4 @@ mod testing;
 pub use chain::{Audit, AuditedTx, Counts, MAX_ENTRIES_BYTES, Sealer};
 pub use entry::Entry;
 pub use link::{ChainId, Head, PublicKey, Signature, link_hash, signed_message};
+pub use verify::{GivenHead, Report, VerifyError};
