@@ -19,8 +19,9 @@ use std::task::{Context, Poll, Waker};
 use serde::{Deserialize, Serialize};
 
 use super::link::{ChainId, PublicKey, lower_hex};
+use super::report::{GivenHead, Report, VerifyError};
 use super::source::Cursor;
-use super::verify::{ChainRow, GivenHead, Item, LinkRow, Report, Source, VerifyError, verify};
+use super::verify::{ChainRow, Item, LinkRow, Source, verify};
 use crate::hex;
 
 /// The first field of the first line.

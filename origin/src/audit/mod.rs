@@ -20,6 +20,7 @@
 //! or by a signed `audit.checkpoint` of another chain, which lists the heads of all chains that moved.
 
 pub mod export;
+pub mod snapshot;
 pub mod source;
 pub mod verify;
 
@@ -27,6 +28,7 @@ mod chain;
 mod checkpoint;
 mod entry;
 mod link;
+mod report;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -34,4 +36,4 @@ mod testing;
 pub use chain::{Audit, AuditedTx, Counts, MAX_ENTRIES_BYTES, Sealer};
 pub use entry::Entry;
 pub use link::{ChainId, Head, PublicKey, Signature, link_hash, signed_message};
-pub use verify::{GivenHead, Report, VerifyError};
+pub use report::{ChainReport, Fault, GivenHead, Report, VerifyError, What, Witness};

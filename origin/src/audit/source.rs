@@ -1,6 +1,6 @@
 //! Chains as they are stored, read page by page: for proving them and for taking them out.
 
-use std::collections::VecDeque;
+use std::collections::{BinaryHeap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use sqlx::Row;
@@ -8,7 +8,9 @@ use sqlx::any::AnyRow;
 
 use super::chain::MAX_ENTRIES_BYTES;
 use super::link::ChainId;
-use super::verify::{ChainRow, Item, LinkRow, Source, VerifyError};
+use super::report::VerifyError;
+use super::store;
+use super::verify::{ChainRow, Item, LinkRow, Source};
 use crate::db::{Db, DbError};
 
 /// Where a reading stands: after this link of this chain. Both empty: at the start.
@@ -32,7 +34,7 @@ const PAGE_BYTES: usize = 512 * 1024;
 /// # Errors
 /// From the database.
 pub async fn page(db: &Db, after: &Cursor) -> Result<(Vec<Item>, Option<Cursor>), DbError> {
-    let more = links_after(db, after).await?;
+    let more = links_after(db, after, PAGE_LINKS).await?;
     if !more.is_empty() {
         return Ok(cut(Vec::new(), more, &after.chain));
     }
@@ -44,7 +46,7 @@ pub async fn page(db: &Db, after: &Cursor) -> Result<(Vec<Item>, Option<Cursor>)
         started_at_ms: row.as_ref().and_then(|row| row.try_get(1).ok()).unwrap_or(-1),
         id: chain.clone(),
     };
-    let links = links_after(db, &Cursor { chain: chain.clone(), number: i64::MIN }).await?;
+    let links = links_after(db, &Cursor { chain: chain.clone(), number: i64::MIN }, PAGE_LINKS).await?;
     Ok(cut(vec![Item::Chain(row)], links, &chain))
 }
 
@@ -96,6 +98,48 @@ pub async fn hash_of(db: &Db, chain: ChainId, number: u64) -> Result<Option<[u8;
     Ok(row.map(hash))
 }
 
+/// A chain's name and one of its links.
+pub type Placed = (String, LinkRow);
+
+/// The newest links of all chains, at most `count` and some 512 KiB of them; the newest first, by the clocks of those
+/// who wrote them.
+///
+/// # Errors
+/// From the database.
+pub async fn latest(db: &Db, count: usize) -> Result<Vec<Placed>, DbError> {
+    let statement = "SELECT l.at_ms, l.chain, l.number FROM audit_chains c JOIN audit_links l ON l.chain = c.id \
+                     AND l.number = (SELECT MAX(number) FROM audit_links WHERE chain = c.id)";
+    let mut ends = BinaryHeap::new();
+    for row in sqlx::query(statement).fetch_all(db.read()).await? {
+        let place: (i64, String, i64) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        ends.push(place);
+    }
+    let (mut found, mut bytes) = (Vec::new(), 0);
+    while found.len() < count
+        && bytes < PAGE_BYTES
+        && let Some((_, chain, number)) = ends.pop()
+    {
+        let mut two = links_after(db, &Cursor { chain: chain.clone(), number: number.saturating_sub(3) }, 3).await?;
+        two.retain(|link| link.number <= number);
+        let Some(last) = two.pop() else { continue };
+        if let Some(before) = two.pop() {
+            ends.push((before.at_ms, chain.clone(), before.number));
+        }
+        bytes += last.entries.len();
+        found.push((chain, last));
+    }
+    Ok(found)
+}
+
+/// Where every chain stands at one moment: `<chain id> <number>` lines.
+///
+/// # Errors
+/// From the database.
+pub async fn snapshot(db: &Db) -> Result<String, DbError> {
+    let lines = store::heads(db).await?;
+    Ok(lines.iter().map(|(chain, head)| format!("{chain} {}\n", head.number)).collect())
+}
+
 fn cut(mut items: Vec<Item>, links: Vec<LinkRow>, chain: &str) -> (Vec<Item>, Option<Cursor>) {
     let (mut bytes, mut number) = (0, 0);
     for link in links {
@@ -124,7 +168,7 @@ async fn next_chain(db: &Db, after: &str) -> Result<Option<String>, DbError> {
     Ok(next)
 }
 
-async fn links_after(db: &Db, after: &Cursor) -> Result<Vec<LinkRow>, DbError> {
+async fn links_after(db: &Db, after: &Cursor, limit: i64) -> Result<Vec<LinkRow>, DbError> {
     // One character more than there may be is enough to see that there are too many.
     let statement = "SELECT number, at_ms, SUBSTR(entries, 1, $3), hash, key_id, signature FROM audit_links \
                      WHERE chain = $1 AND number > $2 ORDER BY number LIMIT $4";
@@ -132,7 +176,7 @@ async fn links_after(db: &Db, after: &Cursor) -> Result<Vec<LinkRow>, DbError> {
         .bind(after.chain.as_str())
         .bind(after.number)
         .bind(i32::try_from(MAX_ENTRIES_BYTES + 1).unwrap_or(i32::MAX))
-        .bind(PAGE_LINKS)
+        .bind(limit)
         .fetch_all(db.read())
         .await?;
     rows.iter().map(link_of).collect()

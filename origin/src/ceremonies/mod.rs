@@ -4,6 +4,7 @@
 //! origin runs as, and root, get an answer. Every step is logged with the operator's user number, refusals too.
 
 mod accounts;
+mod audit;
 mod transactions;
 mod vault;
 
@@ -81,6 +82,12 @@ impl Admin {
             (&Method::GET, ["vault", "shares"]) => self.vault_shares().await,
             (&Method::POST, ["vault", "unseal"]) => self.vault_unseal(call).await,
             (&Method::POST, ["vault", "seal"]) => Ok(self.vault_seal(call.peer)),
+            (&Method::GET, ["audit", "keys"]) => Ok(self.audit_keys()),
+            (&Method::GET, ["audit", "snapshot"]) => self.audit_snapshot().await,
+            (&Method::GET, ["audit", "last", count]) => self.audit_last(count).await,
+            (&Method::POST, ["audit", "page"]) => self.audit_page(call).await,
+            (&Method::POST, ["audit", "hashes"]) => self.audit_hashes(call).await,
+            (&Method::POST, ["audit", "value"]) => self.audit_value(call).await,
             (&Method::POST, ["accounts"]) => self.account_create(call).await,
             (&Method::GET, ["accounts", name]) => self.account_show(name).await,
             (&Method::POST, ["accounts", name, "rotate"]) => self.account_rotate(name, call.peer).await,

@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 refused, 2 usage, 3 unreachable. Shares and passwords are read from files, never from argv.
 
 mod account;
+mod audit;
 mod client;
 mod output;
 mod transaction;
@@ -38,6 +39,9 @@ enum Command {
     /// Ceremonies of the vault.
     #[command(subcommand)]
     Vault(vault::Command),
+    /// The audit chain.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Accounts.
     #[command(subcommand)]
     Account(account::Command),
@@ -73,6 +77,7 @@ pub fn run() -> ExitCode {
                 serve::serve(*config, protection).await.map_err(|error| Failure::Refused(error.to_string()))
             }
             Command::Vault(command) => vault::run(command, &output, cli.admin.as_deref()).await,
+            Command::Audit(command) => audit::run(command, &output, cli.admin.as_deref()).await,
             Command::Account(command) => account::run(command, &output, &Client::new(cli.admin.as_deref())?).await,
             Command::Transaction(command) => {
                 transaction::run(command, &output, &Client::new(cli.admin.as_deref())?).await

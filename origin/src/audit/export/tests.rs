@@ -5,8 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::audit::testing::{Key, clock, database, items, process};
-use crate::audit::verify::{Fault, What};
-use crate::audit::{Entry, Head};
+use crate::audit::{Entry, Fault, Head, What};
 
 const EXPORT: &str = include_str!("../../../vectors/audit-export.jsonl");
 

@@ -169,8 +169,8 @@ async fn forged_entries_cannot_end_the_signing_before_a_signed_link() {
     let three = fixture.place(0x11, 3);
     let mark = r#"[{"action":"audit.signing","actor":"origin","signed":false}]"#;
     link(&mut items[three]).entries = mark.to_owned();
-    for place in three + 1..fixture.place(0xee, 0) {
-        link(&mut items[place]).entries = r#"[{"action":"x","actor":"y"}]"#.to_owned();
+    for item in &mut items[three + 1..fixture.place(0xee, 0)] {
+        link(item).entries = r#"[{"action":"x","actor":"y"}]"#.to_owned();
     }
     rehash(&mut items, three, false);
     let fault = fixture.fault(items);
