@@ -12,6 +12,7 @@
     reason = "a test that panics has failed: that is how it says so"
 )]
 
+mod audit;
 mod card;
 mod codes;
 mod credentials;
