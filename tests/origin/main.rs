@@ -13,6 +13,7 @@
 )]
 
 mod admin_tls;
+mod audit;
 mod card;
 mod ceremonies;
 mod codes;

@@ -105,10 +105,11 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
     let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, reencrypt_task, reload_task);
-    let db = app.db.clone();
+    let (db, audit) = (app.db.clone(), Arc::clone(&app.audit));
     drop(app);
     // Payments whose shopper has gone run in tasks of their own: each holds a sender.
     let _ = tokio::time::timeout(DRAIN_PAYMENTS, all_done.recv()).await;
+    audit.log_head().await;
     db.close().await;
     let _ = std::fs::remove_file(&config.admin_socket);
     tracing::info!("stopped");
@@ -159,7 +160,7 @@ pub async fn build(
         key_policy: config.key_policy(),
         remembered: Remembered::default(),
     };
-    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&clock));
+    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock));
     Ok(App { db, vault, audit, clock, link, payments, admin, ops, public_url: config.public_url.clone() })
 }
 
@@ -280,7 +281,8 @@ async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
 }
 
-/// What has to be looked after now and then: abandoned transactions, old nonces.
+/// What has to be looked after now and then: abandoned transactions, old nonces, chains to
+/// countersign.
 async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>) {
     loop {
         let mut entropy = SystemEntropy::new();
@@ -294,6 +296,9 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         }
         if let Err(error) = app.link.nonces.sweep(app.clock.now_secs()).await {
             tracing::error!(cause = %error, "old nonces not removed");
+        }
+        if let Err(error) = app.audit.checkpoint_if_due(app.clock.now_ms()).await {
+            tracing::error!(cause = %error, "audit checkpoint not written");
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}

@@ -89,6 +89,12 @@ impl Client {
         parse(&self.send(Method::POST, path, json).await?)
     }
 
+    pub(super) async fn post_text<T: Serialize>(&self, path: &str, body: &T) -> Result<String, Failure> {
+        let json = serde_json::to_vec(body).map_err(|error| Failure::Refused(error.to_string()))?;
+        let body = self.send(Method::POST, path, json).await?;
+        String::from_utf8(body.into()).map_err(|_| Failure::Refused("the answer is not readable".into()))
+    }
+
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, Failure> {
         let request = Request::builder()
             .method(method)
