@@ -20,6 +20,7 @@ mod link;
 mod outcomes;
 mod records;
 mod sealed;
+mod wiping;
 mod world;
 
 /// Runs an async test body on both databases, as two tests.
