@@ -137,8 +137,9 @@ export class World {
     };
   }
 
-  async startOrigin() {
-    this.originProcess = await this.children.start("origin", [SCANVAULT, "serve"], { env: this.originEnvironment(), ready: READY });
+  /** `under`: a program that starts it with other limits, and its arguments. */
+  async startOrigin(under = []) {
+    this.originProcess = await this.children.start("origin", [...under, SCANVAULT, "serve"], { env: this.originEnvironment(), ready: READY });
   }
 
   /** Another process on the same database: its address, its admin socket and its own CLI. */

@@ -24,6 +24,7 @@ mod operators;
 mod outcomes;
 mod records;
 mod sealed;
+mod wiping;
 mod world;
 
 /// Runs an async test body on both databases, as two tests.
