@@ -9,6 +9,7 @@
 
 pub mod acquirers;
 pub mod app;
+pub mod batch;
 pub mod calendar;
 pub mod ceremonies;
 pub mod cli;

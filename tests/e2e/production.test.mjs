@@ -50,7 +50,7 @@ for (const [what, settings, message] of [
   ["the sandbox", { SCANVAULT_CLEARHAUS_URL: "https://127.0.0.1:4711" }, `${REFUSED} a sandbox address of the acquirer`],
   ["the acquirer's test gateway", { SCANVAULT_CLEARHAUS_URL: "https://gateway.test.clearhaus.com" }, `${REFUSED} a sandbox address of the acquirer`],
   ["a public address that is none", { SCANVAULT_PUBLIC_URL: "pay.example" }, "the public address must be http(s)://host without a query"],
-  ["no link key", { SCANVAULT_LINK_KEYS: "ca/ca.pem" }, /one or two lines of `<key id> <base64 of 32 bytes>` are expected$/],
+  ["no link key", { SCANVAULT_LINK_KEYS: "ca/ca.pem" }, /1 to 16 lines of `<key id> <base64 of 32 bytes> \[account\]` are expected, each key id once$/],
   ["PostgreSQL over a network without a checked certificate", { DATABASE_URL: "postgres://u:p@db.example/s" }, "PostgreSQL over a network needs sslmode=verify-full in DATABASE_URL"],
   ["another database", { DATABASE_URL: "mysql://db.example/s" }, "DATABASE_URL must start with sqlite: or postgres:"],
 ]) {

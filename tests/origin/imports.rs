@@ -10,12 +10,13 @@ const LAYERS: &[&[&str]] = &[
     &["vault"],
     &["acquirers", "outbox"],
     &["identity"],
+    &["cards"],
     &["payments"],
     &["pages", "ceremonies", "ops"],
     &["app"],
     &["cli"],
 ];
-const LEAVES: &[&str] = &["calendar", "clock", "money"];
+const LEAVES: &[&str] = &["batch", "calendar", "clock", "money"];
 
 #[test]
 fn folders_import_downwards_only() {

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::{Method, Request};
 use http_body_util::{BodyExt, Limited};
 use scanvault_protocol::Problem;
-use scanvault_protocol::route::{self, Answerer, Audience, Resolution, Route};
+use scanvault_protocol::route::{self, Answerer, Audience, Door, Resolution, Route};
 
 use super::App;
 use crate::ceremonies::{Admin, AdminCall};
@@ -61,7 +61,9 @@ async fn route_public(app: &Arc<App>, signed: Signed) -> (&'static str, Response
         return ("unknown", fail(problem));
     }
     let path = signed.path.clone();
-    let found = match route::resolve(&signed.method, &path, false) {
+    // A key that is bound to an account opens the internal paths and no others; an edge's opens the others.
+    let door = if signed.account.is_some() { Door::Internal } else { Door::Public };
+    let found = match route::resolve(&signed.method, &path, door) {
         Resolution::Found(found) if found.spec.answerer != Answerer::Edge => found,
         Resolution::Found(_) | Resolution::NotFound => return ("unknown", fail(Problem::NotFound)),
         Resolution::MethodNotAllowed(allow) => {
