@@ -12,6 +12,7 @@ use super::collector::{Collector, Progress, ShareRefused};
 use super::init::{VaultError, VaultRecord, unwrap_root};
 use super::keys::KeyInfo;
 use super::secret::UnsealKey;
+use super::sessions::Sessions;
 use super::share::{SetId, Share, ShareTextError};
 use super::share_set::ShareSet;
 use super::unsealed::Unsealed;
@@ -74,6 +75,8 @@ pub struct VaultStatus {
 #[derive(Debug)]
 pub struct Vault {
     state: RwLock<State>,
+    /// Keys of internal systems; they end with the seal.
+    sessions: Sessions,
 }
 
 #[derive(Debug)]
@@ -97,7 +100,7 @@ impl Vault {
     #[must_use]
     pub fn new(record: Option<VaultRecord>) -> Self {
         let state = record.map_or(State::Empty, |record| State::Sealed(Sealed::new(record)));
-        Self { state: RwLock::new(state) }
+        Self { state: RwLock::new(state), sessions: Sessions::default() }
     }
 
     /// The keys, for the length of one operation. Sealing does not take them from whoever holds
@@ -108,6 +111,12 @@ impl Vault {
             State::Sealed(_) => Err(SealedError::Sealed),
             State::Unsealed(unsealed) => Ok(Arc::clone(unsealed)),
         }
+    }
+
+    /// The sessions of internal systems with this process.
+    #[must_use]
+    pub const fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Takes over a record that has just been stored by the initialisation; sealed afterwards.
@@ -161,6 +170,7 @@ impl Vault {
             return false;
         };
         let was_open = matches!(*state, State::Unsealed(_));
+        self.sessions.clear();
         *state = State::Sealed(Sealed::new(record));
         was_open
     }
