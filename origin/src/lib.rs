@@ -1,20 +1,23 @@
 //! The origin of scanvault: vault, payments, identity, and the operators' CLI.
 //!
 //! ```text
-//! app, cli → ceremonies, ops, pages → payments → identity, acquirers, outbox → vault → web, db → protocol
+//! app, cli → ceremonies, ops, pages → payments → cards → identity, acquirers, outbox → vault → audit → web, db → protocol
 //! ```
 //!
-//! Imports run one way along this line; `tests/origin/imports.rs` of the repository holds every `use` against it. `clock`, `calendar` and
-//! `money` are leaves that anyone may use.
+//! Imports run one way along this line; `tests/origin/imports.rs` of the repository holds every `use` against it. `batch`, `calendar`, `clock`,
+//! `entropy`, `hex` and `money` are leaves that anyone may use.
 
 pub mod acquirers;
 pub mod app;
+pub mod audit;
 pub mod batch;
 pub mod calendar;
+pub mod cards;
 pub mod ceremonies;
 pub mod cli;
 pub mod clock;
 pub mod db;
+pub mod entropy;
 pub mod identity;
 pub mod money;
 pub mod ops;
@@ -23,6 +26,8 @@ pub mod pages;
 pub mod payments;
 pub mod vault;
 pub mod web;
+
+mod hex;
 
 /// Wipes what libraries free: copies of secrets that no type of ours can reach.
 #[global_allocator]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["db"],
     &["web"],
+    &["audit"],
     &["vault"],
     &["acquirers", "outbox"],
     &["identity"],
@@ -16,7 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["app"],
     &["cli"],
 ];
-const LEAVES: &[&str] = &["batch", "calendar", "clock", "money"];
+const LEAVES: &[&str] = &["batch", "calendar", "clock", "entropy", "hex", "money"];
 
 #[test]
 fn folders_import_downwards_only() {

@@ -324,6 +324,7 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         clearhaus_url: gateway_url.to_owned(),
         extra_ca: None,
         allow_local_callbacks: true,
+        card_retention_days: 90,
         log: "off".to_owned(),
     }
 }

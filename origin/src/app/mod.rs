@@ -9,6 +9,8 @@ use std::sync::Arc;
 
 pub use config::Config;
 
+use crate::audit::Audit;
+use crate::cards::Cards;
 use crate::ceremonies::Admin;
 use crate::clock::Clock;
 use crate::db::Db;
@@ -23,10 +25,14 @@ pub struct App {
     pub db: Db,
     /// The vault of this process.
     pub vault: Arc<Vault>,
+    /// The audit chain of this process.
+    pub audit: Arc<Audit>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The door of the public listener.
     pub link: LinkCheck,
+    /// The vault's cards.
+    pub cards: Cards,
     /// The money.
     pub payments: Arc<Payments>,
     /// The admin listener's ceremonies.

@@ -11,6 +11,7 @@ use scanvault_protocol::Problem;
 use scanvault_protocol::route::{self, Answerer, Audience, Door, Resolution, Route};
 
 use super::App;
+use crate::cards;
 use crate::ceremonies::{Admin, AdminCall};
 use crate::identity::{Account, authenticate};
 use crate::pages;
@@ -81,6 +82,10 @@ async fn route_public(app: &Arc<App>, signed: Signed) -> (&'static str, Response
 
 async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
     route::check_query(call.spec, call.signed.query.as_deref())?;
+    if call.spec.door() == Door::Internal {
+        check_body(call)?;
+        return cards::api::answer(&app.cards, call).await;
+    }
     let caller = match call.spec.audience {
         Audience::Anyone => None,
         audience => {
@@ -98,7 +103,15 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
         Route::Pay => pages::take_payment(&app.payments, call).await,
         Route::Asset => pages::asset(call),
-        Route::QrImage | Route::Monitor => Err(Problem::NotFound.into()), // the edge answers these
+        // The edge answers the first two; the others were answered above.
+        Route::QrImage
+        | Route::Monitor
+        | Route::VaultKey
+        | Route::VaultSession
+        | Route::CardStore
+        | Route::CardRead
+        | Route::CardShow
+        | Route::CardDelete => Err(Problem::NotFound.into()),
     }
 }
 

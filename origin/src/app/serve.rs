@@ -16,6 +16,8 @@ use super::router::{answer_admin, answer_public};
 use super::{App, telemetry};
 use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
+use crate::audit::Audit;
+use crate::cards::Cards;
 use crate::ceremonies::Admin;
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, DbError};
@@ -114,7 +116,9 @@ pub async fn build(
     memory: MemoryProtection,
 ) -> Result<App, ServeError> {
     let vault = Arc::new(Vault::new(store::load(&db).await?));
+    let audit = open_audit(config, &db, &clock, &vault).await?;
     let transport = Arc::new(Transport::new(&config.clearhaus_url, &extra_ca(config)?)?);
+    let cards = Cards::start(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), &running);
     let payments = Arc::new(Payments {
         db: db.clone(),
         vault: Arc::clone(&vault),
@@ -122,6 +126,7 @@ pub async fn build(
         acquirer: Arc::new(Clearhaus),
         transport,
         bell: Arc::clone(bell),
+        card_retention_ms: i64::from(config.card_retention_days) * 86_400_000,
         running,
     });
     let link = LinkCheck {
@@ -135,13 +140,27 @@ pub async fn build(
     let admin = Admin {
         db: db.clone(),
         vault: Arc::clone(&vault),
+        audit: Arc::clone(&audit),
         clock: Arc::clone(&clock),
         memory,
         allow_local_callbacks: config.allow_local_callbacks,
         bell: Arc::clone(bell),
     };
     let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&clock));
-    Ok(App { db, vault, clock, link, payments, admin, ops, public_url: config.public_url.clone() })
+    Ok(App { db, vault, audit, clock, link, cards, payments, admin, ops, public_url: config.public_url.clone() })
+}
+
+async fn open_audit(
+    config: &Config,
+    db: &Db,
+    clock: &Arc<dyn Clock>,
+    vault: &Arc<Vault>,
+) -> Result<Arc<Audit>, ServeError> {
+    let host = rustix::system::uname();
+    let process = format!("{}/{}/{}", host.nodename().to_string_lossy(), config.region, std::process::id());
+    let sealer = Arc::<Vault>::clone(vault);
+    let audit = Audit::open(db.clone(), Arc::clone(clock), sealer, &process, &mut SystemEntropy::new()).await?;
+    Ok(Arc::new(audit))
 }
 
 /// The outbox's way to the secrets: identity's records, opened by the vault, when it is open.
@@ -214,7 +233,7 @@ async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
 }
 
-/// What has to be looked after now and then: abandoned transactions, old nonces.
+/// What has to be looked after now and then: abandoned transactions, old nonces, cards whose time is over.
 async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>) {
     loop {
         let mut entropy = SystemEntropy::new();
@@ -225,6 +244,10 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         }
         if let Err(error) = app.link.nonces.sweep(app.clock.now_secs()).await {
             tracing::error!(cause = %error, "old nonces not removed");
+        }
+        match app.cards.sweep().await {
+            Ok(swept) => app.ops.cards_expired(swept),
+            Err(error) => tracing::error!(cause = %error, "expired cards not removed"),
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}

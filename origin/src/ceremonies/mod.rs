@@ -15,6 +15,7 @@ use http::Method;
 use scanvault_protocol::Problem;
 use serde::de::DeserializeOwned;
 
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::vault::{MemoryProtection, Vault};
@@ -27,6 +28,8 @@ pub struct Admin {
     pub db: Db,
     /// What is sealed and unsealed.
     pub vault: Arc<Vault>,
+    /// What is written down of it.
+    pub audit: Arc<Audit>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// What was achieved at start, for the status.

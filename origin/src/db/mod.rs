@@ -13,6 +13,8 @@ use std::time::Duration;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
+use crate::entropy::EntropyError;
+
 /// A transaction that ends with [`Tx::commit`] or is rolled back when dropped.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
 
@@ -66,6 +68,12 @@ pub enum DbError {
     /// A stored value that no release of ours writes.
     #[error("the stored {0} is not valid")]
     Corrupt(&'static str),
+    /// More than fits into one row.
+    #[error("{0} too long to be stored")]
+    TooLong(&'static str),
+    /// No random bytes for what is to be stored.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
 }
 
 impl DbError {

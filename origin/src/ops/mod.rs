@@ -31,6 +31,7 @@ pub struct Ops {
     requests: Family<Labels, Counter>,
     durations: Family<Labels, Histogram>,
     link_refusals: Family<Labels, Counter>,
+    cards_expired: Counter,
     sealed: Gauge,
     unknown: Gauge,
     lost: Gauge,
@@ -59,6 +60,8 @@ impl Ops {
         registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
         let link_refusals = Family::default();
         registry.register("link_refusals", "Requests refused at the door, by reason", link_refusals.clone());
+        let cards_expired = Counter::default();
+        registry.register("cards_expired", "Cards deleted because their time was over", cards_expired.clone());
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -79,6 +82,7 @@ impl Ops {
             requests,
             durations,
             link_refusals,
+            cards_expired,
             draining: AtomicI64::new(0),
             db,
             vault,
@@ -105,6 +109,11 @@ impl Ops {
             LinkError::Replayed => "nonce_replayed",
         };
         self.link_refusals.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    /// Counts cards that were swept.
+    pub fn cards_expired(&self, count: u64) {
+        self.cards_expired.inc_by(count);
     }
 
     /// From now on readiness says no: nothing new should be sent here.

@@ -369,14 +369,18 @@ fn open(unsealed: &Unsealed, row: &Row) -> Result<VaultCard, CardStoreError> {
     let column = |column, envelope: &[u8]| {
         unsealed.open_record(&context(&row.account, &row.token, column, row.row_version), envelope)
     };
-    let text = |bytes: &[u8], error| std::str::from_utf8(bytes).map(str::to_owned).map(zeroize::Zeroizing::new).map_err(|_| error);
-    let pan = Pan::parse(&text(&column("pan", &row.pan)?, CardError::Pan)?)?;
-    let expiry = CardExpiry::parse(&text(&column("expiry", &row.expiry)?, CardError::Expiry)?)?;
+    let pan = Pan::parse(text(&column("pan", &row.pan)?))?;
+    let expiry = CardExpiry::parse(text(&column("expiry", &row.expiry)?))?;
     let name = match &row.holder {
-        Some(sealed) => CardholderName::parse(&text(&column("holder", sealed)?, CardError::Name)?)?,
+        Some(sealed) => CardholderName::parse(text(&column("holder", sealed)?))?,
         None => None,
     };
     Ok(VaultCard { pan, expiry, name })
+}
+
+/// What is not UTF-8 is no card either.
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
 }
 
 fn context<'a>(account: &'a str, token: &'a str, column: &'a str, version: i64) -> RecordContext<'a> {

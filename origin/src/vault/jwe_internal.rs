@@ -24,7 +24,7 @@ use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::entropy::{Entropy, EntropyError};
+use super::{Entropy, EntropyError};
 use super::jwe::{Compact, Enc, EphemeralKey, JweError, PageKey, agreed_key, thumbprint};
 use super::secret::Key32;
 

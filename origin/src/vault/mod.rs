@@ -16,11 +16,11 @@
 //! JWE in [`jwe`]. They are frozen by `origin/vectors/`.
 
 pub mod attempt;
+pub mod audit_keys;
 pub mod card;
 pub mod cards;
 pub mod collector;
 pub mod custodian;
-pub mod entropy;
 pub mod envelope;
 pub mod init;
 pub mod jwe;
@@ -38,7 +38,6 @@ pub mod store;
 pub mod unsealed;
 
 mod base32;
-mod hex;
 mod mac;
 mod public_key;
 #[cfg(test)]
@@ -46,11 +45,13 @@ mod shamir_check;
 #[cfg(test)]
 mod testing;
 
+use crate::hex;
+
+pub use crate::entropy::{self, Entropy, EntropyError, SystemEntropy};
 pub use attempt::{Attempt, AttemptError};
 pub use card::{CardError, CardExpiry, CardholderName, Csc, Pan, SealedCard, VaultCard};
 pub use collector::{Collector, Progress, ShareRefused};
 pub use custodian::{Custodian, CustodianError};
-pub use entropy::{Entropy, EntropyError, SystemEntropy};
 pub use envelope::{EnvelopeError, RecordContext};
 pub use init::{NewVault, VaultError, VaultRecord, initialise};
 pub use jwe::{JweError, PublicJwk};

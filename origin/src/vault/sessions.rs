@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::entropy::{Entropy, EntropyError};
+use super::{Entropy, EntropyError};
 use super::jwe_internal::SessionKey;
 use super::secret::Key32;
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::attempt::{self, Attempt, AttemptError};
+use super::audit_keys::AuditKeys;
 use super::card::Pan;
 use super::entropy::{Entropy, EntropyError};
 use super::envelope::{self, EnvelopeError, EnvelopeKey, RecordContext};
@@ -36,6 +37,7 @@ pub struct Unsealed {
     record: VaultRecord,
     root: RootKey,
     ring: KeyRing,
+    audit: AuditKeys,
 }
 
 /// Two rows to store in one transaction: the new active key and the one it follows.
@@ -57,7 +59,8 @@ pub struct Reshare {
 impl Unsealed {
     pub(super) fn open(record: VaultRecord, root: RootKey) -> Result<Self, RingError> {
         let ring = KeyRing::open(&root, &record.keys)?;
-        Ok(Self { record, root, ring })
+        let audit = AuditKeys::derive(ring.secrets(KeyKind::Audit))?;
+        Ok(Self { record, root, ring, audit })
     }
 
     /// The same root key over a newer record (another process has changed the ring).
@@ -200,6 +203,18 @@ impl Unsealed {
     pub fn audit_value_under(&self, key_id: u32, field: &str, value: &[u8]) -> Option<[u8; 32]> {
         let key = self.ring.secret(KeyKind::Audit, key_id)?;
         Some(audit_value(key, field, value))
+    }
+
+    /// The same under each live audit key, with its number: what an auditor looks for.
+    #[must_use]
+    pub fn audit_values(&self, field: &str, value: &[u8]) -> Vec<(u32, [u8; 32])> {
+        self.ring.secrets(KeyKind::Audit).map(|(id, key)| (id, audit_value(key, field, value))).collect()
+    }
+
+    /// What signs the audit chain, and what checks it.
+    #[must_use]
+    pub const fn audit_keys(&self) -> &AuditKeys {
+        &self.audit
     }
 
     /// What takes the place of a decrypted challenge that is none: the same for the same input.

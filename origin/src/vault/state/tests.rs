@@ -1,6 +1,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::audit::signed_message;
 use crate::vault::entropy::SystemEntropy;
 use crate::vault::init::initialise;
 use crate::vault::keys::KeyKind;
@@ -170,4 +171,32 @@ fn a_source_that_fails_at_any_step_makes_no_vault() {
     }
     // Two keys, a set id, 32 coefficients, a nonce, and a key with a nonce for each of eight kinds.
     assert_eq!(calls, 2 + 1 + 32 + 1 + 16);
+}
+
+#[test]
+fn the_audit_is_signed_while_the_vault_is_open() {
+    let (vault, unsealed, _) = open_vault();
+    let signature = vault.sign(&[5; 32]).unwrap();
+    let public = unsealed.audit_keys().public();
+    assert_eq!((public.len(), public[0].key_id, signature.key_id), (1, 1, 1));
+    let key = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, public[0].bytes);
+    key.verify(&signed_message(&[5; 32]), &signature.bytes).unwrap();
+    assert_eq!(vault.conceal("token", b"x"), Some(unsealed.audit_value("token", b"x")));
+    vault.seal();
+    assert!(vault.sign(&[5; 32]).is_none() && vault.conceal("token", b"x").is_none());
+}
+
+#[test]
+fn a_rotated_audit_key_still_checks_what_it_signed() {
+    let (vault, unsealed, _) = open_vault();
+    let rotation = unsealed.rotate(KeyKind::Audit, NOW, &mut Seeded::new(9)).unwrap();
+    let mut record = unsealed.record().clone();
+    record.keys.retain(|row| row.kind != KeyKind::Audit);
+    record.keys.extend([rotation.added, rotation.retired.unwrap()]);
+    let old = unsealed.audit_keys().public()[0];
+    vault.reload(record).unwrap();
+    assert_eq!(vault.sign(&[5; 32]).unwrap().key_id, 2);
+    let unsealed = vault.unsealed().unwrap();
+    assert!(unsealed.audit_keys().public().contains(&old));
+    assert_eq!(unsealed.audit_values("f", b"v").iter().map(|(id, _)| *id).collect::<Vec<_>>(), [2, 1]);
 }

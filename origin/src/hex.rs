@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-pub(super) fn encode(bytes: &[u8]) -> String {
+pub(crate) fn encode(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len() * 2);
     for byte in bytes {
         // Writing into a String cannot fail.
@@ -12,7 +12,7 @@ pub(super) fn encode(bytes: &[u8]) -> String {
 }
 
 /// Exactly `N` bytes of lower- or upper-case hexadecimal.
-pub(super) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
+pub(crate) fn decode<const N: usize>(text: &str) -> Option<[u8; N]> {
     let (pairs, rest) = text.as_bytes().as_chunks::<2>();
     if pairs.len() != N || !rest.is_empty() {
         return None;
