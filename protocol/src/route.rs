@@ -338,7 +338,8 @@ mod tests {
 
     #[test]
     fn other_methods_are_told_which_are_allowed_and_other_paths_do_not_exist() {
-        let Resolution::MethodNotAllowed(allow) = resolve("DELETE", "/pluto/public/pay/0123456789", Door::Public) else {
+        let Resolution::MethodNotAllowed(allow) = resolve("DELETE", "/pluto/public/pay/0123456789", Door::Public)
+        else {
             panic!()
         };
         assert_eq!(allow, "GET, HEAD, POST");

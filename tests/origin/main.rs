@@ -13,6 +13,7 @@
 )]
 
 mod card;
+mod cards;
 mod codes;
 mod credentials;
 mod imports;
@@ -20,6 +21,8 @@ mod link;
 mod outcomes;
 mod records;
 mod sealed;
+mod vault_client;
+mod vault_rules;
 mod world;
 
 /// Runs an async test body on both databases, as two tests.

@@ -251,7 +251,8 @@ mod tests {
     #[test]
     fn the_retention_of_cards_is_bounded() {
         assert_eq!(config(&["--public-url", "https://pay.example"]).card_retention_days, 90);
-        let base = ["x", "--tls-cert", "c", "--tls-key", "k", "--admin-socket", "s", "--link-keys", "l", "--public-url", "p"];
+        let base =
+            ["x", "--tls-cert", "c", "--tls-key", "k", "--admin-socket", "s", "--link-keys", "l", "--public-url", "p"];
         for days in ["0", "3651", "-1", "x"] {
             assert!(Wrapper::try_parse_from(base.iter().copied().chain(["--card-retention-days", days])).is_err());
         }

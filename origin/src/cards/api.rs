@@ -13,7 +13,7 @@ use scanvault_protocol::route::Route;
 use scanvault_protocol::{AccountName, Problem, Role};
 use serde::{Deserialize, Serialize};
 
-use super::groups::{ReadJob, StoreJob};
+use super::groups::ReadJob;
 use super::{Cards, CardsError};
 use crate::audit::Entry;
 use crate::identity;
@@ -84,15 +84,13 @@ async fn store(cards: &Cards, account: &AccountName, call: &Call) -> Result<Resp
     }
     let (unsealed, account, now_ms) = (unsealed(cards)?, account.to_string(), cards.shared.clock.now_ms());
     let session = |id: &str| cards.shared.vault.sessions().find(&account, id, now_ms);
-    let plaintext = unsealed
-        .open_internal_jwe(&body.card, Typ::Card, &account, session)
-        .map_err(|error| bad_jwe("card", error))?;
+    let plaintext =
+        unsealed.open_internal_jwe(&body.card, Typ::Card, &account, session).map_err(|error| bad_jwe("card", error))?;
     let card = VaultCard::parse(&plaintext).map_err(|error| bad(format!("card: {error}")))?;
     let (bin, last_four) = (card.pan.bin().to_owned(), card.pan.last_four().to_owned());
     let expires_at = body.ttl_secs.map(|secs| now_ms + secs * 1000);
     let keep_until_ms = expires_at.map(|at| i64::try_from(at).unwrap_or(i64::MAX));
-    let job = StoreJob { account, card, keep_until_ms };
-    let stored = cards.stores.submit(job).await.map_err(CardsError::from)??;
+    let stored = cards.store(account, card, keep_until_ms).await?;
     let outcome = stored.outcome.as_str();
     Ok(Json(StoreAnswer { token: stored.token, outcome, bin, last_four, expires_at }).into_response())
 }

@@ -88,15 +88,11 @@ impl Groups {
     async fn try_read(&self, jobs: &[ReadJob]) -> Result<Results<VaultCard>, GroupError> {
         let unsealed = self.unsealed()?;
         let mut tx = self.audit.begin().await?;
-        let accounts: Vec<&str> =
-            jobs.iter().filter(|job| job.is_internal).map(|job| job.account.as_str()).collect();
+        let accounts: Vec<&str> = jobs.iter().filter(|job| job.is_internal).map(|job| job.account.as_str()).collect();
         let allowed = identity::store::active_internal(tx.tx(), &accounts).await?;
         let may = |job: &ReadJob| !job.is_internal || allowed.contains(&job.account);
-        let wanted: Vec<Wanted<'_>> = jobs
-            .iter()
-            .filter(|job| may(job))
-            .map(|job| Wanted { account: &job.account, token: &job.token })
-            .collect();
+        let wanted: Vec<Wanted<'_>> =
+            jobs.iter().filter(|job| may(job)).map(|job| Wanted { account: &job.account, token: &job.token }).collect();
         let mut found = cards::read(tx.tx(), &unsealed, &wanted, self.clock.now_db()).await?.into_iter();
         let mut results = Vec::with_capacity(jobs.len());
         for job in jobs {

@@ -105,6 +105,19 @@ impl Cards {
         }
     }
 
+    /// Stores a card of an INTERNAL account, until `keep_until_ms` (Unix milliseconds) or until it is deleted.
+    ///
+    /// # Errors
+    /// See [`CardsError`].
+    pub async fn store(
+        &self,
+        account: String,
+        card: VaultCard,
+        keep_until_ms: Option<i64>,
+    ) -> Result<Stored, CardsError> {
+        self.stores.submit(StoreJob { account, card, keep_until_ms }).await?
+    }
+
     /// Opens a card of an account for an acquirer call. `purpose` says in the audit what for; without that entry there
     /// is no card.
     ///

@@ -25,7 +25,7 @@ pub enum CardError {
     Name,
     #[error("a currency is three capital letters")]
     Currency,
-    #[error("the sealed text is not the JSON that the page makes")]
+    #[error("the sealed text is not the JSON that is expected")]
     Json,
 }
 

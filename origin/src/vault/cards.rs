@@ -215,7 +215,9 @@ async fn round(
     for member in members {
         let row = member.prints.iter().find_map(|(_, print)| rows.get(print.as_slice()));
         // The first of several with one number goes ahead, the others meet its row in the next round.
-        let is_first = |touched: &mut HashSet<Vec<u8>>| touched.insert(member.prints.first().map(|print| print.1.to_vec()).unwrap_or_default());
+        let is_first = |touched: &mut HashSet<Vec<u8>>| {
+            touched.insert(member.prints.first().map(|print| print.1.to_vec()).unwrap_or_default())
+        };
         match row {
             Some(row) if row.is_expired(now_ms) => {
                 if is_first(&mut touched) {
@@ -347,7 +349,8 @@ fn seal<'a>(
     let mut column = |column, plaintext: &[u8]| {
         unsealed.seal_record(&context(card.account, &token, column, version), plaintext, entropy)
     };
-    let (pan, expiry) = (column("pan", card.pan.expose().as_bytes())?, column("expiry", card.expiry.to_mmyy().as_bytes())?);
+    let (pan, expiry) =
+        (column("pan", card.pan.expose().as_bytes())?, column("expiry", card.expiry.to_mmyy().as_bytes())?);
     let holder = card.holder.map(|name| column("holder", name.expose().as_bytes())).transpose()?;
     Ok(NewRow {
         account: card.account,

@@ -24,9 +24,9 @@ use serde::Deserialize;
 use serde_json::json;
 use zeroize::Zeroizing;
 
-use super::{Entropy, EntropyError};
 use super::jwe::{Compact, Enc, EphemeralKey, JweError, PageKey, agreed_key, thumbprint};
 use super::secret::Key32;
+use super::{Entropy, EntropyError};
 
 const ANSWER: &str = "scanvault-vault-answer+json";
 
@@ -106,10 +106,7 @@ pub enum Sealer {
     /// Under a session.
     Session(Arc<SessionKey>),
     /// To somebody's public key.
-    Agreed {
-        protected: String,
-        cipher: Box<Aes256Gcm>,
-    },
+    Agreed { protected: String, cipher: Box<Aes256Gcm> },
 }
 
 impl Sealer {

@@ -8,9 +8,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::{Entropy, EntropyError};
 use super::jwe_internal::SessionKey;
 use super::secret::Key32;
+use super::{Entropy, EntropyError};
 
 /// How long a session lives.
 pub const SESSION_TTL_MS: u64 = 60 * 60 * 1000;
