@@ -16,7 +16,8 @@ impl Cpu {
     /// Of a process, its children, and the children that it has waited for.
     pub(crate) fn of_all(pid: u32) -> Self {
         let own = stat(pid).unwrap();
-        let pids = fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+        let pids =
+            fs::read_dir("/proc").unwrap().flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
         let children = pids.filter_map(stat).filter(|fields| fields[1] == u64::from(pid));
         Self(own[11..15].iter().sum::<u64>() + children.map(|fields| fields[11] + fields[12]).sum::<u64>())
     }
