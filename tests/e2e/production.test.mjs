@@ -54,7 +54,7 @@ for (const [what, settings, message] of [
   ["clients of the test CA", { SCANVAULT_ADMIN_LISTEN: "127.0.0.1:0", SCANVAULT_ADMIN_CLIENT_CA: "ca/ca.pem" }, `${REFUSED} client certificates of the development CA`],
   ["an admin listener without a CA", { SCANVAULT_ADMIN_LISTEN: "127.0.0.1:0" }, "--admin-listen and --admin-client-ca go together: one of them is missing"],
   ["an admin listener that nobody could use", { SCANVAULT_ADMIN_LISTEN: "127.0.0.1:0", SCANVAULT_ADMIN_CLIENT_CA: "cert.pem" }, "--admin-listen needs --operators with a file that names somebody by cert:"],
-  ["no link key", { SCANVAULT_LINK_KEYS: "ca/ca.pem" }, /one or two lines of `<key id> <base64 of 32 bytes>` are expected$/],
+  ["no link key", { SCANVAULT_LINK_KEYS: "ca/ca.pem" }, /1 to 16 lines of `<key id> <base64 of 32 bytes> \[account\]` are expected, each key id once$/],
   ["PostgreSQL over a network without a checked certificate", { DATABASE_URL: "postgres://u:p@db.example/s" }, "PostgreSQL over a network needs sslmode=verify-full in DATABASE_URL"],
   ["another database", { DATABASE_URL: "mysql://db.example/s" }, "DATABASE_URL must start with sqlite: or postgres:"],
 ]) {

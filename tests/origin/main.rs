@@ -15,6 +15,7 @@
 mod admin_tls;
 mod audit;
 mod card;
+mod cards;
 mod ceremonies;
 mod codes;
 mod credentials;
@@ -24,6 +25,8 @@ mod operators;
 mod outcomes;
 mod records;
 mod sealed;
+mod vault_client;
+mod vault_rules;
 mod wiping;
 mod world;
 

@@ -20,6 +20,7 @@ use super::{App, telemetry};
 use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::audit::Audit;
+use crate::cards::Cards;
 use crate::ceremonies::operators::Roster;
 use crate::ceremonies::{Admin, Remembered, Step};
 use crate::clock::{Clock, SystemClock};
@@ -131,6 +132,7 @@ pub async fn build(
     let vault = Arc::new(Vault::new(store::load(&db).await?));
     let audit = open_audit(config, &db, &clock, &vault).await?;
     let transport = Arc::new(Transport::new(&config.clearhaus_url, &extra_ca(config)?)?);
+    let cards = Cards::start(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), &running);
     let payments = Arc::new(Payments {
         db: db.clone(),
         vault: Arc::clone(&vault),
@@ -138,6 +140,7 @@ pub async fn build(
         acquirer: Arc::new(Clearhaus),
         transport,
         bell: Arc::clone(bell),
+        card_retention_ms: i64::from(config.card_retention_days) * 86_400_000,
         running,
     });
     let link = LinkCheck {
@@ -161,7 +164,7 @@ pub async fn build(
         remembered: Remembered::default(),
     };
     let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock));
-    Ok(App { db, vault, audit, clock, link, payments, admin, ops, public_url: config.public_url.clone() })
+    Ok(App { db, vault, audit, clock, link, cards, payments, admin, ops, public_url: config.public_url.clone() })
 }
 
 async fn open_audit(
@@ -281,8 +284,8 @@ async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
 }
 
-/// What has to be looked after now and then: abandoned transactions, old nonces, chains to
-/// countersign.
+/// What has to be looked after now and then: abandoned transactions, the key ring, old nonces, cards whose time is over,
+/// chains to countersign.
 async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>) {
     loop {
         let mut entropy = SystemEntropy::new();
@@ -299,6 +302,10 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         }
         if let Err(error) = app.audit.checkpoint_if_due(app.clock.now_ms()).await {
             tracing::error!(cause = %error, "audit checkpoint not written");
+        }
+        match app.cards.sweep().await {
+            Ok(swept) => app.ops.cards_expired(swept),
+            Err(error) => tracing::error!(cause = %error, "expired cards not removed"),
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}

@@ -103,7 +103,9 @@ impl Admin {
         let unsealed = self.vault.unsealed().map_err(sealed_problem)?;
         let values = unsealed.audit_values(&body.field, body.value.as_bytes());
         let concealed = values.first().map(|(_, value)| hex::encode(value));
-        let entry = Entry::new("audit.value", call.operator.name.as_str()).with("field", body.field.as_str()).with("value", concealed);
+        let entry = Entry::new("audit.value", call.operator.name.as_str())
+            .with("field", body.field.as_str())
+            .with("value", concealed);
         self.audit.note(entry).await?;
         tracing::warn!(operator = call.operator.name, field = body.field, "audit value told");
         let values: Vec<Value> =

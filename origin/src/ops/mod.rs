@@ -32,6 +32,7 @@ pub struct Ops {
     requests: Family<Labels, Counter>,
     durations: Family<Labels, Histogram>,
     link_refusals: Family<Labels, Counter>,
+    cards_expired: Counter,
     sealed: Gauge,
     unknown: Gauge,
     lost: Gauge,
@@ -70,6 +71,7 @@ impl Ops {
             counter
         };
         let audit_links = counter("audit_links", "Links written to the audit chain of this process");
+        let cards_expired = counter("cards_expired", "Cards deleted because their time was over");
         let audit_failures = counter("audit_failures", "Audited actions that failed because the database did");
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
@@ -97,6 +99,7 @@ impl Ops {
             requests,
             durations,
             link_refusals,
+            cards_expired,
             draining: AtomicI64::new(0),
             db,
             vault,
@@ -124,6 +127,11 @@ impl Ops {
             LinkError::Replayed => "nonce_replayed",
         };
         self.link_refusals.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    /// Counts cards that were swept.
+    pub fn cards_expired(&self, count: u64) {
+        self.cards_expired.inc_by(count);
     }
 
     /// From now on readiness says no: nothing new should be sent here.
