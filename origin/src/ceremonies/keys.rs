@@ -105,7 +105,9 @@ impl Admin {
         let Some(first) = first else {
             approvals::first(tx.tx(), &action, operator, now_ms).await?;
             tx.push(Entry::new("vault.key.destroy.requested", operator).with("key", format!("{kind}/{}", body.id)));
+            fault::point("destroy.request.written");
             tx.commit().await?;
+            fault::point("destroy.requested");
             tracing::warn!(operator, %kind, id = body.id, "first word to destroy a key");
             let answer = serde_json::json!({"kind": kind, "id": body.id, "state": "requested",
                 "next": "a second operator has to say the same within a day"});

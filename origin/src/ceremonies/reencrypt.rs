@@ -57,6 +57,7 @@ impl Admin {
         }
         fault::point("reencrypt.start.written");
         tx.commit().await?;
+        fault::point("reencrypt.started");
         tracing::warn!(operator, total, per_second, "re-encryption started");
         self.reencrypt_show().await
     }
@@ -142,6 +143,7 @@ impl Admin {
         }
         fault::point("reencrypt.finish.written");
         tx.commit().await?;
+        fault::point("reencrypt.finished");
         if is_over {
             tracing::warn!(records = job.done, failed = job.failed, "re-encryption finished");
         }

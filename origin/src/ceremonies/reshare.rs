@@ -211,6 +211,7 @@ impl Admin {
         }
         fault::point("reshare.cancel.written");
         tx.commit().await?;
+        fault::point("reshare.cancelled");
         self.forget_authority();
         tracing::warn!(operator = call.operator.name, nonce = ceremony.nonce, "re-share cancelled");
         self.reshare_answer().await
@@ -371,6 +372,7 @@ impl Admin {
         if !reshare_store::switch(tx.tx(), record.version, &record.keys, &ceremony.nonce, dealt).await? {
             return Err(changed_meanwhile());
         }
+        fault::point("reshare.switch.written");
         if ceremony.compromised {
             let total = self.records().await?;
             let (by, now_ms) = (call.operator.name.as_str(), self.clock.now_ms());

@@ -289,7 +289,10 @@ impl Admin {
             tx.push(entry());
             let is_first = store::prove(tx.tx(), &set, index, self.clock.now_db()).await?;
             if !is_first || store::advance(tx.tx(), version).await? {
-                return Ok(tx.commit().await?);
+                fault::point("proof.written");
+                tx.commit().await?;
+                fault::point("proof.committed");
+                return Ok(());
             }
             drop(tx);
             self.refresh().await?;
