@@ -142,7 +142,7 @@ async fn authorise(cards: &Cards, name: &AccountName) -> Result<(), ApiError> {
 }
 
 fn unsealed(cards: &Cards) -> Result<Arc<Unsealed>, ApiError> {
-    cards.shared.vault.unsealed().map_err(|_| Problem::Sealed.into())
+    cards.shared.vault.unsealed_for_cards().map_err(|_| Problem::Sealed.into())
 }
 
 /// What the audit will say of a read. A number that could be a card's has no place in it.

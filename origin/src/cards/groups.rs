@@ -113,7 +113,7 @@ impl Groups {
     }
 
     fn unsealed(&self) -> Result<Arc<Unsealed>, GroupError> {
-        self.vault.unsealed().map_err(|_| GroupError::Sealed)
+        self.vault.unsealed_for_cards().map_err(|_| GroupError::Sealed)
     }
 }
 
