@@ -1,7 +1,7 @@
 //! Which row of the shared table a request goes to. The edge has no paths of its own.
 
 use scanvault_protocol::Problem;
-use scanvault_protocol::route::{self, Resolution, RouteMatch};
+use scanvault_protocol::route::{self, Door, Resolution, RouteMatch};
 
 use crate::reply::Refusal;
 
@@ -10,7 +10,7 @@ use crate::reply::Refusal;
 /// # Errors
 /// [`Problem::NotFound`] or [`Problem::MethodNotAllowed`] with `Allow`.
 pub fn find<'p>(method: &str, path: &'p str) -> Result<RouteMatch<'p>, Refusal> {
-    match route::resolve(method, path, true) {
+    match route::resolve(method, path, Door::Public) {
         Resolution::Found(hit) => Ok(hit),
         Resolution::NotFound => Err(Problem::NotFound.into()),
         Resolution::MethodNotAllowed(allow) => {
@@ -25,9 +25,13 @@ mod tests {
 
     #[test]
     fn internal_paths_do_not_exist_whatever_the_method() {
-        for method in ["GET", "POST", "TRACE", "get"] {
-            let refusal = find(method, "/pluto/internal/vault/cards").unwrap_err();
-            assert_eq!(refusal, Problem::NotFound.into(), "{method}");
+        let internal: Vec<_> = route::ROUTES.iter().filter(|spec| spec.door() == Door::Internal).collect();
+        assert!(internal.len() >= 6);
+        for spec in internal {
+            for method in ["GET", "POST", "DELETE", "TRACE", "get"] {
+                let refusal = find(method, spec.path).unwrap_err();
+                assert_eq!(refusal, Problem::NotFound.into(), "{method} {}", spec.path);
+            }
         }
     }
 

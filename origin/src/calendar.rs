@@ -1,4 +1,7 @@
-//! Unix time as a date in UTC, for the two places that need one: a card's expiry and the reference's date text.
+//! Unix time as a date in UTC, for the places that need one: a card's expiry, the reference's date text, the
+//! audit as operators read it.
+
+use std::fmt;
 
 /// A date and time of day in UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,15 @@ impl Utc {
     }
 }
 
+/// RFC 3339, as operators read it: `YYYY-MM-DDTHH:MM:SS.mmmZ`.
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = self.to_reference_text();
+        let (rest, millis) = text.rsplit_once(':').unwrap_or((&text, "000"));
+        write!(f, "{}.{millis}Z", rest.replacen(' ', "T", 1))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -58,6 +70,8 @@ mod tests {
             (4_107_542_400, "2100-03-01 00:00:00:000"),
         ] {
             assert_eq!(Utc::from_unix_ms(secs * 1000).to_reference_text(), text);
+            let rfc_3339 = format!("{}T{}.007Z", &text[..10], &text[11..19]);
+            assert_eq!(Utc::from_unix_ms(secs * 1000 + 7).to_string(), rfc_3339);
         }
     }
 }

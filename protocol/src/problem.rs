@@ -37,6 +37,8 @@ pub enum Problem {
     CodeNotPayable,
     /// The state of an object does not allow the call.
     Conflict,
+    /// The session that a card is sealed under is not, or no longer, there.
+    SessionUnknown,
     /// The code has expired.
     CodeExpired,
     /// The body is over the route's limit.
@@ -87,6 +89,12 @@ const TABLE: &[(Problem, u16, &str, &str)] = &[
     (Problem::CodeBusy, 409, "code-busy", "This code is being paid by someone else"),
     (Problem::CodeNotPayable, 409, "code-not-payable", "This code can no longer be paid"),
     (Problem::Conflict, 409, "conflict", "The current state does not allow this"),
+    (
+        Problem::SessionUnknown,
+        409,
+        "session-unknown",
+        "This session is unknown or has expired: open a new one, seal again and repeat the call",
+    ),
     (Problem::CodeExpired, 410, "code-expired", "This code has expired"),
     (Problem::BodyTooLarge, 413, "body-too-large", "The body is too large"),
     (Problem::UriTooLong, 414, "uri-too-long", "The path and query are too long"),

@@ -1,7 +1,7 @@
 //! The one route table: who may call a path, how, with what body, and who answers. Paths are spelled only here.
 //!
 //! The edge screens with it, the origin checks it again. A path that is not in the table does not exist (404 before
-//! authentication); `internal` rows do not exist at the edge.
+//! authentication). Internal rows do not exist at the edge, and no others exist for whoever comes in by an internal key.
 
 use crate::account::Role;
 use crate::problem::Problem;
@@ -28,6 +28,18 @@ pub enum Route {
     CodeQuery,
     /// One transaction's state.
     TransactionState,
+    /// The public key that cards are sealed to on their way in.
+    VaultKey,
+    /// A new session key of an internal system.
+    VaultSession,
+    /// A card to be kept.
+    CardStore,
+    /// A kept card, sealed to the caller.
+    CardRead,
+    /// What may be shown of a kept card.
+    CardShow,
+    /// The end of a kept card.
+    CardDelete,
 }
 
 /// A request method that some route takes.
@@ -63,6 +75,15 @@ pub enum Answerer {
     Origin,
     /// The origin, only for systems of the same operator: the edge answers 404 whoever asks.
     OriginInternal,
+}
+
+/// By which door a request comes in. The two sides of the table share no row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Door {
+    /// At the edge, or forwarded by one.
+    Public,
+    /// At the origin, signed with a link key that is bound to an account.
+    Internal,
 }
 
 /// What may follow the `?`.
@@ -126,6 +147,12 @@ pub const ROUTES: &[RouteSpec] = &[
     },
     external(Route::CodeQuery, "/pluto/code/{code}"),
     external(Route::TransactionState, "/pluto/code/transaction/state/{transactionId}"),
+    internal(Route::VaultKey, Method::Get, "/pluto/internal/vault/key"),
+    internal(Route::VaultSession, Method::Post, "/pluto/internal/vault/sessions"),
+    internal(Route::CardStore, Method::Post, "/pluto/internal/vault/cards"),
+    internal(Route::CardRead, Method::Post, "/pluto/internal/vault/cards/{token}/read"),
+    internal(Route::CardShow, Method::Get, "/pluto/internal/vault/cards/{token}"),
+    internal(Route::CardDelete, Method::Delete, "/pluto/internal/vault/cards/{token}"),
 ];
 
 /// A row that matched, with the segments that its parameters stand for.
@@ -148,12 +175,12 @@ pub enum Resolution<'p> {
     NotFound,
 }
 
-/// Finds the row of a canonical path (see [`crate::path::check`]). `at_edge` hides the internal rows.
+/// Finds the row of a canonical path (see [`crate::path::check`]) among those that exist at this door.
 #[must_use]
-pub fn resolve<'p>(method: &str, path: &'p str, at_edge: bool) -> Resolution<'p> {
+pub fn resolve<'p>(method: &str, path: &'p str, door: Door) -> Resolution<'p> {
     let mut allowed: Vec<&'static str> = Vec::new();
     let mut is_literal = false;
-    for spec in ROUTES.iter().filter(|spec| !(at_edge && spec.answerer == Answerer::OriginInternal)) {
+    for spec in ROUTES.iter().filter(|spec| spec.door() == door) {
         let Some(parameter) = match_path(spec.path, path) else { continue };
         if parameter.is_some() && is_literal {
             continue; // `/pluto/code/create` is never a code, whatever the method
@@ -188,6 +215,14 @@ pub fn is_public(path: &str) -> bool {
     path.starts_with("/pluto/public/") || path.starts_with("/public/") || lower_q(path)
 }
 
+impl RouteSpec {
+    /// Where the row exists.
+    #[must_use]
+    pub fn door(&self) -> Door {
+        if self.answerer == Answerer::OriginInternal { Door::Internal } else { Door::Public }
+    }
+}
+
 impl Method {
     fn takes(self, method: &str) -> bool {
         self.names().contains(&method)
@@ -219,6 +254,15 @@ const fn open(route: Route, path: &'static str, query: Query, answerer: Answerer
 
 const fn external(route: Route, path: &'static str) -> RouteSpec {
     RouteSpec { audience: EXTERNAL, ..open(route, path, NO_QUERY, Answerer::Origin, false) }
+}
+
+const fn internal(route: Route, method: Method, path: &'static str) -> RouteSpec {
+    RouteSpec {
+        method,
+        audience: Audience::Role(Role::Internal),
+        max_body_bytes: if matches!(method, Method::Post) { SMALL_JSON } else { 0 },
+        ..open(route, path, NO_QUERY, Answerer::OriginInternal, false)
+    }
 }
 
 /// `Some(parameter)` when the path fits. `/public/` is the same as `/pluto/public/`, and `/q/` takes any case.
@@ -255,8 +299,12 @@ fn match_path<'p>(pattern: &str, path: &'p str) -> Option<Option<&'p str>> {
 mod tests {
     use super::*;
 
+    fn door_of(path: &str) -> Door {
+        if path.starts_with("/pluto/internal/") { Door::Internal } else { Door::Public }
+    }
+
     fn found(method: &str, path: &'static str) -> (Route, Option<&'static str>) {
-        match resolve(method, path, true) {
+        match resolve(method, path, door_of(path)) {
             Resolution::Found(hit) => (hit.spec.route, hit.parameter),
             other => panic!("{method} {path}: {other:?}"),
         }
@@ -271,6 +319,7 @@ mod tests {
                 .replace("{image}", "0123456789.png")
                 .replace("{asset}", "pay.js")
                 .replace("{transactionId}", "81234")
+                .replace("{token}", "card_AAAAAAAAAAAAAAAAAAAAAA")
                 .leak();
             let method = spec.method.names()[0];
             assert_eq!(found(method, path).0, spec.route, "{method} {path}");
@@ -289,21 +338,41 @@ mod tests {
 
     #[test]
     fn other_methods_are_told_which_are_allowed_and_other_paths_do_not_exist() {
-        let Resolution::MethodNotAllowed(allow) = resolve("DELETE", "/pluto/public/pay/0123456789", true) else {
+        let Resolution::MethodNotAllowed(allow) = resolve("DELETE", "/pluto/public/pay/0123456789", Door::Public)
+        else {
             panic!()
         };
         assert_eq!(allow, "GET, HEAD, POST");
-        let Resolution::MethodNotAllowed(allow) = resolve("GET", "/pluto/code/create", true) else { panic!() };
+        let Resolution::MethodNotAllowed(allow) = resolve("GET", "/pluto/code/create", Door::Public) else { panic!() };
         assert_eq!(allow, "POST");
         for path in ["/", "/pluto", "/pluto/internal/vault/cards", "/pluto/code", "/PLUTO/code/create", "/public", "/Q"]
         {
-            assert!(matches!(resolve("GET", path, true), Resolution::NotFound), "{path}");
+            assert!(matches!(resolve("GET", path, Door::Public), Resolution::NotFound), "{path}");
         }
     }
 
     #[test]
+    fn no_row_exists_at_both_doors() {
+        for spec in ROUTES {
+            let (path, method) = (spec.path, spec.method.names()[0]);
+            let is_internal = spec.door() == Door::Internal;
+            assert_eq!(path.starts_with("/pluto/internal/"), is_internal, "{path}");
+            assert_eq!(spec.audience == Audience::Role(Role::Internal), is_internal, "{path}");
+            let other = if is_internal { Door::Public } else { Door::Internal };
+            for method in [method, "GET", "POST", "DELETE", "TRACE"] {
+                assert!(matches!(resolve(method, path, other), Resolution::NotFound), "{method} {path}");
+            }
+        }
+        let path = "/pluto/internal/vault/cards/card_A";
+        assert_eq!(found("POST", "/pluto/internal/vault/cards/card_A/read"), (Route::CardRead, Some("card_A")));
+        assert_eq!(found("DELETE", path), (Route::CardDelete, Some("card_A")));
+        let Resolution::MethodNotAllowed(allow) = resolve("POST", path, Door::Internal) else { panic!() };
+        assert_eq!(allow, "GET, HEAD, DELETE");
+    }
+
+    #[test]
     fn unknown_query_names_are_refused_where_it_matters() {
-        let Resolution::Found(hit) = resolve("GET", "/pluto/code/0123456789", true) else { panic!() };
+        let Resolution::Found(hit) = resolve("GET", "/pluto/code/0123456789", Door::Public) else { panic!() };
         assert_eq!(check_query(hit.spec, Some("a=1")), Err(Problem::BadRequest));
         assert_eq!(check_query(hit.spec, None), Ok(()));
     }

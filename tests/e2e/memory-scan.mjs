@@ -177,7 +177,7 @@ export async function scanLife(world, { payments = 2, rounds = 1, say = () => {}
     const late = await open(scan, texts, shares);
     merchant ??= await world.merchant("merchant-31");
     await payHeld(scan, merchant, cards, card(round * 100));
-    for (let n = 1; n <= payments; n += 1) await pay(scan, merchant, cards, card(round * 100 + n), "paid");
+    await Promise.all(Array.from({ length: payments }, (_, n) => pay(scan, merchant, cards, card(round * 100 + n + 1), "paid")));
     await scan.absent("unsealed, after payments: number, security code, name", cards);
     await pay(scan, merchant, cards, DECLINED, "declined");
     await scan.absent("unsealed, after a refusal: number, security code, name", cards);

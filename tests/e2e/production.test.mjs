@@ -50,13 +50,17 @@ for (const [what, settings, message] of [
   ["the sandbox", { SCANVAULT_CLEARHAUS_URL: "https://127.0.0.1:4711" }, `${REFUSED} a sandbox address of the acquirer`],
   ["the acquirer's test gateway", { SCANVAULT_CLEARHAUS_URL: "https://gateway.test.clearhaus.com" }, `${REFUSED} a sandbox address of the acquirer`],
   ["a public address that is none", { SCANVAULT_PUBLIC_URL: "pay.example" }, "the public address must be http(s)://host without a query"],
-  ["no link key", { SCANVAULT_LINK_KEYS: "ca/ca.pem" }, /one or two lines of `<key id> <base64 of 32 bytes>` are expected$/],
+  ["an admin listener for everybody", { SCANVAULT_ADMIN_LISTEN: "0.0.0.0:0", SCANVAULT_ADMIN_CLIENT_CA: "ca/ca.pem" }, `${REFUSED} an admin listener on an address that is neither loopback nor private`],
+  ["clients of the test CA", { SCANVAULT_ADMIN_LISTEN: "127.0.0.1:0", SCANVAULT_ADMIN_CLIENT_CA: "ca/ca.pem" }, `${REFUSED} client certificates of the development CA`],
+  ["an admin listener without a CA", { SCANVAULT_ADMIN_LISTEN: "127.0.0.1:0" }, "--admin-listen and --admin-client-ca go together: one of them is missing"],
+  ["an admin listener that nobody could use", { SCANVAULT_ADMIN_LISTEN: "127.0.0.1:0", SCANVAULT_ADMIN_CLIENT_CA: "cert.pem" }, "--admin-listen needs --operators with a file that names somebody by cert:"],
+  ["no link key", { SCANVAULT_LINK_KEYS: "ca/ca.pem" }, /1 to 16 lines of `<key id> <base64 of 32 bytes> \[account\]` are expected, each key id once$/],
   ["PostgreSQL over a network without a checked certificate", { DATABASE_URL: "postgres://u:p@db.example/s" }, "PostgreSQL over a network needs sslmode=verify-full in DATABASE_URL"],
   ["another database", { DATABASE_URL: "mysql://db.example/s" }, "DATABASE_URL must start with sqlite: or postgres:"],
 ]) {
   for (const mode of [{}, { SCANVAULT_MODE: "production" }]) {
     test(`${what}${mode.SCANVAULT_MODE ? ", asked for production" : ""}`, async () => {
-      const resolved = Object.entries(settings).map(([name, value]) => [name, value.startsWith("ca/") ? at(value) : value]);
+      const resolved = Object.entries(settings).map(([name, value]) => [name, /^ca\/|\.pem$/.test(value) ? at(value) : value]);
       const { code, stderr } = await run(SCANVAULT, ["serve"], { env: { ...environment, ...mode, ...Object.fromEntries(resolved) } });
       assert.equal(code, 1, stderr);
       const said = stderr.trim().replace(/^scanvault: /, "");

@@ -57,6 +57,7 @@ export class World {
   dir = mkdtempSync(join(tmpdir(), "scanvault-e2e-"));
   secrets = new Secrets();
   merchants = {};
+  originSettings = {};
   #id = randomBytes(12).toString("hex");
   #ports = {};
 
@@ -132,11 +133,13 @@ export class World {
       SCANVAULT_EXTRA_CA: this.at("ca/ca.pem"),
       SCANVAULT_ALLOW_LOCAL_CALLBACKS: "true",
       SCANVAULT_LOG: "trace", // the leak scan looks at everything that could ever be logged
+      ...this.originSettings,
     };
   }
 
-  async startOrigin() {
-    this.originProcess = await this.children.start("origin", [SCANVAULT, "serve"], { env: this.originEnvironment(), ready: READY });
+  /** `under`: a program that starts it with other limits, and its arguments. */
+  async startOrigin(under = []) {
+    this.originProcess = await this.children.start("origin", [...under, SCANVAULT, "serve"], { env: this.originEnvironment(), ready: READY });
   }
 
   /** Another process on the same database: its address, its admin socket and its own CLI. */

@@ -11,12 +11,13 @@ const LAYERS: &[&[&str]] = &[
     &["vault"],
     &["acquirers", "outbox"],
     &["identity"],
+    &["cards"],
     &["payments"],
     &["pages", "ceremonies", "ops"],
     &["app"],
     &["cli"],
 ];
-const LEAVES: &[&str] = &["calendar", "clock", "entropy", "fault", "hex", "money"];
+const LEAVES: &[&str] = &["batch", "calendar", "clock", "entropy", "fault", "hex", "money"];
 
 #[test]
 fn folders_import_downwards_only() {

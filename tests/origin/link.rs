@@ -3,6 +3,8 @@
 use axum::body::Body;
 use http::{HeaderValue, Request};
 use scanvault_origin::clock::Clock;
+use scanvault_origin::web::link_check::LinkKeys;
+use scanvault_protocol::link::LinkKey;
 use serde_json::json;
 
 use crate::on_both;
@@ -12,6 +14,14 @@ use crate::world::{Answer, Forward, World};
 fn assert_shut(answer: &Answer, what: &str) {
     assert_eq!((answer.status.as_u16(), answer.body.len()), (401, 0), "{what}");
     assert!(answer.headers.is_empty(), "{what}: {:?}", answer.headers);
+}
+
+fn keys<const N: usize>(list: [(&str, [u8; 32]); N]) -> LinkKeys {
+    let mut keys = LinkKeys::default();
+    for (id, secret) in list {
+        assert!(keys.add(LinkKey::new(id, secret).unwrap(), None));
+    }
+    keys
 }
 
 fn create() -> Forward {
@@ -114,12 +124,10 @@ on_both! {
     }
 
     async fn a_key_that_was_taken_away_opens_no_more(world: World) {
-        use scanvault_protocol::link::LinkKey;
         world.send(create()).await.assert_problem(401, "bad-credentials");
-        world.app.link.keys.replace(vec![LinkKey::new("edge-2", [8; 32]).unwrap()]);
+        world.app.link.keys.replace(keys([("edge-2", [8; 32])]));
         assert_shut(&world.raw(world.signed(&create())).await, "signed with the old key");
-        let both = [("edge-2", [8; 32]), ("edge-1", crate::world::KEY)].map(|(id, key)| LinkKey::new(id, key).unwrap());
-        world.app.link.keys.replace(both.into());
+        world.app.link.keys.replace(keys([("edge-2", [8; 32]), ("edge-1", crate::world::KEY)]));
         world.send(create()).await.assert_problem(401, "bad-credentials");
     }
 }

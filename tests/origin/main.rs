@@ -13,7 +13,9 @@
 )]
 
 mod admin_tls;
+mod audit;
 mod card;
+mod cards;
 mod ceremonies;
 mod codes;
 mod credentials;
@@ -23,6 +25,9 @@ mod operators;
 mod outcomes;
 mod records;
 mod sealed;
+mod vault_client;
+mod vault_rules;
+mod wiping;
 mod world;
 
 /// Runs an async test body on both databases, as two tests.

@@ -412,6 +412,7 @@ on_both! {
             acquirer: Arc::new(CapturesTooMuch),
             transport: Arc::clone(&known.transport),
             bell: Arc::clone(&known.bell),
+            card_retention_ms: world.app.payments.card_retention_ms,
             running: known.running.clone(),
         });
         let sealed = page.seal(&page.card(PAN, 1000));

@@ -33,6 +33,9 @@ use tokio::sync::{Notify, mpsc};
 /// 2026-11-21T12:00:00Z, and a little: the origin refuses what was signed in its own starting second.
 pub(crate) const START_MS: u64 = 1_795_262_400_500;
 pub(crate) const KEY: [u8; 32] = [7; 32];
+/// Keys of the link: name, secret, and the account that it is bound to.
+pub(crate) const LINK_KEYS: [(&str, [u8; 32], &str); 4] =
+    [("edge-1", KEY, ""), ("edge-2", [8; 32], ""), ("vault-1", [9; 32], "billing"), ("vault-2", [10; 32], "warehouse")];
 pub(crate) const PUBLIC_URL: &str = "https://pay.example";
 const API_KEY: &str = "1e5f0f0e-6a0d-4a36-9a1e-7f4a1d7f0f11";
 const SIGNING_KEY_ID: &str = "4390aec7-f76a-4c2f-8597-c87c2d06cb4f";
@@ -94,11 +97,20 @@ pub(crate) struct Forward {
     pub(crate) authorization: Option<String>,
     pub(crate) content_type: Option<&'static str>,
     pub(crate) body: Vec<u8>,
+    /// The link key that it is signed with.
+    pub(crate) key: &'static str,
 }
 
 impl Forward {
     pub(crate) fn get(path: impl Into<String>) -> Self {
-        Self { method: "GET", path: path.into(), authorization: None, content_type: None, body: Vec::new() }
+        Self {
+            method: "GET",
+            path: path.into(),
+            authorization: None,
+            content_type: None,
+            body: Vec::new(),
+            key: "edge-1",
+        }
     }
 
     pub(crate) fn post(path: impl Into<String>, body: &Value) -> Self {
@@ -107,6 +119,15 @@ impl Forward {
 
     pub(crate) fn post_text(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
         Self { method: "POST", content_type: Some("application/json"), body: body.into(), ..Self::get(path) }
+    }
+
+    pub(crate) fn delete(path: impl Into<String>) -> Self {
+        Self { method: "DELETE", ..Self::get(path) }
+    }
+
+    pub(crate) fn by(mut self, key: &'static str) -> Self {
+        self.key = key;
+        self
     }
 
     pub(crate) fn with(mut self, authorization: &str) -> Self {
@@ -248,7 +269,8 @@ impl World {
             idempotency_key: None,
             content_type: forward.content_type,
         };
-        let key = LinkKey::new("edge-1", KEY).unwrap();
+        let (id, secret, _) = LINK_KEYS.into_iter().find(|(id, ..)| *id == forward.key).unwrap();
+        let key = LinkKey::new(id, secret).unwrap();
         let nonce = u128::from(NEXT.fetch_add(1, Ordering::SeqCst)).to_be_bytes();
         let signature = link::sign(&key, &message, "a", self.clock.now_secs(), &nonce).unwrap();
         let mut request = Request::builder().method(forward.method).uri(&forward.path);
@@ -316,8 +338,8 @@ async fn start_gateway(book: &Arc<Book>, faults: &Arc<Faults>) -> (String, tokio
 
 fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
     let link_keys = folder.0.join("link-keys");
-    std::fs::write(&link_keys, format!("edge-1 {}\nedge-2 {}\n", STANDARD.encode(KEY), STANDARD.encode([8; 32])))
-        .unwrap();
+    let lines = LINK_KEYS.map(|(id, secret, account)| format!("{id} {} {account}\n", STANDARD.encode(secret)));
+    std::fs::write(&link_keys, lines.concat()).unwrap();
     Config {
         mode: Mode::Development,
         database_url: database_url.to_owned(),
@@ -336,6 +358,7 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         allow_local_callbacks: true,
         data_key_max_age_days: 365,
         data_key_max_uses: 1 << 28,
+        card_retention_days: 90,
         log: "off".to_owned(),
     }
 }

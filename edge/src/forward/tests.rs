@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 use scanvault_protocol::account::AccountName;
-use scanvault_protocol::route::{self, Resolution};
+use scanvault_protocol::route::{self, Door, Resolution};
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn origin() -> Origin {
 }
 
 fn spec(method: &str, path: &str) -> &'static RouteSpec {
-    match route::resolve(method, path, true) {
+    match route::resolve(method, path, Door::Public) {
         Resolution::Found(hit) => hit.spec,
         other => panic!("{other:?}"),
     }

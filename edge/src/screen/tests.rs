@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use scanvault_protocol::route::Resolution;
+use scanvault_protocol::route::{Door, Resolution};
 
 use super::*;
 
@@ -25,7 +25,7 @@ fn target(url: &str) -> Target {
 }
 
 fn spec(method: &str, path: &str) -> &'static RouteSpec {
-    match route::resolve(method, path, true) {
+    match route::resolve(method, path, Door::Public) {
         Resolution::Found(hit) => hit.spec,
         other => panic!("{other:?}"),
     }

@@ -14,9 +14,10 @@ use zeroize::Zeroizing;
 
 use crate::ceremonies::KeyPolicy;
 use crate::ceremonies::operators::{Operators, OperatorsError};
+use crate::web::link_check::LinkKeys;
 
-/// Two, so that a secret is replaced with no downtime.
-const MAX_LINK_KEYS: usize = 2;
+/// A few edges and internal systems, and two for each while its secret is replaced.
+const MAX_LINK_KEYS: usize = 16;
 
 /// How `sandbox dev-ca` names itself in what it issues.
 const DEVELOPMENT_CA: &str = "Scanvault development CA";
@@ -66,7 +67,8 @@ pub struct Config {
     /// root, as one operator.
     #[arg(long, env = "SCANVAULT_OPERATORS")]
     pub operators: Option<PathBuf>,
-    /// The link's secrets: a line each, `<key id> <base64 of 32 bytes>`, at most two.
+    /// The link's secrets: a line each, `<key id> <base64 of 32 bytes> [account]`, at most 16. A key with an account
+    /// opens the internal paths, as that account; one without is an edge's.
     #[arg(long, env = "SCANVAULT_LINK_KEYS")]
     pub link_keys: PathBuf,
     /// The region that edges sign for.
@@ -90,6 +92,9 @@ pub struct Config {
     /// A new data key is made when the one in use has sealed so many records.
     #[arg(long, env = "SCANVAULT_DATA_KEY_MAX_USES", default_value_t = 1 << 28, value_parser = clap::value_parser!(u64).range(1..=1 << 31))]
     pub data_key_max_uses: u64,
+    /// How long the card of a payment is kept, in days; each payment with it begins them anew.
+    #[arg(long, env = "SCANVAULT_CARD_RETENTION_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub card_retention_days: u32,
     /// What is logged, such as `info` or `info,scanvault_origin=debug`.
     #[arg(long, env = "SCANVAULT_LOG", default_value = "info")]
     pub log: String,
@@ -105,7 +110,7 @@ pub enum ConfigError {
     #[error("{0}: {1}")]
     File(PathBuf, std::io::Error),
     /// The file of link keys has another form.
-    #[error("{0}: one or two lines of `<key id> <base64 of 32 bytes>` are expected")]
+    #[error("{0}: 1 to 16 lines of `<key id> <base64 of 32 bytes> [account]` are expected, each key id once")]
     LinkKeys(PathBuf),
     /// The file of operators cannot be used.
     #[error("{0}: {1}")]
@@ -169,13 +174,9 @@ impl Config {
     ///
     /// # Errors
     /// See [`ConfigError`].
-    pub fn read_link_keys(&self) -> Result<Vec<LinkKey>, ConfigError> {
+    pub fn read_link_keys(&self) -> Result<LinkKeys, ConfigError> {
         let path = &self.link_keys;
-        let text = read_secret(path)?;
-        let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-        let keys: Option<Vec<LinkKey>> = lines.map(link_key).collect();
-        keys.filter(|keys| (1..=MAX_LINK_KEYS).contains(&keys.len()) && are_distinct(keys))
-            .ok_or_else(|| ConfigError::LinkKeys(path.clone()))
+        parse_link_keys(&read_secret(path)?).ok_or_else(|| ConfigError::LinkKeys(path.clone()))
     }
 
     /// Reads who may use the admin listeners; without a file, the user that the origin runs as, and root.
@@ -228,13 +229,17 @@ fn is_of_development(path: &Path) -> Result<bool, ConfigError> {
     Ok(CertificateDer::pem_slice_iter(&text).flatten().any(is_ours))
 }
 
-fn link_key(line: &str) -> Option<LinkKey> {
-    let (id, secret) = line.split_once(' ')?;
-    LinkKey::parse(id, secret.trim()).ok()
-}
-
-fn are_distinct(keys: &[LinkKey]) -> bool {
-    keys.iter().enumerate().all(|(at, key)| keys.iter().skip(at + 1).all(|other| other.id() != key.id()))
+fn parse_link_keys(text: &str) -> Option<LinkKeys> {
+    let mut keys = LinkKeys::default();
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let mut words = line.split_ascii_whitespace();
+        let key = LinkKey::parse(words.next()?, words.next()?).ok()?;
+        let account = words.next().map(str::parse).transpose().ok()?;
+        if words.next().is_some() || !keys.add(key, account) {
+            return None;
+        }
+    }
+    (1..=MAX_LINK_KEYS).contains(&keys.len()).then_some(keys)
 }
 
 fn read_secret(path: &Path) -> Result<Zeroizing<String>, ConfigError> {
@@ -309,13 +314,95 @@ mod tests {
     }
 
     #[test]
-    fn link_keys_are_one_or_two_with_names_of_their_own() {
-        let secret = STANDARD.encode([7; 32]);
-        assert!(link_key(&format!("edge-1 {secret}")).is_some());
-        for line in ["edge-1", "edge-1 AAAA", "edge 1 x", &format!("bad/id {secret}")] {
-            assert!(link_key(line).is_none(), "{line}");
+    fn an_admin_listener_is_for_private_addresses() {
+        let with = |address: &str, more: &[&str]| {
+            let base = ["--public-url", "https://pay.example", "--admin-client-ca", "ca", "--admin-listen", address];
+            config(&[&base, more].concat()).check()
+        };
+        for address in ["127.0.0.1:1", "[::1]:1", "10.8.0.1:1", "172.31.255.254:1", "192.168.0.1:1", "[fd00::1]:1"] {
+            assert!(with(address, &[]).is_ok(), "{address}");
         }
-        let key = |id| LinkKey::new(id, [0; 32]).unwrap();
-        assert!(are_distinct(&[key("a"), key("b")]) && !are_distinct(&[key("a"), key("a")]));
+        for address in [
+            "0.0.0.0:1",
+            "[::]:1",
+            "203.0.113.7:1",
+            "172.32.0.1:1",
+            "100.64.0.1:1",
+            "169.254.0.1:1",
+            "[2001:db8::1]:1",
+            "[fe80::1]:1",
+            "[::ffff:203.0.113.7]:1",
+        ] {
+            let refused = with(address, &[]).unwrap_err().to_string();
+            let text = "an admin listener on an address that is neither loopback nor private";
+            assert_eq!(refused, format!("production mode refuses {text}"), "{address}");
+            assert!(with(address, &["--mode", "development"]).is_ok(), "{address}");
+        }
+    }
+
+    #[test]
+    fn an_admin_listener_needs_its_ca_and_somebody_with_a_certificate() {
+        for extra in [["--admin-listen", "127.0.0.1:1"], ["--admin-client-ca", "ca"]] {
+            let config = config(&[&["--public-url", "https://pay.example"], &extra[..]].concat());
+            assert!(matches!(config.check(), Err(ConfigError::AdminListener)), "{extra:?}");
+        }
+        let dir = std::env::temp_dir().join(format!("scanvault-config-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let file = dir.join("operators");
+        let name = file.to_str().unwrap();
+        let read = |text: &str, mode: u32, extra: &[&str]| {
+            std::fs::write(&file, text).unwrap();
+            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
+            let base = ["--public-url", "https://pay.example"];
+            config(&[&base, extra].concat()).read_operators(1000).map_err(|error| error.to_string())
+        };
+        let (users, certificates) = ("a operator uid:1", &format!("a operator cert:sha256:{}", "00".repeat(32)));
+        let listener = ["--admin-listen", "127.0.0.1:1", "--operators", name];
+        let nobody = "--admin-listen needs --operators with a file that names somebody by cert:";
+        assert_eq!(read(users, 0o600, &listener).unwrap_err(), nobody);
+        assert_eq!(read(users, 0o600, &listener[..2]).unwrap_err(), nobody, "no file");
+        assert!(read(certificates, 0o644, &listener).unwrap().have_certificates());
+        assert!(read(users, 0o644, &listener[2..]).is_ok());
+        for mode in [0o620, 0o602] {
+            let writable = format!("{name}: must not be writable by group or others");
+            assert_eq!(read(users, mode, &listener[2..]).unwrap_err(), writable);
+        }
+        let broken = read("a operator uid:x", 0o600, &listener[2..]).unwrap_err();
+        assert_eq!(broken, format!("{name}: line 1: a user is a number from 0 to 4294967294"));
+        assert_eq!(read(users, 0o600, &[]).unwrap(), Operators::owner(1000));
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn link_keys_are_a_few_lines_with_names_of_their_own() {
+        let secret = STANDARD.encode([7; 32]);
+        let keys = parse_link_keys(&format!("# edges\nedge-1 {secret}\n\nvault-1  {secret} \tBilling\n")).unwrap();
+        assert_eq!((keys.len(), keys.account("edge-1")), (2, None));
+        assert_eq!(keys.account("vault-1").map(ToString::to_string).as_deref(), Some("billing"));
+        for text in [
+            "",
+            "# none",
+            "edge-1",
+            "edge-1 AAAA",
+            "edge 1 x",
+            &format!("bad/id {secret}"),
+            &format!("a {secret} no/account"),
+            &format!("a {secret} billing more"),
+            &format!("a {secret}\na {secret} billing"),
+        ] {
+            assert!(parse_link_keys(text).is_none(), "{text}");
+        }
+        let lines = |count: usize| (0..count).map(|at| format!("k{at} {secret}\n")).collect::<String>();
+        assert!(parse_link_keys(&lines(16)).is_some() && parse_link_keys(&lines(17)).is_none());
+    }
+
+    #[test]
+    fn the_retention_of_cards_is_bounded() {
+        assert_eq!(config(&["--public-url", "https://pay.example"]).card_retention_days, 90);
+        let base =
+            ["x", "--tls-cert", "c", "--tls-key", "k", "--admin-socket", "s", "--link-keys", "l", "--public-url", "p"];
+        for days in ["0", "3651", "-1", "x"] {
+            assert!(Wrapper::try_parse_from(base.iter().copied().chain(["--card-retention-days", days])).is_err());
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 pub use config::Config;
 
 use crate::audit::Audit;
+use crate::cards::Cards;
 use crate::ceremonies::Admin;
 use crate::clock::Clock;
 use crate::db::Db;
@@ -30,6 +31,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// The door of the public listener.
     pub link: LinkCheck,
+    /// The vault's cards.
+    pub cards: Cards,
     /// The money.
     pub payments: Arc<Payments>,
     /// The admin listener's ceremonies.

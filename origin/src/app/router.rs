@@ -8,9 +8,10 @@ use axum::response::Response;
 use http::Request;
 use http_body_util::{BodyExt, Limited};
 use scanvault_protocol::Problem;
-use scanvault_protocol::route::{self, Answerer, Audience, Resolution, Route};
+use scanvault_protocol::route::{self, Answerer, Audience, Door, Resolution, Route};
 
 use super::App;
+use crate::cards;
 use crate::ceremonies::{Action, AdminCall, Admitted};
 use crate::identity::{Account, authenticate};
 use crate::pages;
@@ -63,7 +64,9 @@ async fn route_public(app: &Arc<App>, signed: Signed) -> (&'static str, Response
         return ("unknown", fail(problem));
     }
     let path = signed.path.clone();
-    let found = match route::resolve(&signed.method, &path, false) {
+    // A key that is bound to an account opens the internal paths and no others; an edge's opens the others.
+    let door = if signed.account.is_some() { Door::Internal } else { Door::Public };
+    let found = match route::resolve(&signed.method, &path, door) {
         Resolution::Found(found) if found.spec.answerer != Answerer::Edge => found,
         Resolution::Found(_) | Resolution::NotFound => return ("unknown", fail(Problem::NotFound)),
         Resolution::MethodNotAllowed(allow) => {
@@ -81,6 +84,10 @@ async fn route_public(app: &Arc<App>, signed: Signed) -> (&'static str, Response
 
 async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
     route::check_query(call.spec, call.signed.query.as_deref())?;
+    if call.spec.door() == Door::Internal {
+        check_body(call)?;
+        return cards::api::answer(&app.cards, call).await;
+    }
     let caller = match call.spec.audience {
         Audience::Anyone => None,
         audience => {
@@ -98,7 +105,15 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
         Route::Pay => pages::take_payment(&app.payments, call).await,
         Route::Asset => pages::asset(call),
-        Route::QrImage | Route::Monitor => Err(Problem::NotFound.into()), // the edge answers these
+        // The edge answers the first two; the others were answered above.
+        Route::QrImage
+        | Route::Monitor
+        | Route::VaultKey
+        | Route::VaultSession
+        | Route::CardStore
+        | Route::CardRead
+        | Route::CardShow
+        | Route::CardDelete => Err(Problem::NotFound.into()),
     }
 }
 

@@ -20,6 +20,7 @@ use super::{App, telemetry};
 use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::audit::Audit;
+use crate::cards::Cards;
 use crate::ceremonies::operators::Roster;
 use crate::ceremonies::{Admin, Remembered, Step};
 use crate::clock::{Clock, SystemClock};
@@ -105,10 +106,11 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
     let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, reencrypt_task, reload_task);
-    let db = app.db.clone();
+    let (db, audit) = (app.db.clone(), Arc::clone(&app.audit));
     drop(app);
     // Payments whose shopper has gone run in tasks of their own: each holds a sender.
     let _ = tokio::time::timeout(DRAIN_PAYMENTS, all_done.recv()).await;
+    audit.log_head().await;
     db.close().await;
     let _ = std::fs::remove_file(&config.admin_socket);
     tracing::info!("stopped");
@@ -130,6 +132,7 @@ pub async fn build(
     let vault = Arc::new(Vault::new(store::load(&db).await?));
     let audit = open_audit(config, &db, &clock, &vault).await?;
     let transport = Arc::new(Transport::new(&config.clearhaus_url, &extra_ca(config)?)?);
+    let cards = Cards::start(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), &running);
     let payments = Arc::new(Payments {
         db: db.clone(),
         vault: Arc::clone(&vault),
@@ -137,6 +140,7 @@ pub async fn build(
         acquirer: Arc::new(Clearhaus),
         transport,
         bell: Arc::clone(bell),
+        card_retention_ms: i64::from(config.card_retention_days) * 86_400_000,
         running,
     });
     let link = LinkCheck {
@@ -159,8 +163,8 @@ pub async fn build(
         key_policy: config.key_policy(),
         remembered: Remembered::default(),
     };
-    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&clock));
-    Ok(App { db, vault, audit, clock, link, payments, admin, ops, public_url: config.public_url.clone() })
+    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock));
+    Ok(App { db, vault, audit, clock, link, cards, payments, admin, ops, public_url: config.public_url.clone() })
 }
 
 async fn open_audit(
@@ -280,7 +284,8 @@ async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
 }
 
-/// What has to be looked after now and then: abandoned transactions, old nonces.
+/// What has to be looked after now and then: abandoned transactions, the key ring, old nonces, cards whose time is over,
+/// chains to countersign.
 async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>) {
     loop {
         let mut entropy = SystemEntropy::new();
@@ -294,6 +299,13 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         }
         if let Err(error) = app.link.nonces.sweep(app.clock.now_secs()).await {
             tracing::error!(cause = %error, "old nonces not removed");
+        }
+        if let Err(error) = app.audit.checkpoint_if_due(app.clock.now_ms()).await {
+            tracing::error!(cause = %error, "audit checkpoint not written");
+        }
+        match app.cards.sweep().await {
+            Ok(swept) => app.ops.cards_expired(swept),
+            Err(error) => tracing::error!(cause = %error, "expired cards not removed"),
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::{Mutex, MutexGuard};
 
+use super::checkpoint::Checkpoints;
 use super::entry::{self, Entries, Entry};
 use super::link::{ChainId, Head, Signature, link_hash};
 use super::store::{self, NewLink};
@@ -13,8 +14,8 @@ use crate::db::{Db, DbError, Tx};
 use crate::entropy::Entropy;
 use crate::hex;
 
-/// The most that one link holds. Whoever lists links lists at least one at a time.
-pub const MAX_ENTRIES_BYTES: usize = 1024 * 1024;
+/// The most that one link holds: some thousand entries. What reads the chain needs memory for a page of links.
+pub const MAX_ENTRIES_BYTES: usize = 256 * 1024;
 
 /// Commits whose outcome is not known, at most: older ones are over, one way or the other.
 const MAX_ATTEMPTS: usize = 64;
@@ -39,6 +40,9 @@ pub struct Audit {
     pub(super) chain: Mutex<Chain>,
     links: AtomicU64,
     failures: AtomicU64,
+    pub(super) checkpoints: Mutex<Checkpoints>,
+    /// Unix time in milliseconds; 0 before the first one.
+    pub(super) checked_ms: AtomicU64,
 }
 
 /// What this process has counted since it started.
@@ -48,6 +52,9 @@ pub struct Counts {
     pub links: u64,
     /// Links that could not be written: what they were about did not happen.
     pub failures: u64,
+    /// When the other chains were last looked at and what had moved was countersigned, or the start; Unix time in
+    /// milliseconds.
+    pub checked_at_ms: u64,
 }
 
 /// Where the chain stands.
@@ -100,6 +107,8 @@ impl Audit {
             chain: Mutex::new(Chain { head: start, attempts: Vec::new() }),
             links: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            checkpoints: Mutex::default(),
+            checked_ms: AtomicU64::new(0),
         })
     }
 
@@ -142,10 +151,18 @@ impl Audit {
         self.chain.lock().await.head.at
     }
 
+    pub(super) async fn place(&self) -> Place {
+        self.chain.lock().await.head
+    }
+
     /// What was counted.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        Counts { links: self.links.load(Ordering::Relaxed), failures: self.failures.load(Ordering::Relaxed) }
+        Counts {
+            links: self.links.load(Ordering::Relaxed),
+            failures: self.failures.load(Ordering::Relaxed),
+            checked_at_ms: self.checked_ms.load(Ordering::Relaxed).max(self.started_ms),
+        }
     }
 
     async fn begin_on<'a>(&'a self, mut chain: MutexGuard<'a, Chain>) -> Result<AuditedTx<'a>, DbError> {

@@ -27,6 +27,7 @@ impl Entry {
     /// Adds what belongs to it. A name is given once, and is neither `action` nor `actor`.
     #[must_use]
     pub fn with(mut self, name: &'static str, value: impl Into<Value>) -> Self {
+        debug_assert!(!matches!(name, "action" | "actor"), "{name} is given twice");
         self.json.push(',');
         write(&mut self.json, &Value::from(name));
         self.json.push(':');

@@ -19,9 +19,16 @@
 //! signature that was taken off is a fault. A link without a signature is covered by the next signed one of its chain,
 //! or by a signed `audit.checkpoint` of another chain, which lists the heads of all chains that moved.
 
+pub mod export;
+pub mod snapshot;
+pub mod source;
+pub mod verify;
+
 mod chain;
+mod checkpoint;
 mod entry;
 mod link;
+mod report;
 mod store;
 #[cfg(test)]
 mod testing;
@@ -29,3 +36,4 @@ mod testing;
 pub use chain::{Audit, AuditedTx, Counts, MAX_ENTRIES_BYTES, Sealer};
 pub use entry::Entry;
 pub use link::{ChainId, Head, PublicKey, Signature, link_hash, signed_message};
+pub use report::{ChainReport, Fault, GivenHead, Report, VerifyError, What, Witness};

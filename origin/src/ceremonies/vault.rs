@@ -4,6 +4,7 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use scanvault_protocol::Problem;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::custodians::{self, CustodianBody};
@@ -69,10 +70,10 @@ struct StatusAnswer {
     custodians: Vec<ShareAnswer>,
     memory: MemoryProtection,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reshare: Option<serde_json::Value>,
+    reshare: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    reencryption: Option<serde_json::Value>,
-    audit: serde_json::Value,
+    reencryption: Option<Value>,
+    audit: Value,
 }
 
 impl ShareAnswer {
@@ -88,22 +89,36 @@ impl ShareAnswer {
 }
 
 impl Admin {
+    /// What there is to know. Without its database the origin still says whether it is sealed.
     pub(super) async fn vault_status(&self) -> Result<Response, ApiError> {
+        let stored = match self.stored_status().await {
+            Ok(stored) => Some(stored),
+            Err(error) => {
+                tracing::error!(?error, "the status is without what the database knows");
+                None
+            }
+        };
+        let (custodians, reshare, reencryption) = stored.unwrap_or_default();
+        Ok(Json(StatusAnswer {
+            vault: self.vault.status(self.clock.now_ms()),
+            takes_cards: self.vault.unsealed_for_cards().is_ok(),
+            custodians,
+            memory: self.memory.now(),
+            reshare,
+            reencryption,
+            audit: self.audit_status().await,
+        })
+        .into_response())
+    }
+
+    async fn stored_status(&self) -> Result<(Vec<ShareAnswer>, Option<Value>, Option<Value>), ApiError> {
         self.refresh().await?;
         let custodians = match self.vault.share_set() {
             Some(set) => store::sealed_shares(&self.db, &set).await?,
             None => Vec::new(),
         };
-        Ok(Json(StatusAnswer {
-            vault: self.vault.status(self.clock.now_ms()),
-            takes_cards: self.vault.unsealed_for_cards().is_ok(),
-            custodians: custodians.into_iter().map(ShareAnswer::without_text).collect(),
-            memory: self.memory.now(),
-            reshare: self.reshare_status().await?,
-            reencryption: self.reencryption_status().await?,
-            audit: self.audit_status().await,
-        })
-        .into_response())
+        let custodians = custodians.into_iter().map(ShareAnswer::without_text).collect();
+        Ok((custodians, self.reshare_status().await?, self.reencryption_status().await?))
     }
 
     /// Deals the shares, each encrypted to its custodian before it leaves this function, and stores the vault. It stays
@@ -152,7 +167,7 @@ impl Admin {
     pub(super) async fn shares_of(&self, set: &ShareSet) -> Result<Response, ApiError> {
         let shares = store::sealed_shares(&self.db, set).await?;
         let shares: Vec<ShareAnswer> = shares.into_iter().map(ShareAnswer::of).collect();
-        Ok(Json(serde_json::json!({"shares": shares})).into_response())
+        Ok(Json(json!({"shares": shares})).into_response())
     }
 
     /// Takes one share. A wrong one is refused alone, by name; the ones before it stay. Giving the right share proves it.
@@ -235,9 +250,9 @@ impl Admin {
     }
 
     /// Where this process's chain stands; for comparing with what the log and the others say of it.
-    async fn audit_status(&self) -> serde_json::Value {
+    async fn audit_status(&self) -> Value {
         let (head, counts) = (self.audit.head().await, self.audit.counts());
-        serde_json::json!({
+        json!({
             "chain": self.audit.chain_id().to_string(),
             "number": head.number,
             "hash": crate::hex::encode(&head.hash),

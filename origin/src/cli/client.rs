@@ -89,6 +89,12 @@ impl Client {
         parse(&self.send(Method::POST, path, json).await?)
     }
 
+    pub(super) async fn post_text<T: Serialize>(&self, path: &str, body: &T) -> Result<String, Failure> {
+        let json = serde_json::to_vec(body).map_err(|error| Failure::Refused(error.to_string()))?;
+        let body = self.send(Method::POST, path, json).await?;
+        String::from_utf8(body.into()).map_err(|_| Failure::Refused("the answer is not readable".into()))
+    }
+
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, Failure> {
         let request = Request::builder()
             .method(method)
@@ -207,4 +213,42 @@ fn reason(body: &[u8], status: http::StatusCode) -> String {
     let problem: Option<Value> = serde_json::from_slice(body).ok();
     let detail = problem.as_ref().and_then(|problem| problem.get("detail")).and_then(Value::as_str);
     detail.map_or_else(|| status.to_string(), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn usage(address: Option<&str>) -> String {
+        let args = AdminArgs { admin: address.map(str::to_owned), ..AdminArgs::default() };
+        match Client::new(&args) {
+            Err(Failure::Usage(text)) => text,
+            Err(other) => panic!("{other:?}"),
+            Ok(client) => client.address(),
+        }
+    }
+
+    #[test]
+    fn addresses() {
+        assert_eq!(usage(None), "--admin or ADMIN_URL says where the origin is");
+        for socket in ["unix:///run/admin.sock", "unix:/run/admin.sock"] {
+            assert_eq!(usage(Some(socket)), "/run/admin.sock");
+        }
+        for address in ["", "/run/admin.sock", "unix://admin.sock", "http://localhost:1", "HTTPS://localhost"] {
+            let form = "the admin address has the form unix:///path or https://host:port";
+            assert_eq!(usage(Some(address)), form, "{address}");
+        }
+        for address in ["https://", "https://a@b:1", "https://b:1/path", "https://b:1?x", "https://b:x"] {
+            assert_eq!(usage(Some(address)), "the admin address has the form https://host:port", "{address}");
+        }
+        let files = "an https admin address needs --admin-cert, --admin-key and --admin-ca";
+        assert_eq!(usage(Some("https://localhost:8444")), files);
+    }
+
+    #[test]
+    fn causes_are_said_once() {
+        let inner = std::io::Error::other("inner");
+        let outer = std::io::Error::new(std::io::ErrorKind::InvalidData, Box::new(inner));
+        assert_eq!(with_causes(&outer), "inner");
+    }
 }

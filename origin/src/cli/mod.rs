@@ -4,6 +4,7 @@
 //! Exit codes: 0 done, 1 refused, 2 usage, 3 unreachable. Shares and passwords are read from files, never from argv.
 
 mod account;
+mod audit;
 mod client;
 mod keys;
 mod operator;
@@ -41,6 +42,9 @@ enum Command {
     /// Ceremonies of the vault.
     #[command(subcommand)]
     Vault(vault::Command),
+    /// The audit chain.
+    #[command(subcommand)]
+    Audit(audit::Command),
     /// Accounts.
     #[command(subcommand)]
     Account(account::Command),
@@ -81,6 +85,7 @@ pub fn run() -> ExitCode {
                 serve::serve(*config, protection).await.map_err(|error| Failure::Refused(error.to_string()))
             }
             Command::Vault(command) => vault::run(command, &output, &cli.admin).await,
+            Command::Audit(command) => audit::run(command, &output, &cli.admin).await,
             Command::Account(command) => account::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Transaction(command) => transaction::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Operator(command) => operator::run(command, &output, &cli.admin).await,

@@ -6,11 +6,12 @@
 //! is checked, so that it does not depend on the isolation level.
 
 mod migrate;
+pub mod padded;
 
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
-use sqlx::{AnyConnection, AnyPool, Row};
+use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
 use crate::entropy::EntropyError;
 
@@ -21,6 +22,8 @@ pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
 const MIN_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
+/// How long an idle connection is taken to be alive.
+const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
 /// Which database it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,17 @@ impl DbError {
         matches!(self, Self::Sqlx(sqlx::Error::Database(e)) if e.is_foreign_key_violation())
     }
 
+    /// Whether the database gave up on the transaction because of another one (PostgreSQL: deadlock, serialisation).
+    /// Nothing of it was written; it may be tried again.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        let code = match self {
+            Self::Sqlx(sqlx::Error::Database(error)) => error.code(),
+            _ => None,
+        };
+        matches!(code.as_deref(), Some("40P01" | "40001"))
+    }
+
     /// Whether a unique constraint refused the statement: somebody else was first.
     #[must_use]
     pub fn is_duplicate(&self) -> bool {
@@ -98,7 +112,7 @@ impl Db {
             Self::open_sqlite(url).await?
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             refuse_unchecked_tls(url)?;
-            let pool = options(POSTGRES_CONNECTIONS).connect(url).await?;
+            let pool = postgres_options().connect(url).await?;
             Self { kind: Kind::Postgres, writer: pool.clone(), reader: pool }
         } else {
             return Err(DbError::UnknownUrl);
@@ -156,8 +170,32 @@ impl Db {
     }
 }
 
+/// A connection that was used a moment ago is not asked whether it still lives: that would be a round trip before
+/// every transaction.
 fn options(connections: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new().max_connections(connections).acquire_timeout(Duration::from_secs(5))
+    AnyPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(Duration::from_secs(5))
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
+            Box::pin(async move {
+                if about.idle_for > TRUSTED_FOR {
+                    connection.ping().await?;
+                }
+                Ok(true)
+            })
+        })
+}
+
+/// Our statements look rows up by key. Left to itself the planner reads a whole table that it still believes to be empty,
+/// and keeps to that plan while the table grows. The cost that it puts on such a plan must not start the compiler.
+fn postgres_options() -> AnyPoolOptions {
+    options(POSTGRES_CONNECTIONS).after_connect(|connection: &mut AnyConnection, _| {
+        Box::pin(async move {
+            sqlx::raw_sql("SET enable_seqscan = off; SET jit = off").execute(connection).await?;
+            Ok(())
+        })
+    })
 }
 
 /// FULL: a commit is on disk before it is answered. `secure_delete`: what is deleted is overwritten.

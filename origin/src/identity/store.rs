@@ -1,5 +1,6 @@
 //! The accounts' tables.
 
+use std::collections::{BTreeSet, HashSet};
 use std::str::FromStr;
 
 use scanvault_protocol::password::PasswordVerifier;
@@ -9,6 +10,7 @@ use sqlx::any::AnyRow;
 
 use super::account::{Account, NewAccount};
 use super::secrets::FIRST_VERSION;
+use crate::db::padded::{MAX_ROWS, Padded, pad};
 use crate::db::{Db, DbError, Tx};
 use crate::vault::envelope;
 
@@ -30,6 +32,29 @@ const COLUMNS: &str = "SELECT name, role, status, display_name, currency, psp, p
 pub async fn find(db: &Db, name: &AccountName) -> Result<Option<Account>, DbError> {
     let row = sqlx::query(COLUMNS).bind(name.to_string()).fetch_optional(db.read()).await?;
     row.map(|row| account(&row)).transpose()
+}
+
+static ACTIVE_INTERNAL: Padded =
+    Padded::list("SELECT name FROM accounts WHERE role = 'INTERNAL' AND status = 'active' AND name IN", 0, "");
+
+/// Which of these are active INTERNAL accounts, now and in this transaction.
+///
+/// # Errors
+/// From the database.
+pub async fn active_internal(tx: &mut Tx, names: &[&str]) -> Result<HashSet<String>, DbError> {
+    let distinct: Vec<&str> = names.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+    let mut found = HashSet::new();
+    for names in distinct.chunks(MAX_ROWS) {
+        let (text, size) = ACTIVE_INTERNAL.text(names.len());
+        let mut query = sqlx::query(text);
+        for name in pad(names, size) {
+            query = query.bind(*name);
+        }
+        for row in query.fetch_all(&mut **tx).await? {
+            found.insert(row.try_get(0)?);
+        }
+    }
+    Ok(found)
 }
 
 /// Adds an account, in the caller's transaction.

@@ -1,7 +1,7 @@
 //! What operators watch: metrics in the Prometheus text format, liveness, readiness.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use axum::Json;
@@ -17,6 +17,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use scanvault_protocol::link::LinkError;
 
+use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::outbox;
@@ -31,6 +32,7 @@ pub struct Ops {
     requests: Family<Labels, Counter>,
     durations: Family<Labels, Histogram>,
     link_refusals: Family<Labels, Counter>,
+    cards_expired: Counter,
     sealed: Gauge,
     unknown: Gauge,
     lost: Gauge,
@@ -38,16 +40,20 @@ pub struct Ops {
     outbox_pending: Gauge,
     outbox_parked: Gauge,
     outbox_age: Gauge,
+    audit_links: Counter,
+    audit_failures: Counter,
+    audit_checked: Gauge,
     draining: AtomicI64,
     db: Db,
     vault: Arc<Vault>,
+    audit: Arc<Audit>,
     clock: Arc<dyn Clock>,
 }
 
 impl Ops {
     /// Registers every metric.
     #[must_use]
-    pub fn new(db: Db, vault: Arc<Vault>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(db: Db, vault: Arc<Vault>, audit: Arc<Audit>, clock: Arc<dyn Clock>) -> Self {
         let mut registry = Registry::with_prefix("scanvault");
         let requests = Family::default();
         registry.register("requests", "Requests answered, by route and status", requests.clone());
@@ -59,6 +65,14 @@ impl Ops {
         registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
         let link_refusals = Family::default();
         registry.register("link_refusals", "Requests refused at the door, by reason", link_refusals.clone());
+        let mut counter = |name: &str, help: &str| {
+            let counter = Counter::default();
+            registry.register(name, help, counter.clone());
+            counter
+        };
+        let audit_links = counter("audit_links", "Links written to the audit chain of this process");
+        let cards_expired = counter("cards_expired", "Cards deleted because their time was over");
+        let audit_failures = counter("audit_failures", "Audited actions that failed because the database did");
         let mut gauge = |name: &str, help: &str| {
             let gauge = Gauge::default();
             registry.register(name, help, gauge.clone());
@@ -75,13 +89,21 @@ impl Ops {
             outbox_pending: gauge("outbox_pending", "Deliveries still to be made"),
             outbox_parked: gauge("outbox_parked", "Deliveries given up, waiting for an operator"),
             outbox_age: gauge("outbox_oldest_seconds", "Age of the oldest delivery still to be made"),
+            audit_checked: gauge(
+                "audit_checkpoint_age_seconds",
+                "Time since the other processes' audit chains were looked at and countersigned; grows while sealed",
+            ),
+            audit_links,
+            audit_failures,
             registry,
             requests,
             durations,
             link_refusals,
+            cards_expired,
             draining: AtomicI64::new(0),
             db,
             vault,
+            audit,
             clock,
         }
     }
@@ -107,9 +129,14 @@ impl Ops {
         self.link_refusals.get_or_create(&vec![("reason", reason.to_owned())]).inc();
     }
 
+    /// Counts cards that were swept.
+    pub fn cards_expired(&self, count: u64) {
+        self.cards_expired.inc_by(count);
+    }
+
     /// From now on readiness says no: nothing new should be sent here.
     pub fn drain(&self) {
-        self.draining.store(1, std::sync::atomic::Ordering::SeqCst);
+        self.draining.store(1, Ordering::SeqCst);
     }
 
     /// `GET /metrics`.
@@ -134,7 +161,7 @@ impl Ops {
     /// `GET /health/ready`: 200 when it can take requests. Sealed is ready: what needs no key works.
     pub async fn ready(&self) -> Response {
         let database = sqlx::query("SELECT 1").fetch_one(self.db.read()).await.is_ok();
-        let draining = self.draining.load(std::sync::atomic::Ordering::SeqCst) != 0;
+        let draining = self.draining.load(Ordering::SeqCst) != 0;
         let sealed = self.vault.unsealed().is_err();
         let status = if database && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
         let body = serde_json::json!({"database": database, "draining": draining, "sealed": sealed});
@@ -144,6 +171,10 @@ impl Ops {
     async fn read_gauges(&self) {
         let now_ms = self.clock.now_db();
         let age_secs = |since: Option<i64>| since.map_or(0, |at| (now_ms - at).max(0) / 1000);
+        let counts = self.audit.counts();
+        self.audit_links.inner().store(counts.links, Ordering::Relaxed);
+        self.audit_failures.inner().store(counts.failures, Ordering::Relaxed);
+        self.audit_checked.set(age_secs(i64::try_from(counts.checked_at_ms).ok()));
         self.sealed.set(i64::from(self.vault.unsealed().is_err()));
         if let Ok((count, oldest)) = payments::store::unknown(&self.db).await {
             self.unknown.set(count);

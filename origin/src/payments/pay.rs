@@ -45,6 +45,8 @@ pub struct Payments {
     pub transport: Arc<Transport>,
     /// Rung when a notification was written.
     pub bell: Arc<Notify>,
+    /// How long the card of a payment is kept after it. Nothing of ours needs it later; a dispute or a refund may.
+    pub card_retention_ms: i64,
     /// Held by every running payment: the process waits for them when it stops.
     pub running: mpsc::Sender<()>,
 }
@@ -220,8 +222,13 @@ impl Payments {
         if !store::lock_code(&mut tx, &record.code).await? {
             return Err(Problem::CodeBusy.into());
         }
-        let stored =
-            Card { account: &record.account, pan: &card.pan, expiry: &card.expiry, holder: card.name.as_ref() };
+        let stored = Card {
+            account: &record.account,
+            pan: &card.pan,
+            expiry: &card.expiry,
+            holder: card.name.as_ref(),
+            keep_until_ms: Some(now_ms.saturating_add(self.card_retention_ms)),
+        };
         let token = cards::tokenize(&mut tx, unsealed, &stored, now_ms, &mut entropy)
             .await
             .map_err(|error| ApiError::internal(&error))?;

@@ -1,14 +1,16 @@
-//! Card data as types that are wiped on drop and never printed, and the page's sealed card.
+//! Card data as types that are wiped on drop and never printed, and the sealed cards of pages and internal systems.
 //!
 //! The plaintext of the page's JWE is JSON:
 //! `{"attempt","code","amount":<minor units>,"currency":"ZAR","expires":<unix s>,"pan":"digits","exp":"MMYY","csc":"digits","name":"…"}`.
+//! An internal system sends `{"pan":"digits","exp":"MMYY","name":"…"}` and gets the same back with `"token"` before it;
+//! `name` is left out when there is none.
 
 use std::fmt;
 
 use serde::Deserialize;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// Which part of a card is not as it must be; the value itself is never repeated.
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
@@ -23,23 +25,24 @@ pub enum CardError {
     Name,
     #[error("a currency is three capital letters")]
     Currency,
-    #[error("the sealed text is not the JSON that the page makes")]
+    #[error("the sealed text is not the JSON that is expected")]
     Json,
 }
 
-/// A primary account number (ISO/IEC 7812): 12 to 19 digits, spaces taken out.
+/// A primary account number (ISO/IEC 7812): 12 to 19 digits, the spaces and hyphens of printed cards taken out.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Pan(Box<str>);
 
 impl Pan {
     pub fn parse(text: &str) -> Result<Self, CardError> {
-        let length = text.bytes().filter(|byte| *byte != b' ').count();
-        if !(12..=19).contains(&length) || !text.bytes().all(|byte| byte == b' ' || byte.is_ascii_digit()) {
+        let is_gap = |byte: u8| matches!(byte, b' ' | b'-');
+        let length = text.bytes().filter(u8::is_ascii_digit).count();
+        if !(12..=19).contains(&length) || !text.bytes().all(|byte| is_gap(byte) || byte.is_ascii_digit()) {
             return Err(CardError::Pan);
         }
         // Exact capacity: into_boxed_str then moves nothing and leaves no copy.
         let mut digits = String::with_capacity(length);
-        digits.extend(text.chars().filter(|c| *c != ' '));
+        digits.extend(text.chars().filter(char::is_ascii_digit));
         Ok(Self(digits.into_boxed_str()))
     }
 
@@ -132,8 +135,8 @@ impl CardExpiry {
 
     /// `MMYY`, as it was parsed.
     #[must_use]
-    pub fn to_mmyy(&self) -> zeroize::Zeroizing<String> {
-        zeroize::Zeroizing::new(format!("{:02}{:02}", self.month, self.year % 100))
+    pub fn to_mmyy(&self) -> Zeroizing<String> {
+        Zeroizing::new(format!("{:02}{:02}", self.month, self.year % 100))
     }
 }
 
@@ -245,6 +248,53 @@ struct RawCard {
     exp: String,
     csc: String,
     name: String,
+}
+
+/// A card as it is kept: no security code has a place in it.
+#[derive(Debug)]
+pub struct VaultCard {
+    pub pan: Pan,
+    pub expiry: CardExpiry,
+    pub name: Option<CardholderName>,
+}
+
+impl VaultCard {
+    /// Parses the plaintext of an internal system's JWE.
+    pub fn parse(plaintext: &[u8]) -> Result<Self, CardError> {
+        let raw: RawVaultCard = serde_json::from_slice(plaintext).map_err(|_| CardError::Json)?;
+        let name = CardholderName::parse(raw.name.as_deref().unwrap_or_default())?;
+        Ok(Self { pan: Pan::parse(&raw.pan)?, expiry: CardExpiry::parse(&raw.exp)?, name })
+    }
+
+    /// The plaintext that goes back. The token says which card it is, so that answers cannot be exchanged.
+    #[must_use]
+    pub fn to_json(&self, token: &str) -> Zeroizing<Vec<u8>> {
+        // Room for all, with a name of escapes only: a reallocation would leave a copy of the number behind.
+        let mut json = Zeroizing::new(Vec::with_capacity(128 + token.len() + 45 * 6));
+        json.extend_from_slice(b"{\"token\":\"");
+        json.extend_from_slice(token.as_bytes());
+        json.extend_from_slice(b"\",\"pan\":\"");
+        json.extend_from_slice(self.pan.expose().as_bytes());
+        json.extend_from_slice(b"\",\"exp\":\"");
+        json.extend_from_slice(self.expiry.to_mmyy().as_bytes());
+        json.push(b'"');
+        if let Some(name) = &self.name {
+            json.extend_from_slice(b",\"name\":");
+            // Writing a text into memory does not fail.
+            let _ = serde_json::to_writer(&mut *json, name.expose());
+        }
+        json.push(b'}');
+        json
+    }
+}
+
+#[derive(Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(deny_unknown_fields)]
+struct RawVaultCard {
+    pan: String,
+    exp: String,
+    #[serde(default)]
+    name: Option<String>,
 }
 
 /// Every second digit from the right counts twice; a product above nine by the sum of its digits.

@@ -1,35 +1,50 @@
 //! Cards at rest: number, expiry and name as vault records, found again by a keyed hash of the number.
+//!
+//! Many cards are stored, and many read, in one transaction. One that cannot be stored or does not open fails alone; a
+//! failure of the database fails all. A card whose time is over is not there, whether or not it was swept yet.
+
+mod rows;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sqlx::Row;
 
-use super::{CardExpiry, CardholderName, Entropy, EntropyError, EnvelopeError, KeyKind, Pan, RecordContext, Unsealed};
+use super::{
+    CardError, CardExpiry, CardholderName, Entropy, EntropyError, EnvelopeError, Pan, RecordContext, Unsealed,
+    VaultCard,
+};
 use crate::db::{DbError, Tx};
+use rows::{NewRow, Row};
+
+pub use rows::{Summary, any_expired, delete, summary, sweep};
 
 const TABLE: &str = "cards";
+/// More rounds than a group has members: each round settles at least one, unless others keep changing the same cards.
+const MAX_ROUNDS: usize = 80;
 
-/// Why a card is not stored.
+/// Why a card is not stored, or not to be had.
 #[derive(Debug, thiserror::Error)]
 pub enum CardStoreError {
     /// The database's word.
     #[error(transparent)]
     Db(#[from] DbError),
-    /// A field could not be sealed.
+    /// A field could not be sealed, or what is stored does not open where it stands.
     #[error(transparent)]
     Envelope(#[from] EnvelopeError),
+    /// What is stored opens, but is no card.
+    #[error("the stored card is not valid: {0}")]
+    Corrupt(#[from] CardError),
     /// No token could be drawn.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
+    /// Others kept changing the same card.
+    #[error("the card was changed by others at the same time")]
+    Contended,
 }
 
-impl From<sqlx::Error> for CardStoreError {
-    fn from(error: sqlx::Error) -> Self {
-        Self::Db(error.into())
-    }
-}
-
-/// What is kept of a card.
+/// A card to be kept.
+#[derive(Clone, Copy)]
 pub struct Card<'a> {
     /// Whose customer's it is.
     pub account: &'a str,
@@ -39,10 +54,52 @@ pub struct Card<'a> {
     pub expiry: &'a CardExpiry,
     /// The name on it, where given.
     pub holder: Option<&'a CardholderName>,
+    /// Until when it is kept, in Unix milliseconds; `None`: until it is deleted.
+    pub keep_until_ms: Option<i64>,
 }
 
-/// Stores a card in the caller's transaction and answers the token that stands for it. The same number of the same
-/// account keeps its token; expiry and name are written anew.
+/// What storing a card did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The account did not have it.
+    Created,
+    /// The account had it, as it is.
+    Known,
+    /// The account had its number, with another expiry or name: those are replaced.
+    Updated,
+}
+
+impl Outcome {
+    /// As it is answered and audited.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Known => "known",
+            Self::Updated => "updated",
+        }
+    }
+}
+
+/// A card that is kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Stands for it.
+    pub token: String,
+    /// What it took.
+    pub outcome: Outcome,
+}
+
+/// What a group of cards came to, in its order.
+pub struct StoredGroup {
+    /// Of each.
+    pub results: Vec<Result<Stored, CardStoreError>>,
+    /// Cards whose time was over and that were in the way: deleted.
+    pub expired: u64,
+}
+
+/// Stores one card in the caller's transaction and answers the token that stands for it. The same number of the same
+/// account keeps its token; the newest expiry, name and time to keep it win.
 ///
 /// # Errors
 /// See [`CardStoreError`].
@@ -53,108 +110,287 @@ pub async fn tokenize(
     now_ms: i64,
     entropy: &mut (dyn Entropy + Send),
 ) -> Result<String, CardStoreError> {
-    let fingerprint = unsealed.fingerprint(card.account, card.pan).to_vec();
-    loop {
-        if let Some(token) = renew(tx, unsealed, card, &fingerprint, entropy).await? {
-            return Ok(token);
+    let mut group = store(tx, unsealed, std::slice::from_ref(card), now_ms, entropy).await?;
+    let result = group.results.pop().unwrap_or(Err(CardStoreError::Contended));
+    Ok(result?.token)
+}
+
+/// Stores cards in the caller's transaction.
+///
+/// In rounds: what is there already is looked up and renewed, the rest is inserted. Who loses an insert or an update to
+/// somebody else, in this group or in another process, finds the winner's row in the next round.
+///
+/// # Errors
+/// From the database, for all.
+pub async fn store(
+    tx: &mut Tx,
+    unsealed: &Unsealed,
+    cards: &[Card<'_>],
+    now_ms: i64,
+    entropy: &mut (dyn Entropy + Send),
+) -> Result<StoredGroup, DbError> {
+    let prints: Vec<Vec<Print>> = cards.iter().map(|card| prints(unsealed, card)).collect();
+    // One order for all processes, so that two groups never wait for each other.
+    let mut pending: Vec<usize> = (0..cards.len()).collect();
+    pending.sort_by(|a, b| prints.get(*a).cmp(&prints.get(*b)));
+    let mut group = StoredGroup { results: cards.iter().map(|_| Err(CardStoreError::Contended)).collect(), expired: 0 };
+    for _ in 0..MAX_ROUNDS {
+        if pending.is_empty() {
+            break;
         }
-        // The same new card may be on its way in another transaction: PostgreSQL waits for that one here, inserts
-        // nothing, and the next round finds it.
-        if let Some(token) = insert(tx, unsealed, card, &fingerprint, now_ms, entropy).await? {
-            return Ok(token);
+        let members: Vec<Member<'_>> = pending
+            .iter()
+            .filter_map(|at| Some(Member { at: *at, card: *cards.get(*at)?, prints: prints.get(*at)? }))
+            .collect();
+        let settled = round(tx, unsealed, &members, now_ms, entropy, &mut group.expired).await?;
+        pending.retain(|at| !settled.contains_key(at));
+        for (at, result) in settled {
+            if let Some(slot) = group.results.get_mut(at) {
+                *slot = result;
+            }
         }
+    }
+    Ok(group)
+}
+
+/// Which card of which account.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Whose.
+    pub account: &'a str,
+    /// Stands for it.
+    pub token: &'a str,
+}
+
+/// Opens cards, in their order; `None` where the account has no such card. The caller audits it before anybody sees one.
+///
+/// # Errors
+/// From the database, for all.
+pub async fn read(
+    tx: &mut Tx,
+    unsealed: &Unsealed,
+    wanted: &[Wanted<'_>],
+    now_ms: i64,
+) -> Result<Vec<Result<Option<VaultCard>, CardStoreError>>, DbError> {
+    let tokens: Vec<&str> = wanted.iter().map(|one| one.token).collect();
+    let found = rows::by_token(tx, &tokens, now_ms).await?;
+    let found: HashMap<&str, &Row> = found.iter().map(|row| (row.token.as_str(), row)).collect();
+    Ok(wanted
+        .iter()
+        .map(|one| match found.get(one.token).filter(|row| row.account == one.account) {
+            Some(row) => open(unsealed, row).map(Some),
+            None => Ok(None),
+        })
+        .collect())
+}
+
+/// The number of a fingerprint key and the card's hash under it.
+type Print = (u32, [u8; 32]);
+
+fn prints(unsealed: &Unsealed, card: &Card<'_>) -> Vec<Print> {
+    unsealed.fingerprints(card.account, card.pan).collect()
+}
+
+/// A card of the group that is not settled yet.
+struct Member<'a> {
+    at: usize,
+    card: Card<'a>,
+    /// Under the active key first.
+    prints: &'a [Print],
+}
+
+type Settled = BTreeMap<usize, Result<Stored, CardStoreError>>;
+
+async fn round(
+    tx: &mut Tx,
+    unsealed: &Unsealed,
+    members: &[Member<'_>],
+    now_ms: i64,
+    entropy: &mut (dyn Entropy + Send),
+    expired: &mut u64,
+) -> Result<Settled, DbError> {
+    let rows = lookup(tx, members).await?;
+    let (mut settled, mut touched, mut new) = (Settled::new(), HashSet::new(), Vec::new());
+    let mut over = Vec::new();
+    for member in members {
+        let row = member.prints.iter().find_map(|(_, print)| rows.get(print.as_slice()));
+        // The first of several with one number goes ahead, the others meet its row in the next round.
+        let is_first = |touched: &mut HashSet<Vec<u8>>| {
+            touched.insert(member.prints.first().map(|print| print.1.to_vec()).unwrap_or_default())
+        };
+        match row {
+            Some(row) if row.is_expired(now_ms) => {
+                if is_first(&mut touched) {
+                    over.push(row.token.as_str());
+                    new.push(member);
+                }
+            }
+            Some(row) => match Change::of(unsealed, member, row) {
+                Err(error) => drop(settled.insert(member.at, Err(error))),
+                Ok(Change::None) => drop(settled.insert(member.at, Ok(stored(row, Outcome::Known)))),
+                Ok(change) if is_first(&mut touched) => match renew(tx, unsealed, member, row, change, entropy).await {
+                    Ok(None) => {}
+                    Ok(Some(stored)) => drop(settled.insert(member.at, Ok(stored))),
+                    Err(CardStoreError::Db(error)) => return Err(error),
+                    Err(error) => drop(settled.insert(member.at, Err(error))),
+                },
+                Ok(_) => {}
+            },
+            None if is_first(&mut touched) => new.push(member),
+            None => {}
+        }
+    }
+    if !over.is_empty() {
+        *expired += rows::delete_expired(tx, &over, now_ms).await?;
+    }
+    insert(tx, unsealed, &new, now_ms, entropy, &mut settled).await?;
+    Ok(settled)
+}
+
+/// What is stored under any of the members' fingerprints.
+async fn lookup(tx: &mut Tx, members: &[Member<'_>]) -> Result<HashMap<Vec<u8>, Row>, DbError> {
+    let mut by_account: BTreeMap<&str, Vec<&[u8]>> = BTreeMap::new();
+    for member in members {
+        by_account.entry(member.card.account).or_default().extend(member.prints.iter().map(|print| print.1.as_slice()));
+    }
+    let mut found = HashMap::new();
+    for (account, mut prints) in by_account {
+        prints.sort_unstable();
+        prints.dedup();
+        for row in rows::by_fingerprint(tx, account, &prints).await? {
+            found.insert(row.fingerprint.clone(), row);
+        }
+    }
+    Ok(found)
+}
+
+/// What a stored card needs to become the one that was sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Change {
+    None,
+    /// When it ends, or the key of its fingerprint.
+    Clear,
+    /// Its expiry or name.
+    Sealed,
+}
+
+impl Change {
+    fn of(unsealed: &Unsealed, member: &Member<'_>, row: &Row) -> Result<Self, CardStoreError> {
+        let (card, kept) = (&member.card, open(unsealed, row)?);
+        if kept.expiry != *card.expiry || kept.name.as_ref() != card.holder {
+            return Ok(Self::Sealed);
+        }
+        let is_active = member.prints.first().is_some_and(|(_, print)| print.as_slice() == row.fingerprint);
+        Ok(if is_active && row.expires_at_ms == card.keep_until_ms { Self::None } else { Self::Clear })
     }
 }
 
-/// Writes a known card anew; `None` when the account does not have it.
+/// Writes a known card anew, unless it has changed since it was read.
 async fn renew(
     tx: &mut Tx,
     unsealed: &Unsealed,
-    card: &Card<'_>,
-    fingerprint: &[u8],
+    member: &Member<'_>,
+    row: &Row,
+    change: Change,
     entropy: &mut (dyn Entropy + Send),
-) -> Result<Option<String>, CardStoreError> {
-    // Locks the row on PostgreSQL; SQLite has one writer anyway.
-    let known = sqlx::query(
-        "UPDATE cards SET row_version = row_version + 1 WHERE account = $1 AND fingerprint = $2 \
-         RETURNING token, row_version",
-    )
-    .bind(card.account)
-    .bind(fingerprint.to_vec())
-    .fetch_optional(&mut **tx)
-    .await?;
-    let Some(row) = known else { return Ok(None) };
-    let (token, version): (String, i64) = (row.try_get(0)?, row.try_get(1)?);
-    let sealed = seal(unsealed, card, &token, version, entropy)?;
-    sqlx::query("UPDATE cards SET pan = $2, expiry = $3, holder = $4, key_id = $5 WHERE token = $1")
-        .bind(token.as_str())
-        .bind(sealed.pan)
-        .bind(sealed.expiry)
-        .bind(sealed.holder)
-        .bind(i64::from(unsealed.current_data_key_id()))
-        .execute(&mut **tx)
-        .await?;
-    Ok(Some(token))
+) -> Result<Option<Stored>, CardStoreError> {
+    let Some((print_key, print)) = member.prints.first() else { return Ok(None) };
+    if change == Change::Sealed {
+        let version = row.row_version.saturating_add(1);
+        let new = seal(unsealed, member, row.token.clone(), version, entropy)?;
+        let done = rows::replace(tx, &new, row.row_version).await?;
+        return Ok(done.then(|| stored(row, Outcome::Updated)));
+    }
+    // The sealed columns are bound to the row version: it stays.
+    let done = rows::touch(tx, row, i64::from(*print_key), print, member.card.keep_until_ms).await?;
+    Ok(done.then(|| stored(row, Outcome::Known)))
 }
 
-/// Adds a new card; `None` when somebody else has just added it.
 async fn insert(
     tx: &mut Tx,
     unsealed: &Unsealed,
-    card: &Card<'_>,
-    fingerprint: &[u8],
+    members: &[&Member<'_>],
     now_ms: i64,
     entropy: &mut (dyn Entropy + Send),
-) -> Result<Option<String>, CardStoreError> {
-    let token = new_token(entropy)?;
-    let sealed = seal(unsealed, card, &token, 1, entropy)?;
-    let done = sqlx::query(
-        "INSERT INTO cards (token, account, pan, expiry, holder, bin, last_four, fingerprint, fingerprint_key, \
-         key_id, row_version, created_at_ms) \
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1, $11) ON CONFLICT (account, fingerprint) DO NOTHING",
-    )
-    .bind(token.as_str())
-    .bind(card.account)
-    .bind(sealed.pan)
-    .bind(sealed.expiry)
-    .bind(sealed.holder)
-    .bind(card.pan.bin())
-    .bind(card.pan.last_four())
-    .bind(fingerprint.to_vec())
-    .bind(i64::from(unsealed.active_key_id(KeyKind::Fingerprint).unwrap_or_default()))
-    .bind(i64::from(unsealed.current_data_key_id()))
-    .bind(now_ms)
-    .execute(&mut **tx)
-    .await?;
-    Ok((done.rows_affected() == 1).then_some(token))
+    settled: &mut Settled,
+) -> Result<(), DbError> {
+    let mut new = Vec::with_capacity(members.len());
+    for member in members {
+        match new_token(entropy).map_err(Into::into).and_then(|token| seal(unsealed, member, token, 1, entropy)) {
+            Ok(row) => new.push((member.at, row)),
+            Err(error) => drop(settled.insert(member.at, Err(error))),
+        }
+    }
+    if new.is_empty() {
+        return Ok(());
+    }
+    let inserted = rows::insert(tx, new.iter().map(|(_, row)| row), now_ms).await?;
+    for (at, row) in new {
+        if inserted.contains(&row.token) {
+            settled.insert(at, Ok(Stored { token: row.token, outcome: Outcome::Created }));
+        }
+    }
+    Ok(())
 }
 
-struct SealedColumns {
-    pan: Vec<u8>,
-    expiry: Vec<u8>,
-    holder: Option<Vec<u8>>,
+fn stored(row: &Row, outcome: Outcome) -> Stored {
+    Stored { token: row.token.clone(), outcome }
 }
 
-fn seal(
+fn seal<'a>(
     unsealed: &Unsealed,
-    card: &Card<'_>,
-    token: &str,
+    member: &Member<'a>,
+    token: String,
     version: i64,
     entropy: &mut (dyn Entropy + Send),
-) -> Result<SealedColumns, EnvelopeError> {
-    let row_version = u64::try_from(version).unwrap_or(0);
+) -> Result<NewRow<'a>, CardStoreError> {
+    let card = &member.card;
+    let (print_key, print) = member.prints.first().copied().unwrap_or_default();
     let mut column = |column, plaintext: &[u8]| {
-        let context = RecordContext { account: card.account, table: TABLE, row: token, column, row_version };
-        unsealed.seal_record(&context, plaintext, entropy)
+        unsealed.seal_record(&context(card.account, &token, column, version), plaintext, entropy)
     };
-    Ok(SealedColumns {
-        pan: column("pan", card.pan.expose().as_bytes())?,
-        expiry: column("expiry", card.expiry.to_mmyy().as_bytes())?,
-        holder: card.holder.map(|name| column("holder", name.expose().as_bytes())).transpose()?,
+    let (pan, expiry) =
+        (column("pan", card.pan.expose().as_bytes())?, column("expiry", card.expiry.to_mmyy().as_bytes())?);
+    let holder = card.holder.map(|name| column("holder", name.expose().as_bytes())).transpose()?;
+    Ok(NewRow {
+        account: card.account,
+        bin: card.pan.bin(),
+        last_four: card.pan.last_four(),
+        print,
+        print_key: i64::from(print_key),
+        key_id: i64::from(super::envelope::key_id_of(&pan)?),
+        row_version: version,
+        expires_at_ms: card.keep_until_ms,
+        pan,
+        expiry,
+        holder,
+        token,
     })
 }
 
-fn new_token(entropy: &mut dyn Entropy) -> Result<String, EntropyError> {
+fn open(unsealed: &Unsealed, row: &Row) -> Result<VaultCard, CardStoreError> {
+    let column = |column, envelope: &[u8]| {
+        unsealed.open_record(&context(&row.account, &row.token, column, row.row_version), envelope)
+    };
+    let pan = Pan::parse(text(&column("pan", &row.pan)?))?;
+    let expiry = CardExpiry::parse(text(&column("expiry", &row.expiry)?))?;
+    let name = match &row.holder {
+        Some(sealed) => CardholderName::parse(text(&column("holder", sealed)?))?,
+        None => None,
+    };
+    Ok(VaultCard { pan, expiry, name })
+}
+
+/// What is not UTF-8 is no card either.
+fn text(bytes: &[u8]) -> &str {
+    str::from_utf8(bytes).unwrap_or_default()
+}
+
+fn context<'a>(account: &'a str, token: &'a str, column: &'a str, version: i64) -> RecordContext<'a> {
+    RecordContext { account, table: TABLE, row: token, column, row_version: u64::try_from(version).unwrap_or(0) }
+}
+
+fn new_token(entropy: &mut (dyn Entropy + Send)) -> Result<String, EntropyError> {
     let mut random = [0; 16];
     entropy.fill(&mut random)?;
     Ok(format!("card_{}", URL_SAFE_NO_PAD.encode(random)))

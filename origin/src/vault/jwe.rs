@@ -15,6 +15,7 @@ use aes_gcm::{Aes256Gcm, Nonce, Tag};
 use aws_lc_rs::agreement::{ECDH_P256, PrivateKey, UnparsedPublicKey, agree};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
@@ -42,17 +43,19 @@ pub struct PublicJwk {
 /// Deliberately coarse: whoever sends a JWE made it, and learns only which step refused it.
 #[derive(Debug, Error, PartialEq, Eq, Clone, Copy)]
 pub enum JweError {
-    #[error("the sealed card is too long")]
+    #[error("the JWE is too long")]
     TooLong,
-    #[error("the sealed card is no compact JWE of five parts")]
+    #[error("this is no compact JWE of five parts")]
     Malformed,
-    #[error("the sealed card's header is not the one that is spoken here")]
+    #[error("the JWE's header is not the one that is spoken here")]
     Header,
-    #[error("the sealed card is sealed to a key that is not in use")]
+    #[error("the JWE is sealed to a key that is not in use")]
     UnknownKey,
-    #[error("the ephemeral key is no point of P-256")]
+    #[error("the JWE is sealed under a session that is unknown or has expired")]
+    UnknownSession,
+    #[error("the key is no point of P-256")]
     Point,
-    #[error("the sealed card was changed on its way")]
+    #[error("the JWE was changed on its way, or sealed for somebody else")]
     DoesNotOpen,
 }
 
@@ -76,9 +79,7 @@ impl PageKey {
         let public = private.compute_public_key().ok()?;
         let (x, y) = public.as_ref().strip_prefix(&[UNCOMPRESSED])?.split_at_checked(32)?;
         let (x, y) = (URL_SAFE_NO_PAD.encode(x), URL_SAFE_NO_PAD.encode(y));
-        // RFC 7638 §3.2: the required members only, in lexicographic order, no white space.
-        let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
-        let kid = URL_SAFE_NO_PAD.encode(Sha256::digest(canonical));
+        let kid = thumbprint(&x, &y);
         Some(Self { private, jwk: PublicJwk { kty: "EC", crv: "P-256", kid, x, y } })
     }
 
@@ -105,27 +106,53 @@ pub fn open<'k>(
     compact: &str,
     key_by_kid: impl FnOnce(&str) -> Option<&'k PageKey>,
 ) -> Result<Zeroizing<Vec<u8>>, JweError> {
-    if compact.len() > MAX_JWE {
-        return Err(JweError::TooLong);
-    }
-    let mut parts = compact.split('.');
-    let mut next = || parts.next().ok_or(JweError::Malformed);
-    let (protected, encrypted_key, iv, ciphertext, tag) = (next()?, next()?, next()?, next()?, next()?);
-    // RFC 7516 §5.2: direct agreement has an empty encrypted key.
-    if parts.next().is_some() || !encrypted_key.is_empty() {
-        return Err(JweError::Malformed);
-    }
-    let header = Header::parse(protected)?;
-    let iv: [u8; 12] = decode_exact(iv).ok_or(JweError::Malformed)?;
-    let tag: [u8; 16] = decode_exact(tag).ok_or(JweError::Malformed)?;
-    let mut text = Zeroizing::new(URL_SAFE_NO_PAD.decode(ciphertext).map_err(|_| JweError::Malformed)?);
-
+    let parts = Compact::split(compact)?;
+    let header: Header = parts.header()?;
     let page_key = key_by_kid(&header.kid).ok_or(JweError::UnknownKey)?;
-    let key = agreed_key(page_key, &header.epk)?;
-    Aes256Gcm::new(key.expose().into())
-        .decrypt_inout_detached(&Nonce::from(iv), protected.as_bytes(), text.as_mut_slice().into(), &Tag::from(tag))
-        .map_err(|_| JweError::DoesNotOpen)?;
-    Ok(text)
+    let key = agreed_key(page_key, &header.epk, b"")?;
+    parts.open(&Aes256Gcm::new(key.expose().into()))
+}
+
+/// A compact JWE with an empty encrypted key (RFC 7516 §5.2: direct encryption and direct agreement), taken apart.
+pub(super) struct Compact<'a> {
+    protected: &'a str,
+    iv: [u8; 12],
+    ciphertext: Vec<u8>,
+    tag: [u8; 16],
+}
+
+impl<'a> Compact<'a> {
+    pub(super) fn split(compact: &'a str) -> Result<Self, JweError> {
+        if compact.len() > MAX_JWE {
+            return Err(JweError::TooLong);
+        }
+        let mut parts = compact.split('.');
+        let mut next = || parts.next().ok_or(JweError::Malformed);
+        let (protected, encrypted_key, iv, ciphertext, tag) = (next()?, next()?, next()?, next()?, next()?);
+        if parts.next().is_some() || !encrypted_key.is_empty() {
+            return Err(JweError::Malformed);
+        }
+        Ok(Self {
+            protected,
+            iv: decode_exact(iv).ok_or(JweError::Malformed)?,
+            ciphertext: URL_SAFE_NO_PAD.decode(ciphertext).map_err(|_| JweError::Malformed)?,
+            tag: decode_exact(tag).ok_or(JweError::Malformed)?,
+        })
+    }
+
+    pub(super) fn header<T: DeserializeOwned>(&self) -> Result<T, JweError> {
+        let json = URL_SAFE_NO_PAD.decode(self.protected).map_err(|_| JweError::Malformed)?;
+        serde_json::from_slice(&json).map_err(|_| JweError::Header)
+    }
+
+    pub(super) fn open(self, cipher: &Aes256Gcm) -> Result<Zeroizing<Vec<u8>>, JweError> {
+        let Self { protected, iv, ciphertext, tag } = self;
+        let mut text = Zeroizing::new(ciphertext);
+        cipher
+            .decrypt_inout_detached(&Nonce::from(iv), protected.as_bytes(), text.as_mut_slice().into(), &Tag::from(tag))
+            .map_err(|_| JweError::DoesNotOpen)?;
+        Ok(text)
+    }
 }
 
 /// Concat KDF of NIST SP 800-56A with SHA-256, as RFC 7518 §4.6.2 uses it, for at most one block.
@@ -144,17 +171,24 @@ pub fn concat_kdf(z: &[u8], algorithm: &[u8], party_u: &[u8], party_v: &[u8], ke
     key
 }
 
-fn agreed_key(page_key: &PageKey, epk: &EphemeralKey) -> Result<Key32, JweError> {
-    let mut point = Vec::with_capacity(65);
-    point.push(UNCOMPRESSED);
-    for coordinate in [&epk.x, &epk.y] {
+/// The content key of direct agreement between `ours` and the point, for `party_u` (RFC 7518 §4.6.2).
+pub(super) fn agreed_key(ours: &PageKey, point: &EphemeralKey, party_u: &[u8]) -> Result<Key32, JweError> {
+    let mut bytes = Vec::with_capacity(65);
+    bytes.push(UNCOMPRESSED);
+    for coordinate in [&point.x, &point.y] {
         // RFC 7518 §6.2.1.2: full width, leading zeros kept.
-        point.extend_from_slice(&decode_exact::<32>(coordinate).ok_or(JweError::Header)?);
+        bytes.extend_from_slice(&decode_exact::<32>(coordinate).ok_or(JweError::Header)?);
     }
     // AWS-LC refuses a point that is not on the curve (NIST SP 800-56A §5.6.2.3).
-    agree(&page_key.private, UnparsedPublicKey::new(&ECDH_P256, point), JweError::Point, |z| {
-        Ok(concat_kdf(z, ENC, b"", b"", 256))
+    agree(&ours.private, UnparsedPublicKey::new(&ECDH_P256, bytes), JweError::Point, |z| {
+        Ok(concat_kdf(z, ENC, party_u, b"", 256))
     })
+}
+
+/// RFC 7638 §3.2: over the required members only, in lexicographic order, no white space.
+pub(super) fn thumbprint(x: &str, y: &str) -> String {
+    let canonical = format!(r#"{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}"#);
+    URL_SAFE_NO_PAD.encode(Sha256::digest(canonical))
 }
 
 #[derive(Deserialize)]
@@ -170,22 +204,16 @@ struct Header {
     epk: EphemeralKey,
 }
 
-impl Header {
-    fn parse(protected: &str) -> Result<Self, JweError> {
-        let json = URL_SAFE_NO_PAD.decode(protected).map_err(|_| JweError::Malformed)?;
-        serde_json::from_slice(&json).map_err(|_| JweError::Header)
-    }
-}
-
+/// Somebody's public P-256 key, as it came: not yet known to be a point.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct EphemeralKey {
+pub struct EphemeralKey {
     #[expect(dead_code, reason = "parsing it is the check: one variant")]
     kty: Kty,
     #[expect(dead_code, reason = "parsing it is the check: one variant")]
     crv: Crv,
-    x: String,
-    y: String,
+    pub(super) x: String,
+    pub(super) y: String,
 }
 
 #[derive(Deserialize)]
@@ -195,7 +223,7 @@ enum Alg {
 }
 
 #[derive(Deserialize)]
-enum Enc {
+pub(super) enum Enc {
     #[serde(rename = "A256GCM")]
     A256Gcm,
 }

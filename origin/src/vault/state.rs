@@ -14,6 +14,7 @@ use super::hex;
 use super::init::{VaultError, VaultRecord, unwrap_root};
 use super::keys::KeyInfo;
 use super::secret::UnsealKey;
+use super::sessions::Sessions;
 use super::share::{SetId, Share, ShareTextError};
 use super::share_set::ShareSet;
 use super::unsealed::Unsealed;
@@ -88,6 +89,8 @@ pub struct VaultStatus {
 #[derive(Debug)]
 pub struct Vault {
     state: RwLock<State>,
+    /// Keys of internal systems; they end with the seal.
+    sessions: Sessions,
 }
 
 #[derive(Debug)]
@@ -119,7 +122,7 @@ impl Vault {
     #[must_use]
     pub fn new(record: Option<VaultRecord>) -> Self {
         let state = record.map_or(State::Empty, |record| State::Sealed(Box::new(Sealed::new(record))));
-        Self { state: RwLock::new(state) }
+        Self { state: RwLock::new(state), sessions: Sessions::default() }
     }
 
     /// The keys, for the length of one operation. Sealing does not take them from whoever holds
@@ -136,6 +139,12 @@ impl Vault {
     pub fn unsealed_for_cards(&self) -> Result<Arc<Unsealed>, SealedError> {
         let unsealed = self.unsealed()?;
         if unsealed.record().unproved.is_empty() { Ok(unsealed) } else { Err(SealedError::Unproved) }
+    }
+
+    /// The sessions of internal systems with this process.
+    #[must_use]
+    pub const fn sessions(&self) -> &Sessions {
+        &self.sessions
     }
 
     /// Takes over a record that has just been stored by the initialisation; sealed afterwards.
@@ -194,6 +203,7 @@ impl Vault {
             return false;
         };
         let was_open = matches!(*state, State::Unsealed(_));
+        self.sessions.clear();
         *state = State::Sealed(Box::new(Sealed::new(record)));
         was_open
     }

@@ -19,6 +19,7 @@ use super::entropy::{Entropy, EntropyError};
 use super::envelope::{self, EnvelopeError, EnvelopeKey, RecordContext};
 use super::init::VaultRecord;
 use super::jwe::{self, JweError, PublicJwk};
+use super::jwe_internal::{self, SessionKey, Typ};
 use super::keys::{KeyInfo, KeyKind, KeyState, WrappedKey};
 use super::mac::{hmac_sha256, length_prefix};
 use super::ring::{KeyRing, RingError, Slot, check_material, generate, unwrap};
@@ -106,6 +107,26 @@ impl Unsealed {
     pub fn fingerprint_under(&self, key_id: u32, account: &str, pan: &Pan) -> Option<[u8; 32]> {
         let key = self.ring.secret(KeyKind::Fingerprint, key_id)?;
         Some(fingerprint(key, account, pan))
+    }
+
+    /// The number and the keyed hash of a card number under each live fingerprint key, the active one first: a card that
+    /// was stored before a rotation is found by the retired one.
+    pub fn fingerprints(&self, account: &str, pan: &Pan) -> impl Iterator<Item = (u32, [u8; 32])> {
+        let keys = self.ring.secrets(KeyKind::Fingerprint);
+        keys.map(move |(id, key)| (id, fingerprint(key, account, pan)))
+    }
+
+    // --- Internal systems --------------------------------------------------------------------
+
+    /// Opens what an internal system sealed, under a session of its own or to a live page key.
+    pub fn open_internal_jwe(
+        &self,
+        compact: &str,
+        typ: Typ,
+        account: &str,
+        session: impl FnOnce(&str) -> Option<Arc<SessionKey>>,
+    ) -> Result<Zeroizing<Vec<u8>>, JweError> {
+        jwe_internal::open(compact, typ, account, session, |kid| self.ring.page_by_kid(kid))
     }
 
     // --- Pages -----------------------------------------------------------------------------

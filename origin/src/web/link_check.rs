@@ -4,6 +4,7 @@
 //! all of it holds nothing is parsed, and every refusal is the same empty 401, without the request id that marks an
 //! answer of ours.
 
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use http::request::Parts;
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::{BodyExt, Limited};
 use scanvault_protocol::link::{self, LinkError, LinkKey, Message};
-use scanvault_protocol::{headers, route};
+use scanvault_protocol::{AccountName, headers, route};
 use zeroize::Zeroizing;
 
 use super::nonces::Nonces;
@@ -25,7 +26,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the check needs.
 pub struct LinkCheck {
-    /// At most two live keys.
+    /// The live keys.
     pub keys: Keys,
     /// Our region: a request signed for another is refused.
     pub region: String,
@@ -48,7 +49,7 @@ impl LinkCheck {
         let now_secs = self.clock.now_secs();
         let message = fields.message(&parts);
         let keys = self.keys.live();
-        let verified = link::verify(&keys, &message, &self.region, fields.input, fields.signature, now_secs)?;
+        let verified = link::verify(&keys.keys, &message, &self.region, fields.input, fields.signature, now_secs)?;
         if verified.created < self.started_secs {
             return Err(LinkError::OutOfWindow);
         }
@@ -66,6 +67,7 @@ impl LinkCheck {
             return Err(LinkError::BadDigest);
         }
         Ok(Signed {
+            account: keys.account(&verified.key_id).cloned(),
             method: message.method.to_owned(),
             path: message.path.to_owned(),
             query: message.query.filter(|query| !query.is_empty()).map(str::to_owned),
@@ -78,22 +80,62 @@ impl LinkCheck {
     }
 }
 
+/// Keys of the link, and which of them are bound to an account.
+#[derive(Debug, Default)]
+pub struct LinkKeys {
+    keys: Vec<LinkKey>,
+    accounts: HashMap<String, AccountName>,
+}
+
+impl LinkKeys {
+    /// Adds a key. Bound to an account it opens the internal paths, as that account, and nothing else. `false` when there
+    /// is a key of that name.
+    pub fn add(&mut self, key: LinkKey, account: Option<AccountName>) -> bool {
+        if self.keys.iter().any(|other| other.id() == key.id()) {
+            return false;
+        }
+        if let Some(account) = account {
+            self.accounts.insert(key.id().to_owned(), account);
+        }
+        self.keys.push(key);
+        true
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// Whether there are none: then nobody comes in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The account that a key is bound to.
+    #[must_use]
+    pub fn account(&self, key_id: &str) -> Option<&AccountName> {
+        self.accounts.get(key_id)
+    }
+}
+
 /// The live keys. They are replaced while requests run, so that a secret rotates without a restart.
-pub struct Keys(RwLock<Arc<Vec<LinkKey>>>);
+pub struct Keys(RwLock<Arc<LinkKeys>>);
 
 impl Keys {
     /// Takes the first ones.
     #[must_use]
-    pub fn new(keys: Vec<LinkKey>) -> Self {
+    pub fn new(keys: LinkKeys) -> Self {
         Self(RwLock::new(Arc::new(keys)))
     }
 
     /// Takes others in their place.
-    pub fn replace(&self, keys: Vec<LinkKey>) {
+    pub fn replace(&self, keys: LinkKeys) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
     }
 
-    fn live(&self) -> Arc<Vec<LinkKey>> {
+    fn live(&self) -> Arc<LinkKeys> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! One process keeps them in memory, in two halves that are swapped, so that forgetting costs nothing. Several origins
 //! on one PostgreSQL share them in an unlogged table: a crash empties it, which is safe, because a process refuses what
-//! was signed before it started.
+//! was signed before it started. Requests that arrive together are written there in one statement.
 
 use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use scanvault_protocol::link::{NONCE_BYTES, NONCE_TTL_SECS};
+use sqlx::Row;
 
+use crate::batch::{BatchError, Batcher};
+use crate::db::padded::{Padded, pad};
 use crate::db::{Db, DbError, Kind};
 
 type Nonce = [u8; NONCE_BYTES];
@@ -19,8 +22,28 @@ const MAX_REMEMBERED: usize = 1_000_000;
 /// The nonces of this process, and of the region's others where they share a database.
 pub struct Nonces {
     local: Mutex<Halves>,
-    shared: Option<Db>,
+    shared: Option<Shared>,
 }
+
+/// The table, and the worker that writes to it.
+struct Shared {
+    db: Db,
+    writer: Batcher<(Nonce, i64), Result<bool, NotRecorded>>,
+}
+
+/// The shared table could not be written: the request must be refused.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum NotRecorded {
+    /// The database's word, said to all of the group.
+    #[error("{0}")]
+    Db(String),
+    /// Too many wait, or the worker has stopped.
+    #[error(transparent)]
+    Batch(#[from] BatchError),
+}
+
+static INSERT: Padded =
+    Padded::rows("INSERT INTO link_nonces (nonce, expires_at_ms) VALUES", 2, "ON CONFLICT DO NOTHING RETURNING nonce");
 
 struct Halves {
     current: HashSet<Nonce>,
@@ -29,30 +52,29 @@ struct Halves {
 }
 
 impl Nonces {
-    /// For a process on this database.
+    /// For a process on this database. On PostgreSQL it starts a worker: within a runtime only.
     #[must_use]
     pub fn new(db: &Db) -> Self {
         let halves = Halves { current: HashSet::new(), previous: HashSet::new(), swap_at_secs: 0 };
-        Self { local: Mutex::new(halves), shared: (db.kind() == Kind::Postgres).then(|| db.clone()) }
+        let shared = (db.kind() == Kind::Postgres).then(|| {
+            let worker = db.clone();
+            let writer = Batcher::start(None, move |group| record(worker.clone(), group));
+            Shared { db: db.clone(), writer }
+        });
+        Self { local: Mutex::new(halves), shared }
     }
 
     /// Takes a nonce; `false` when it was taken before (or when there is no room to remember it).
     ///
     /// # Errors
     /// When the shared table cannot be written: the request must then be refused.
-    pub async fn take(&self, nonce: &Nonce, now_secs: u64) -> Result<bool, DbError> {
+    pub async fn take(&self, nonce: &Nonce, now_secs: u64) -> Result<bool, NotRecorded> {
         if !self.take_locally(nonce, now_secs) {
             return Ok(false);
         }
-        let Some(db) = &self.shared else { return Ok(true) };
+        let Some(shared) = &self.shared else { return Ok(true) };
         let expires_at_ms = i64::try_from((now_secs + NONCE_TTL_SECS) * 1000).unwrap_or(i64::MAX);
-        let text: String = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
-        let done = sqlx::query("INSERT INTO link_nonces (nonce, expires_at_ms) VALUES ($1, $2) ON CONFLICT DO NOTHING")
-            .bind(text)
-            .bind(expires_at_ms)
-            .execute(db.write())
-            .await?;
-        Ok(done.rows_affected() == 1)
+        shared.writer.submit((*nonce, expires_at_ms)).await?
     }
 
     /// Removes what has expired from the shared table; called now and then.
@@ -60,7 +82,7 @@ impl Nonces {
     /// # Errors
     /// When the table cannot be written.
     pub async fn sweep(&self, now_secs: u64) -> Result<(), DbError> {
-        let Some(db) = &self.shared else { return Ok(()) };
+        let Some(Shared { db, .. }) = &self.shared else { return Ok(()) };
         let now_ms = i64::try_from(now_secs * 1000).unwrap_or(i64::MAX);
         sqlx::query("DELETE FROM link_nonces WHERE expires_at_ms < $1").bind(now_ms).execute(db.write()).await?;
         Ok(())
@@ -80,6 +102,27 @@ impl Nonces {
             return false;
         }
         halves.current.insert(*nonce)
+    }
+}
+
+/// Writes a group's nonces; says of each whether it was new. Within a process a nonce comes here once.
+async fn record(db: Db, group: Vec<(Nonce, i64)>) -> Vec<Result<bool, NotRecorded>> {
+    let rows: Vec<(String, i64)> = group
+        .iter()
+        .map(|(nonce, expires_at_ms)| (nonce.iter().map(|byte| format!("{byte:02x}")).collect(), *expires_at_ms))
+        .collect();
+    let (text, size) = INSERT.text(rows.len());
+    let mut query = sqlx::query(text);
+    for (nonce, expires_at_ms) in pad(&rows, size) {
+        query = query.bind(nonce.clone()).bind(*expires_at_ms);
+    }
+    let new: Result<HashSet<String>, sqlx::Error> = match query.fetch_all(db.write()).await {
+        Ok(found) => found.iter().map(|row| row.try_get(0)).collect(),
+        Err(error) => Err(error),
+    };
+    match new {
+        Ok(new) => rows.iter().map(|(nonce, _)| Ok(new.contains(nonce))).collect(),
+        Err(error) => vec![Err(NotRecorded::Db(DbError::from(error).to_string())); rows.len()],
     }
 }
 

@@ -6,10 +6,12 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::ApiError;
-use scanvault_protocol::Problem;
+use scanvault_protocol::{AccountName, Problem};
 
 /// The covered fields of a request that passed the link check.
 pub struct Signed {
+    /// The account that the link key is bound to: an internal system. `None`: an edge.
+    pub account: Option<AccountName>,
     /// Upper case.
     pub method: String,
     /// Canonical.

@@ -3,7 +3,7 @@
 
 import { execFileSync } from "node:child_process";
 import { randomBytes } from "node:crypto";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { get } from "node:http";
 import { cpus } from "node:os";
 import { dirname, join } from "node:path";
@@ -12,6 +12,7 @@ import { parseArgs } from "node:util";
 import { buildSync } from "esbuild";
 import { EDGE_MODULES, writeConfig } from "../workerd.mjs";
 import { load } from "./load.mjs";
+import { openVault, startOrigin } from "./origin.mjs";
 import { end, endAll, freePorts, listening, start } from "./processes.mjs";
 import { measure, print } from "./table.mjs";
 
@@ -88,27 +89,10 @@ async function benchCreation() {
 }
 
 async function creationRow(name, database) {
-  const dir = join(WORK, name);
-  mkdirSync(dir, { mode: 0o700 });
   const [originPort, edgePort] = await freePorts(2);
-  const admin = join(dir, "admin.sock");
-  const origin = await start(`origin-${name}`, [ORIGIN, "serve"], {
-    dir: WORK,
-    env: {
-      SCANVAULT_MODE: "development",
-      DATABASE_URL: database,
-      SCANVAULT_LISTEN: `127.0.0.1:${originPort}`,
-      SCANVAULT_TLS_CERT: join(CA, "server.pem"),
-      SCANVAULT_TLS_KEY: join(CA, "server.key"),
-      SCANVAULT_ADMIN_SOCKET: admin,
-      SCANVAULT_LINK_KEYS: join(WORK, "link-keys"),
-      SCANVAULT_REGION: "a",
-      SCANVAULT_PUBLIC_URL: `http://127.0.0.1:${edgePort}`,
-      SCANVAULT_LOG: "warn,scanvault_origin=info",
-    },
-    ready: listening,
-  });
-  const account = await createAccount(admin, dir);
+  const publicUrl = `http://127.0.0.1:${edgePort}`;
+  const origin = await startOrigin(name, { database, port: originPort, publicUrl, dir: WORK, ca: CA, binary: ORIGIN });
+  const account = createAccount(origin.admin, origin.folder);
   await startWorkerd(`edge-${name}`, [edge(edgePort, `https://localhost:${originPort}`)], [`http://127.0.0.1:${edgePort}/pluto/public/monitor`]);
   const authorization = `Basic ${Buffer.from(`${account.account}:${account.password}`).toString("base64")}`;
   const headers = { "content-type": "application/json", authorization };
@@ -120,20 +104,8 @@ async function creationRow(name, database) {
 }
 
 /** The vault is opened first: an account's webhook secret is a record in it. */
-async function createAccount(admin, dir) {
-  const cli = (...args) =>
-    JSON.parse(execFileSync(ORIGIN, [...args, "--json"], { encoding: "utf8", env: { PATH: process.env.PATH, ADMIN_URL: `unix://${admin}` } }));
-  const recipients = ["alice", "bob"].flatMap((name) => {
-    const { recipient } = cli("vault", "share", "keygen", "--out", join(dir, `${name}.identity`));
-    return ["--custodian", `${name}=${recipient}`];
-  });
-  cli("vault", "init", "--threshold", "2", ...recipients, "--out", dir);
-  for (const name of ["alice", "bob"]) {
-    const args = ["vault", "share", "show", "--identity", join(dir, `${name}.identity`), join(dir, `${name}.share.age`)];
-    writeFileSync(join(dir, `${name}.share`), execFileSync(ORIGIN, args), { mode: 0o600 });
-    cli("vault", "unseal", "--share-file", join(dir, `${name}.share`));
-  }
-  return cli("account", "create", "merchant-25", "--currency", "ZAR", "--display-name", "Bench");
+function createAccount(admin, dir) {
+  return openVault(admin, dir, ORIGIN)("account", "create", "merchant-25", "--currency", "ZAR", "--display-name", "Bench");
 }
 
 function edge(port, origin) {

@@ -9,7 +9,9 @@ fn sealed() -> Value {
 }
 
 #[test]
-fn pan_is_12_to_19_digits_with_spaces_taken_out() {
+fn pan_is_12_to_19_digits_with_spaces_and_hyphens_taken_out() {
+    assert_eq!(Pan::parse("4111-1111-1111-1111").unwrap().expose(), "4111111111111111");
+    assert_eq!(Pan::parse("3782 822463-10005").unwrap().expose(), "378282246310005");
     assert_eq!(Pan::parse(" 4111 1111 1111 1111 ").unwrap().expose(), "4111111111111111");
     for length in 0..=25 {
         assert_eq!(Pan::parse(&"1".repeat(length)).is_ok(), (12..=19).contains(&length), "{length}");
@@ -17,12 +19,40 @@ fn pan_is_12_to_19_digits_with_spaces_taken_out() {
     for bad in [
         "",
         "    ",
-        "4111-1111-1111-1111",
+        "----",
+        "4111.1111.1111.1111",
+        "4111\u{2013}1111\u{2013}1111\u{2013}1111",
         "411111111111111a",
         "４１１１１１１１１１１１１１１１",
         "4111\t111111111111",
     ] {
         assert_eq!(Pan::parse(bad), Err(CardError::Pan), "{bad}");
+    }
+}
+
+#[test]
+fn a_vault_card_goes_out_as_it_came_in() {
+    let parse = |json: &str| VaultCard::parse(json.as_bytes());
+    for json in [
+        r#"{"token":"card_1","pan":"4111111111111111","exp":"1230"}"#,
+        r#"{"token":"card_1","pan":"4111111111111111","exp":"1230","name":"T. \"Tést\" \\"}"#,
+    ] {
+        let card = parse(&json.replace(r#""token":"card_1","#, "")).unwrap();
+        assert_eq!(*card.to_json("card_1"), json.as_bytes());
+    }
+    let longest = format!(r#"{{"pan":"{}","exp":"1230","name":"{}"}}"#, "1".repeat(19), r#"\""#.repeat(45));
+    let json = parse(&longest).unwrap().to_json(&"t".repeat(27));
+    assert!(json.len() < json.capacity() && json.capacity() < 512, "it grew: {}", json.capacity());
+    for bad in [
+        "",
+        "[]",
+        r#"{"pan":"4111111111111111"}"#,
+        r#"{"pan":"4111111111111111","exp":"1330"}"#,
+        r#"{"pan":"4111","exp":"1230"}"#,
+        r#"{"pan":"4111111111111111","exp":"1230","csc":"123"}"#,
+        r#"{"pan":"4111111111111111","exp":"1230","pan":"4111111111111111"}"#,
+    ] {
+        assert!(parse(bad).is_err(), "{bad}");
     }
 }
 
