@@ -9,9 +9,9 @@ import { ROOT } from "../../scripts/lib/workerd.mjs";
 
 export const KINDS = ["sqlite", "postgres"];
 
-/** A database of the caller's own, empty. */
-export function openDatabase(kind, folder) {
-  return kind === "sqlite" ? sqlite(join(folder, "scanvault.db")) : postgres();
+/** A database of the caller's own: empty, or a copy of another one that nobody has open. */
+export function openDatabase(kind, folder, template) {
+  return kind === "sqlite" ? sqlite(join(folder, "scanvault.db"), template) : postgres(template);
 }
 
 // Python's SQLite, on a copy: no second library ever opens the live file.
@@ -25,10 +25,14 @@ import sqlite3, sys
 db = sqlite3.connect(sys.argv[1]); print(sum(db.execute(text).rowcount for text in sys.stdin.read().split(";") if text.strip())); db.commit()
 `;
 
-function sqlite(file) {
+function sqlite(file, template) {
+  for (const end of template ? ["", "-wal"] : []) {
+    if (existsSync(template.file + end)) copyFileSync(template.file + end, file + end);
+  }
   const python = (script, path, sql) => execFileSync("python3", ["-c", script, path], { input: sql, encoding: "utf8" });
   return {
     kind: "sqlite",
+    file,
     url: `sqlite://${file}`,
     rows(sql) {
       const folder = mkdtempSync(join(tmpdir(), "scanvault-copy-"));
@@ -48,13 +52,14 @@ function sqlite(file) {
   };
 }
 
-function postgres() {
+function postgres(template) {
   const server = process.env.SCANVAULT_TEST_POSTGRES ?? startServer();
   const name = `e2e_${randomBytes(6).toString("hex")}`;
   const url = Object.assign(new URL(server), { pathname: `/${name}` });
-  psql(server, `CREATE DATABASE ${name}`);
+  psql(server, `CREATE DATABASE ${name}${template ? ` TEMPLATE ${template.name}` : ""}`);
   return {
     kind: "postgres",
+    name,
     url: url.href,
     rows: (sql) => JSON.parse(psql(url, `SELECT coalesce(json_agg(r), '[]') FROM (${sql}) r`)),
     write: (sql) => Number(psql(url, `WITH done AS (${sql} RETURNING 1) SELECT count(*) FROM done`)),

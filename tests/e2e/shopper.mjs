@@ -20,9 +20,13 @@ export async function openPage(edge, code, path = payPath(code)) {
   assert.equal(answer.headers["content-type"], "text/html; charset=utf-8");
   assert.equal(answer.headers["content-security-policy"], PAGE_POLICY);
   assert.equal(answer.headers["cache-control"], "no-store");
-  const main = /<main ([^>]*)>/.exec(answer.body.toString())?.[1] ?? "";
-  const data = Object.fromEntries([...main.matchAll(/data-([a-z-]+)="([^"]*)"/g)].map(([, name, value]) => [name, unescape(value)]));
-  return { ...answer, data };
+  return { ...answer, data: pageData(answer.body) };
+}
+
+/** What the page's `<main>` says. */
+export function pageData(body) {
+  const main = /<main ([^>]*)>/.exec(body.toString())?.[1] ?? "";
+  return Object.fromEntries([...main.matchAll(/data-([a-z-]+)="([^"]*)"/g)].map(([, name, value]) => [name, unescape(value)]));
 }
 
 /** Seals a card for a page that is ready; `changes` are put over what the page says. */

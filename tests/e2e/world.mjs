@@ -19,11 +19,11 @@ import { startTerminator } from "./terminator.mjs";
 
 export { until };
 export const BINARIES = process.env.SCANVAULT_BINARIES ?? join(ROOT, "target/debug");
-const SCANVAULT = join(BINARIES, "scanvault");
-const SANDBOX = join(BINARIES, "sandbox");
+export const SCANVAULT = join(BINARIES, "scanvault");
+export const SANDBOX = join(BINARIES, "sandbox");
 export const UNREACHABLE = "The origin did not answer; the outcome is unknown, retry with the same key";
 export const CUSTODIANS = ["alice", "bob", "carol"];
-const READY = (child) => logged(child, "listening");
+export const READY = (child) => logged(child, "listening");
 
 /** Runs a program to its end, however it ends. */
 export function run(program, args, { env = {}, input = "" } = {}) {
@@ -389,7 +389,7 @@ function json(answer) {
   return JSON.parse(answer.body);
 }
 
-async function made(running) {
+export async function made(running) {
   const { code, stderr, stdout } = await running;
   assert.equal(code, 0, stdout + stderr);
 }

@@ -136,7 +136,11 @@ impl Admin {
         let (dealt, sealed) = self.deal(&unsealed, &ceremony, &authority)?;
         let mut tx = self.audit.begin().await?;
         tx.push(entry("vault.reshare.authorised", call, &ceremony));
-        if !reshare_store::deal(tx.tx(), &ceremony.nonce, &dealt).await? {
+        // What is dealt holds the ring as it is: a rotation that has begun meanwhile must fail, or its key would be under
+        // a root key that the switch ends.
+        if !store::advance(tx.tx(), unsealed.record().version).await?
+            || !reshare_store::deal(tx.tx(), &ceremony.nonce, &dealt).await?
+        {
             return Err(changed_meanwhile());
         }
         store::add_shares(tx.tx(), &dealt.share_set, &sealed).await?;

@@ -143,6 +143,11 @@ pub async fn switch(
     nonce: &str,
     dealt: &Dealt,
 ) -> Result<bool, DbError> {
+    let is_staged = |key: &WrappedKey| dealt.ring.iter().any(|staged| (staged.kind, staged.id) == (key.kind, key.id));
+    // A key that was made after the dealing would stay under the root key that ends here, and open never again.
+    if !dealt.ring.is_empty() && !known.iter().all(is_staged) {
+        return Ok(false);
+    }
     let done = sqlx::query(
         "UPDATE vault SET share_set = $2, wrapped_root = $3, ring_version = ring_version + 1 \
          WHERE id = 1 AND ring_version = $1",

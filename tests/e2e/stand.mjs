@@ -1,0 +1,271 @@
+// Origins that are killed and started again, on databases that are copies of a prepared one. No edge: requests are signed
+// as an edge does. One acquirer, one receiver and one set of custodians serve all stands of a ground.
+
+import assert from "node:assert/strict";
+import { randomBytes } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Children } from "../../scripts/lib/demo/children.mjs";
+import { openDatabase } from "./databases.mjs";
+import { send, sign } from "./link.mjs";
+import { startReceiver, whyNotGenuine } from "./receiver.mjs";
+import { CARD, pageData, payPath, seal } from "./shopper.mjs";
+import { READY, SANDBOX, SCANVAULT, made, run, until } from "./world.mjs";
+
+/** The first set is dealt to the first three. */
+export const PEOPLE = ["alice", "bob", "carol", "dave", "erin", "frank", "grace"];
+export const FIRST_SET = { threshold: 2, custodians: PEOPLE.slice(0, 3) };
+export const MERCHANT = "merchant-25";
+
+/** The origin did not answer: it is dead, or dying. */
+export class Unreachable extends Error {
+  constructor(command) {
+    super(`unreachable: ${command.join(" ")}`);
+    this.command = command;
+  }
+}
+
+/** What all stands share. */
+export class Ground {
+  dir = mkdtempSync(join(tmpdir(), "scanvault-kills-"));
+  #stands = 0;
+
+  static async start() {
+    const ground = new Ground();
+    try {
+      await ground.#start();
+      return ground;
+    } catch (error) {
+      await ground.close();
+      throw error;
+    }
+  }
+
+  at(...parts) {
+    return join(this.dir, ...parts);
+  }
+
+  async #start() {
+    this.children = new Children(randomBytes(12).toString("hex"), this.at("logs"));
+    process.on("exit", () => this.children.pids().forEach(killGroup));
+    this.receiver = await startReceiver();
+    await made(run(SANDBOX, ["dev-ca", "--dir", this.at("ca"), "--client", "second"]));
+    await made(run(SANDBOX, ["clearhaus-credentials", "--dir", this.at("credentials")]));
+    this.ca = readFileSync(this.at("ca/ca.pem"));
+    this.linkKey = { id: "kills", region: "a", secret: randomBytes(32) };
+    writeFileSync(this.at("link-keys"), `kills ${this.linkKey.secret.toString("base64")}\n`, { mode: 0o600 });
+    const { stdout } = await run(SCANVAULT, ["operator", "fingerprint", "--cert", this.at("ca/second.pem"), "--json"]);
+    const lines = [`first operator,auditor uid:${process.getuid()}`, `second operator ${JSON.parse(stdout).identity}`];
+    writeFileSync(this.at("operators"), `${lines.join("\n")}\n`, { mode: 0o600 });
+    const listen = `127.0.0.1:${await port()}`;
+    this.acquirer = `http://${listen}`;
+    const folders = ["--state-dir", this.at("sandbox"), "--credentials", this.at("credentials")];
+    await this.children.start("sandbox", [SANDBOX, "serve", "--listen", listen, ...folders], { ready: READY });
+    mkdirSync(this.at("people"));
+    this.people = {};
+    for (const name of PEOPLE) {
+      const identity = this.at("people", name);
+      const answer = await run(SCANVAULT, ["vault", "share", "keygen", "--out", identity, "--json"]);
+      this.people[name] = { identity, recipient: JSON.parse(answer.stdout).recipient };
+    }
+  }
+
+  /** On an empty database, or on a copy of that of a stand whose origin has ended; what that one knows is known here. */
+  stand(kind, template) {
+    this.#stands += 1;
+    return new Stand(this, kind, `stand-${this.#stands}`, template);
+  }
+
+  async close() {
+    await this.children?.endAll();
+    await this.receiver?.close();
+    if (process.env.SCANVAULT_KEEP) console.error(`kept: ${this.dir}`);
+    else rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+export class Stand {
+  /** Every set that was ever dealt, by generation: threshold, and the shares' files by custodian. */
+  sets = {};
+  merchant = undefined;
+  #ports = {};
+
+  constructor(ground, kind, name, template) {
+    Object.assign(this, { ground, kind, name, dir: ground.at(name) });
+    mkdirSync(this.dir);
+    this.database = openDatabase(kind, this.dir, template?.database);
+    if (template) {
+      this.sets = structuredClone(template.sets);
+      this.merchant = template.merchant;
+    }
+  }
+
+  at(...parts) {
+    return join(this.dir, ...parts);
+  }
+  log(process = "origin") {
+    return readFileSync(this.ground.children.logFile(`${this.name}-${process}`), "utf8");
+  }
+
+  /** `fault` as in SCANVAULT_FAULT; `process` is `origin`, or the second one on the same database. */
+  async start({ fault = "", process: name = "origin" } = {}) {
+    const ports = (this.#ports[name] ??= { public: await port(), admin: await port() });
+    const env = {
+      SCANVAULT_FAULT: fault,
+      SCANVAULT_MODE: "development",
+      DATABASE_URL: this.database.url,
+      SCANVAULT_LISTEN: `127.0.0.1:${ports.public}`,
+      SCANVAULT_TLS_CERT: this.ground.at("ca/server.pem"),
+      SCANVAULT_TLS_KEY: this.ground.at("ca/server.key"),
+      SCANVAULT_ADMIN_SOCKET: this.at(`${name}.sock`),
+      SCANVAULT_ADMIN_LISTEN: `127.0.0.1:${ports.admin}`,
+      SCANVAULT_ADMIN_CLIENT_CA: this.ground.at("ca/ca.pem"),
+      SCANVAULT_OPERATORS: this.ground.at("operators"),
+      SCANVAULT_LINK_KEYS: this.ground.at("link-keys"),
+      SCANVAULT_PUBLIC_URL: "http://127.0.0.1:1",
+      SCANVAULT_CLEARHAUS_URL: this.ground.acquirer,
+      SCANVAULT_EXTRA_CA: this.ground.at("ca/ca.pem"),
+      SCANVAULT_ALLOW_LOCAL_CALLBACKS: "true",
+    };
+    const child = await this.ground.children.start(`${this.name}-${name}`, [SCANVAULT, "serve"], { env, ready: READY });
+    child.ending = true; // it is here to die
+    if (name === "origin") this.origin = child;
+    return child;
+  }
+
+  async stop(signal = "SIGTERM", name = "origin") {
+    await this.ground.children.end(`${this.name}-${name}`, signal);
+  }
+
+  url(name = "origin") {
+    return `https://localhost:${this.#ports[name].public}`;
+  }
+
+  // --- The CLI -----------------------------------------------------------------------------------------------------
+
+  scanvault(args, { process: name = "origin", operator = "first", input } = {}) {
+    const tls = () => ({
+      ADMIN_URL: `https://localhost:${this.#ports[name].admin}`,
+      ADMIN_CERT: this.ground.at("ca/second.pem"),
+      ADMIN_KEY: this.ground.at("ca/second.key"),
+      ADMIN_CA: this.ground.at("ca/ca.pem"),
+    });
+    const env = operator === "second" ? tls() : { ADMIN_URL: `unix://${this.at(`${name}.sock`)}` };
+    return run(SCANVAULT, args, { env, input });
+  }
+
+  /** A command that works, or finds nobody; its JSON object. */
+  async cli(args, options) {
+    const { code, stdout, stderr } = await this.scanvault([...args, "--json"], options);
+    if (code === 3) throw new Unreachable(args);
+    assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
+    return JSON.parse(stdout);
+  }
+
+  /** What it says when it refuses. */
+  async refused(args, options) {
+    const { code, stderr } = await this.scanvault(args, options);
+    if (code === 3) throw new Unreachable(args);
+    assert.equal(code, 1, `${args.join(" ")} was not refused: ${stderr}`);
+    return stderr.trim();
+  }
+
+  status(options) {
+    return this.cli(["vault", "status"], options);
+  }
+
+  custodians(names) {
+    return names.flatMap((name) => ["--custodian", `${name}=${this.ground.people[name].recipient}`]);
+  }
+
+  /** Fetches the set in effect, or that of the re-share under way, and opens each share as its custodian does. */
+  async learn({ generation, threshold, reshare = false }) {
+    if (this.sets[generation]) return this.sets[generation];
+    const folder = mkdtempSync(this.at("fetched-"));
+    const answer = await this.cli(["vault", "share", "fetch", "--out", folder, ...(reshare ? ["--reshare"] : [])]);
+    const open = async ({ custodian, file }) => {
+      const args = ["vault", "share", "show", "--identity", this.ground.people[custodian].identity, file];
+      const { code, stdout, stderr } = await run(SCANVAULT, args);
+      assert.equal(code, 0, stderr);
+      const text = join(folder, `${custodian}.share`);
+      writeFileSync(text, stdout, { mode: 0o600 });
+      return [custodian, text];
+    };
+    const shares = Object.fromEntries(await Promise.all(answer.shares.map(open)));
+    return (this.sets[generation] = { generation, threshold, shares });
+  }
+
+  // --- Merchants and shoppers --------------------------------------------------------------------------------------
+
+  /** With a webhook and acquirer credentials: both are records of the vault. */
+  async addMerchant() {
+    const file = (name) => this.ground.at("credentials", name);
+    const credentials = [
+      "--clearhaus-api-key-file", file("api-key.txt"),
+      "--clearhaus-signing-key-id", readFileSync(file("signing-key-id.txt"), "utf8").trim(),
+      "--clearhaus-signing-key-file", file("signing-key.pem"),
+    ];
+    const args = ["account", "create", MERCHANT, "--webhook-url", this.ground.receiver.url(MERCHANT), ...credentials];
+    this.merchant = await this.cli(args);
+  }
+
+  ask(request, { process: name = "origin" } = {}) {
+    const url = this.url(name);
+    return send(url, this.ground.ca, sign(url, { key: this.ground.linkKey, ...request }));
+  }
+
+  /** A code, its page, and a payment of it; answers what the shopper is answered, and the reference. */
+  async pay(card = CARD, options = {}) {
+    const reference = `ref-${randomBytes(8).toString("hex")}`;
+    const authorization = `Basic ${Buffer.from(`${MERCHANT}:${this.merchant.password}`).toString("base64")}`;
+    const typed = { "content-type": "application/json" };
+    const body = JSON.stringify({ merchantReference: reference, amount: 12 });
+    const made = await this.ask({ method: "POST", path: "/pluto/code/create", body, extra: { authorization, ...typed } }, options);
+    assert.equal(made.status, 200, made.body.toString());
+    const path = payPath(JSON.parse(made.body).code);
+    const page = await this.ask({ path }, options);
+    if (page.status !== 200) return { ...page, reference };
+    const sealed = await seal({ data: pageData(page.body) }, card);
+    return { ...(await this.ask({ method: "POST", path, body: JSON.stringify({ sealed }), extra: typed }, options)), reference };
+  }
+
+  /** It is paid, and the merchant is told so under their own secret. */
+  async assertPays(card = CARD, options = {}) {
+    const answer = await this.pay(card, options);
+    assert.equal(answer.status, 200, answer.body.toString());
+    assert.equal(JSON.parse(answer.body).state, "paid");
+    const told = () => this.ground.receiver.of(MERCHANT).find(({ body }) => body.includes(answer.reference));
+    const delivery = await until("the merchant is told", told, { seconds: 20 });
+    assert.equal(whyNotGenuine(delivery, this.merchant.webhookSecret), undefined);
+  }
+
+  async close() {
+    await Promise.all(["origin", "second"].map((name) => this.stop("SIGKILL", name)));
+    this.database.close();
+  }
+}
+
+/** Below the ports that the kernel hands out: no outgoing connection takes it while its origin is dead. */
+const taken = new Set();
+async function port() {
+  for (;;) {
+    const number = 20_000 + (randomBytes(2).readUInt16BE() % 12_000);
+    if (taken.has(number)) continue;
+    taken.add(number);
+    const server = createServer();
+    const isFree = await new Promise((done) => server.once("error", () => done(false)).listen(number, "127.0.0.1", () => done(true)));
+    if (!isFree) continue;
+    await new Promise((done) => server.close(done));
+    return number;
+  }
+}
+
+function killGroup(pid) {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch (error) {
+    if (error.code !== "ESRCH") throw error;
+  }
+}
