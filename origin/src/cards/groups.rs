@@ -76,7 +76,7 @@ impl Groups {
             };
             if let Ok(Stored { token, outcome }) = &result {
                 let entry = Entry::new("card.stored", job.account.as_str());
-                tx.push(entry.with("token", token.as_str()).with("outcome", outcome.as_str()));
+                tx.push(entry.with("token", self.audit.conceal("token", token.as_bytes())).with("outcome", outcome.as_str()));
             }
             results.push(result);
         }
@@ -104,7 +104,8 @@ impl Groups {
             };
             if result.is_ok() {
                 let entry = Entry::new("card.read", job.account.as_str());
-                tx.push(entry.with("token", job.token.as_str()).with("purpose", job.purpose.as_str()));
+                let token = self.audit.conceal("token", job.token.as_bytes());
+                tx.push(entry.with("token", token).with("purpose", job.purpose.as_str()));
             }
             results.push(result);
         }
