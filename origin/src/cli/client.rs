@@ -131,18 +131,18 @@ impl Remote {
         if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
             return Err(form());
         }
-        let (Some(cert), Some(key), Some(ca)) = (&args.admin_cert, &args.admin_key, &args.admin_ca) else {
-            return Err(Failure::Usage("an https admin address needs --admin-cert, --admin-key and --admin-ca".into()));
-        };
-        // A URI has an IPv6 address in brackets; nobody else does.
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
-        let name = ServerName::try_from(host.clone()).map_err(|_| form())?;
         // Without a port the authority is its host; a port that is no number is no port to this parser either.
         let port = match authority.port_u16() {
             Some(port) => port,
             None if authority.as_str() == authority.host() => HTTPS_PORT,
             None => return Err(form()),
         };
+        let (Some(cert), Some(key), Some(ca)) = (&args.admin_cert, &args.admin_key, &args.admin_ca) else {
+            return Err(Failure::Usage("an https admin address needs --admin-cert, --admin-key and --admin-ca".into()));
+        };
+        // A URI has an IPv6 address in brackets; nobody else does.
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let name = ServerName::try_from(host.clone()).map_err(|_| form())?;
         Ok(Self { host, port, name, config: Arc::new(client_config(cert, key, ca)?) })
     }
 }
