@@ -100,7 +100,7 @@ onBothDatabases(
         [2, ["account", "show", "../accounts"], {}, /^scanvault: /],
         [2, ["vault", "unseal", "--share-file", "/nowhere/at/all"], {}, /^scanvault: \/nowhere\/at\/all: /],
         [2, ["vault", "status"], { env: {} }, "scanvault: --admin or ADMIN_URL says where the origin is\n"],
-        [2, ["vault", "status"], { env: { ADMIN_URL: "http://127.0.0.1:1" } }, "scanvault: the admin address has the form unix:///path\n"],
+        [2, ["vault", "status"], { env: { ADMIN_URL: "http://127.0.0.1:1" } }, "scanvault: the admin address has the form unix:///path or https://host:port\n"],
         [2, ["vault", "open"], {}, /unrecognized subcommand/],
         [2, ["vault", "init"], {}, /required arguments/],
         [3, ["vault", "status"], { env: { ADMIN_URL: "unix:///nowhere/admin.sock" } }, /^scanvault: no origin on \/nowhere\/admin\.sock: /],

@@ -97,7 +97,7 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let reload_task = tokio::spawn(reload(Arc::clone(&app), config.clone()));
     tracing::info!(operators = %app.admin.operators.live(), "operators");
     let (listen, admin_socket) = (config.listen, config.admin_socket.display());
-    tracing::info!(%listen, %admin_socket, admin_listen = ?config.admin_listen, memory = ?memory, "listening");
+    tracing::info!(%listen, %admin_socket, admin_listen = config.admin_listen.map(tracing::field::display), memory = ?memory, "listening");
 
     stop_signal().await;
     tracing::info!("stopping: no new connections, requests under way are finished");

@@ -137,13 +137,18 @@ impl Remote {
         if uri.path_and_query().is_some_and(|path| path.as_str() != "/") {
             return Err(form());
         }
+        // Without a port the authority is its host; a port that is no number is no port to this parser either.
+        let port = match authority.port_u16() {
+            Some(port) => port,
+            None if authority.as_str() == authority.host() => HTTPS_PORT,
+            None => return Err(form()),
+        };
         let (Some(cert), Some(key), Some(ca)) = (&args.admin_cert, &args.admin_key, &args.admin_ca) else {
             return Err(Failure::Usage("an https admin address needs --admin-cert, --admin-key and --admin-ca".into()));
         };
         // A URI has an IPv6 address in brackets; nobody else does.
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let name = ServerName::try_from(host.clone()).map_err(|_| form())?;
-        let port = authority.port_u16().unwrap_or(HTTPS_PORT);
         Ok(Self { host, port, name, config: Arc::new(client_config(cert, key, ca)?) })
     }
 }
@@ -182,8 +187,18 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    tokio::spawn(connection);
-    let response = sender.send_request(request).await?;
+    let connection = tokio::spawn(connection);
+    let response = match sender.send_request(request).await {
+        Ok(response) => response,
+        Err(error) => {
+            drop(sender);
+            // Why the connection ended, such as a refused certificate, says more than that it did.
+            return Err(match connection.await {
+                Ok(Err(cause)) => cause.into(),
+                _ => error.into(),
+            });
+        }
+    };
     let status = response.status();
     let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await?;
     Ok((status, body.to_bytes()))
