@@ -25,4 +25,8 @@ ALTER TABLE cards ALTER COLUMN fingerprint_key SET NOT NULL;
 ALTER TABLE cards ALTER COLUMN key_id SET NOT NULL;
 ALTER TABLE cards ADD FOREIGN KEY (fingerprint_key) REFERENCES vault_fingerprint_keys (id);
 ALTER TABLE cards ADD FOREIGN KEY (key_id) REFERENCES vault_data_keys (id);
+-- The account is in the fingerprint. With the account before it, the planner of a young table reads all cards of the
+-- account and compares.
+ALTER TABLE cards DROP CONSTRAINT cards_account_fingerprint_key;
+ALTER TABLE cards ADD UNIQUE (fingerprint);
 CREATE INDEX cards_by_expiry ON cards (expires_at_ms) WHERE expires_at_ms IS NOT NULL;

@@ -57,7 +57,7 @@ CREATE TABLE new_cards (
     expires_at_ms   BIGINT,
     row_version     BIGINT NOT NULL,
     created_at_ms   BIGINT NOT NULL,
-    UNIQUE (account, fingerprint)
+    UNIQUE (fingerprint)                  -- the account is in it; alone it is what is looked up
 );
 INSERT INTO new_cards (token, account, pan, expiry, holder, bin, last_four, fingerprint, fingerprint_key, key_id,
         row_version, created_at_ms)

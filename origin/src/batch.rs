@@ -79,8 +79,10 @@ mod tests {
 
     use super::*;
 
+    type Gated = Batcher<u32, (u32, usize)>;
+
     /// A batcher whose worker waits for a permit before each group, and answers with the group's size.
-    fn gated() -> (Arc<Batcher<u32, (u32, usize)>>, Arc<Semaphore>, Arc<AtomicUsize>) {
+    fn gated() -> (Arc<Gated>, Arc<Semaphore>, Arc<AtomicUsize>) {
         let (gate, done) = (Arc::new(Semaphore::new(0)), Arc::new(AtomicUsize::new(0)));
         let (at_gate, counter) = (Arc::clone(&gate), Arc::clone(&done));
         let batcher = Batcher::start(None, move |jobs: Vec<u32>| {

@@ -222,7 +222,21 @@ on_both! {
         for answer in answers {
             world.send(answer).await.assert_problem(500, "internal");
         }
+        // A fingerprint that was moved leads to no other card.
+        world.execute("DELETE FROM cards WHERE last_four = '1111'").await;
+        let (another, _) = other.store(&world, &card(&number(2))).await;
+        for account in ["warehouse", "billing"] {
+            let to = if account == "billing" { &good } else { &another };
+            let print = world.app.vault.unsealed().unwrap().fingerprints("billing", &Pan::parse(PAN).unwrap()).next().unwrap().1;
+            sqlx::query("UPDATE cards SET fingerprint = $1 WHERE token = $2").bind(print.to_vec()).bind(to.as_str())
+                .execute(world.app.db.write()).await.unwrap();
+            world.send(client.store_request(&card(PAN))).await.assert_problem(500, "internal");
+            sqlx::query("UPDATE cards SET fingerprint = $1 WHERE token = $2").bind(account.as_bytes().to_vec()).bind(to.as_str())
+                .execute(world.app.db.write()).await.unwrap();
+        }
         // One that does not open fails alone, in one group with others.
+        let (token, _) = client.store(&world, &card(PAN)).await;
+        world.execute("UPDATE cards SET row_version = 7 WHERE last_four = '1111'").await;
         let (bad, fine) = tokio::join!(world.send(client.read_request(&token, "x")), world.send(client.read_request(&good, "x")));
         assert_eq!((bad.status.as_u16(), fine.status.as_u16()), (500, 200));
     }

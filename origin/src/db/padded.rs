@@ -4,7 +4,7 @@
 use std::sync::OnceLock;
 
 /// How many rows a text can take.
-const SIZES: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
+const SIZES: [usize; 12] = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64];
 /// The most rows of one statement.
 pub const MAX_ROWS: usize = 64;
 
@@ -83,8 +83,8 @@ mod tests {
         static SELECT: Padded = Padded::list("SELECT a FROM t WHERE b = $1 AND a IN", 1, "");
         assert_eq!(INSERT.text(1), ("INSERT INTO t (a, b) VALUES ($1, $2) ON CONFLICT DO NOTHING", 1));
         assert_eq!(INSERT.text(2), ("INSERT INTO t (a, b) VALUES ($1, $2), ($3, $4) ON CONFLICT DO NOTHING", 2));
-        assert_eq!(SELECT.text(3), ("SELECT a FROM t WHERE b = $1 AND a IN ($2, $3, $4, $5)", 4));
-        assert_eq!([5, 8, 9, 33, 64].map(|rows| SELECT.text(rows).1), [8, 8, 16, 64, 64]);
+        assert_eq!(SELECT.text(3), ("SELECT a FROM t WHERE b = $1 AND a IN ($2, $3, $4)", 3));
+        assert_eq!([5, 8, 9, 33, 64].map(|rows| SELECT.text(rows).1), [6, 8, 12, 48, 64]);
         assert_eq!(pad(&[1, 2, 3], 4).copied().collect::<Vec<_>>(), [1, 2, 3, 3]);
     }
 }

@@ -5,7 +5,7 @@
 
 mod rows;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -210,35 +210,32 @@ async fn round(
     expired: &mut u64,
 ) -> Result<Settled, DbError> {
     let rows = lookup(tx, members).await?;
-    let (mut settled, mut touched, mut new) = (Settled::new(), HashSet::new(), Vec::new());
-    let mut over = Vec::new();
+    let (mut settled, mut touched, mut new, mut over) = (Settled::new(), HashSet::new(), Vec::new(), Vec::new());
     for member in members {
         let row = member.prints.iter().find_map(|(_, print)| rows.get(print.as_slice()));
+        let fate = Fate::of(unsealed, member, row, now_ms);
         // The first of several with one number goes ahead, the others meet its row in the next round.
-        let is_first = |touched: &mut HashSet<Vec<u8>>| {
-            touched.insert(member.prints.first().map(|print| print.1.to_vec()).unwrap_or_default())
-        };
-        match row {
-            Some(row) if row.is_expired(now_ms) => {
-                if is_first(&mut touched) {
-                    over.push(row.token.as_str());
-                    new.push(member);
-                }
+        let waits = !matches!(fate, Fate::Settled(_)) && !touched.insert(member.prints.first());
+        let result = match fate {
+            _ if waits => continue,
+            Fate::Settled(result) => result,
+            Fate::New => {
+                new.push(member);
+                continue;
             }
-            Some(row) => match Change::of(unsealed, member, row) {
-                Err(error) => drop(settled.insert(member.at, Err(error))),
-                Ok(Change::None) => drop(settled.insert(member.at, Ok(stored(row, Outcome::Known)))),
-                Ok(change) if is_first(&mut touched) => match renew(tx, unsealed, member, row, change, entropy).await {
-                    Ok(None) => {}
-                    Ok(Some(stored)) => drop(settled.insert(member.at, Ok(stored))),
-                    Err(CardStoreError::Db(error)) => return Err(error),
-                    Err(error) => drop(settled.insert(member.at, Err(error))),
-                },
-                Ok(_) => {}
+            Fate::Over(row) => {
+                over.push(row.token.as_str());
+                new.push(member);
+                continue;
+            }
+            Fate::Renewed(row, change) => match renew(tx, unsealed, member, row, change, entropy).await {
+                Ok(None) => continue,
+                Ok(Some(stored)) => Ok(stored),
+                Err(CardStoreError::Db(error)) => return Err(error),
+                Err(error) => Err(error),
             },
-            None if is_first(&mut touched) => new.push(member),
-            None => {}
-        }
+        };
+        settled.insert(member.at, result);
     }
     if !over.is_empty() {
         *expired += rows::delete_expired(tx, &over, now_ms).await?;
@@ -247,21 +244,37 @@ async fn round(
     Ok(settled)
 }
 
-/// What is stored under any of the members' fingerprints.
-async fn lookup(tx: &mut Tx, members: &[Member<'_>]) -> Result<HashMap<Vec<u8>, Row>, DbError> {
-    let mut by_account: BTreeMap<&str, Vec<&[u8]>> = BTreeMap::new();
-    for member in members {
-        by_account.entry(member.card.account).or_default().extend(member.prints.iter().map(|print| print.1.as_slice()));
-    }
-    let mut found = HashMap::new();
-    for (account, mut prints) in by_account {
-        prints.sort_unstable();
-        prints.dedup();
-        for row in rows::by_fingerprint(tx, account, &prints).await? {
-            found.insert(row.fingerprint.clone(), row);
+/// What becomes of a member in a round.
+enum Fate<'r> {
+    /// Nothing is to be written.
+    Settled(Result<Stored, CardStoreError>),
+    New,
+    /// The time of the stored one is over: deleted, then as new.
+    Over(&'r Row),
+    Renewed(&'r Row, Change),
+}
+
+impl<'r> Fate<'r> {
+    fn of(unsealed: &Unsealed, member: &Member<'_>, row: Option<&'r Row>, now_ms: i64) -> Self {
+        let Some(row) = row else { return Self::New };
+        if row.is_expired(now_ms) {
+            return Self::Over(row);
+        }
+        match Change::of(unsealed, member, row) {
+            Err(error) => Self::Settled(Err(error)),
+            Ok(Change::None) => Self::Settled(Ok(stored(row, Outcome::Known))),
+            Ok(change) => Self::Renewed(row, change),
         }
     }
-    Ok(found)
+}
+
+/// What is stored under any of the members' fingerprints.
+async fn lookup(tx: &mut Tx, members: &[Member<'_>]) -> Result<HashMap<Vec<u8>, Row>, DbError> {
+    let prints: BTreeSet<&[u8]> =
+        members.iter().flat_map(|member| member.prints.iter().map(|print| print.1.as_slice())).collect();
+    let prints: Vec<&[u8]> = prints.into_iter().collect();
+    let rows = rows::by_fingerprint(tx, &prints).await?;
+    Ok(rows.into_iter().map(|row| (row.fingerprint.clone(), row)).collect())
 }
 
 /// What a stored card needs to become the one that was sent.
@@ -277,6 +290,10 @@ enum Change {
 impl Change {
     fn of(unsealed: &Unsealed, member: &Member<'_>, row: &Row) -> Result<Self, CardStoreError> {
         let (card, kept) = (&member.card, open(unsealed, row)?);
+        // The fingerprint's column is not authenticated: somebody may have moved it to another card.
+        if row.account != card.account || kept.pan != *card.pan {
+            return Err(EnvelopeError::DoesNotOpen.into());
+        }
         if kept.expiry != *card.expiry || kept.name.as_ref() != card.holder {
             return Ok(Self::Sealed);
         }

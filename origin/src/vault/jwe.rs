@@ -85,10 +85,19 @@ impl PageKey {
 
     /// Draws scalars until one fits (the first one but for 2^-32 of all draws).
     pub fn random_scalar(entropy: &mut dyn Entropy) -> Result<Key32, EntropyError> {
+        Self::draw(entropy).map(|(scalar, _)| scalar)
+    }
+
+    /// A key for one use.
+    pub(super) fn ephemeral(entropy: &mut dyn Entropy) -> Result<Self, EntropyError> {
+        Self::draw(entropy).map(|(_, key)| key)
+    }
+
+    fn draw(entropy: &mut dyn Entropy) -> Result<(Key32, Self), EntropyError> {
         for _ in 0..16 {
             let scalar = Key32::random(entropy)?;
-            if Self::from_scalar(&scalar).is_some() {
-                return Ok(scalar);
+            if let Some(key) = Self::from_scalar(&scalar) {
+                return Ok((scalar, key));
             }
         }
         // 2^-512 for a source that works.

@@ -115,7 +115,7 @@ impl Sealer {
     /// # Errors
     /// [`JweError::Point`] or [`JweError::Header`] when the key is none, and a failing random source.
     pub fn agree(theirs: &EphemeralKey, entropy: &mut dyn Entropy) -> Result<Self, SealError> {
-        let ephemeral = PageKey::from_scalar(&PageKey::random_scalar(entropy)?).ok_or(EntropyError)?;
+        let ephemeral = PageKey::ephemeral(entropy)?;
         let key = agreed_key(&ephemeral, theirs, b"")?;
         let ours = ephemeral.jwk();
         let header = json!({

@@ -60,8 +60,8 @@ pub struct Summary {
 
 static BY_FINGERPRINT: Padded = Padded::list(
     "SELECT token, account, pan, expiry, holder, fingerprint, row_version, expires_at_ms FROM cards \
-     WHERE account = $1 AND fingerprint IN",
-    1,
+     WHERE fingerprint IN",
+    0,
     "",
 );
 
@@ -81,12 +81,12 @@ static INSERT: Padded = Padded::rows(
 
 static DELETE_EXPIRED: Padded = Padded::list("DELETE FROM cards WHERE expires_at_ms <= $1 AND token IN", 1, "");
 
-/// All cards of an account under these fingerprints, expired ones too: they are in the way of new ones.
-pub(super) async fn by_fingerprint(tx: &mut Tx, account: &str, prints: &[&[u8]]) -> Result<Vec<Row>, DbError> {
+/// All cards under these fingerprints, expired ones too: they are in the way of new ones.
+pub(super) async fn by_fingerprint(tx: &mut Tx, prints: &[&[u8]]) -> Result<Vec<Row>, DbError> {
     let mut found = Vec::new();
     for prints in prints.chunks(MAX_ROWS) {
         let (text, size) = BY_FINGERPRINT.text(prints.len());
-        let mut query = sqlx::query(text).bind(account);
+        let mut query = sqlx::query(text);
         for print in pad(prints, size) {
             query = query.bind(print.to_vec());
         }
