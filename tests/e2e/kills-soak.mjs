@@ -9,7 +9,7 @@ import { parseArgs } from "node:util";
 import { cancel, destroy, hasKey, open, recordsDue, reencrypt, reshare, rotate } from "./ceremonies.mjs";
 import { KINDS } from "./databases.mjs";
 import { assertConsistent, readTables } from "./invariants.mjs";
-import { makeOpenTemplate, verifyAudit } from "./kills.mjs";
+import { makeOpenTemplate } from "./kills.mjs";
 import { CARD } from "./shopper.mjs";
 import { Ground, PEOPLE, Refused, Unreachable, nobodysCard } from "./stand.mjs";
 
@@ -26,10 +26,6 @@ assert.ok([kills, seed, lanes].every(Number.isSafeInteger) && lanes > 0, "--kill
 
 const counts = { kills: 0, during: {}, outcome: {}, records: 0, payments: 0, refusedShares: 0, audits: 0, ceremonies: {} };
 const count = (where, name, more = 1) => (where[name] = (where[name] ?? 0) + more);
-
-for (const kind of KINDS.filter((kind) => !values.kind || kind === values.kind)) await soak(kind);
-console.log(JSON.stringify({ seed, ...counts }, null, 2));
-process.exit(0);
 
 async function soak(kind) {
   const ground = await Ground.start();
@@ -242,7 +238,8 @@ class Lane {
   }
 
   async audit() {
-    if (await verifyAudit(this.stand)) counts.audits += 1;
+    await this.stand.cli(["audit", "verify"]);
+    counts.audits += 1;
   }
 
   /** Everything comes to an end. */
@@ -271,3 +268,7 @@ function mulberry(state) {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
   };
 }
+
+for (const kind of KINDS.filter((kind) => !values.kind || kind === values.kind)) await soak(kind);
+console.log(JSON.stringify({ seed, ...counts }, null, 2));
+process.exit(0);

@@ -6,7 +6,6 @@ import { cancel, destroy, init, open, recordsDue, reencrypt, reshare, rotate } f
 import { assertConsistent, readTables } from "./invariants.mjs";
 import { PEOPLE, Unreachable, nobodysCard } from "./stand.mjs";
 import { CARD } from "./shopper.mjs";
-import { SCANVAULT, run } from "./world.mjs";
 
 const NEW = { threshold: 3, custodians: PEOPLE.slice(3) };
 const OTHER_CARDS = ["401234567890123", "401234567890567"].map(nobodysCard);
@@ -262,7 +261,7 @@ async function goOn(stand, { after, end, from, held }) {
   if (job) assert.equal(status.reencryption.state, job);
   assertKeys(status, keys, destroyed);
   if (from !== "empty" && stand.merchant) for (const card of OTHER_CARDS) await stand.assertPays(card);
-  await verifyAudit(stand);
+  await stand.cli(["audit", "verify"]);
 }
 
 async function startSecond(stand) {
@@ -279,17 +278,4 @@ async function assertSecondGoesOn(stand, { ceremony, held }) {
   const answer = isRekeyed ? await stand.pay(CARD, { process: "second" }) : await stand.assertPays(CARD, { process: "second" });
   if (isRekeyed) assert.equal(answer.status, 503);
   await stand.stop("SIGTERM", "second");
-}
-
-/** `undefined` until it is there. */
-let verifies;
-export async function canVerifyAudit() {
-  verifies ??= (await run(SCANVAULT, ["audit", "verify", "--help"])).code === 0;
-  return verifies;
-}
-
-/** The origin's own proof of all chains, where it has one; answers whether. */
-export async function verifyAudit(stand) {
-  if (await canVerifyAudit()) await stand.cli(["audit", "verify"]);
-  return canVerifyAudit();
 }
