@@ -37,6 +37,7 @@ export async function reshare(stand, { generation = 1, threshold = 3, custodians
   if (!ceremony) {
     const args = ["--threshold", String(threshold), ...stand.custodians(custodians), ...(compromised ? ["--compromised"] : [])];
     ceremony = (await stand.cli(["vault", "reshare", "start", ...args])).reshare;
+    delete stand.sets[status.generation + 1]; // dealt once, and cancelled
   }
   if (stage === "started") return;
   if (ceremony.stage === "authorising") {
@@ -70,7 +71,7 @@ export async function reencrypt(stand, { rate = 1000 } = {}) {
   const { reencryption } = await stand.status();
   if (reencryption?.state === "done" && (await recordsDue(stand)) === 0) return;
   const isRunning = reencryption?.state === "running";
-  const { reencryption: job } = await stand.cli(["vault", "reencrypt", "--wait", ...(isRunning ? ["--show"] : ["--rate", String(rate)])]);
+  const { reencryption: job } = await stand.cli(["vault", "reencrypt", "--wait", ...(isRunning ? ["--show"] : ["--rate", String(rate)])], { seconds: 90 });
   assert.deepEqual([job.state, job.failed], ["done", 0]);
   assert.equal(await recordsDue(stand), 0);
 }

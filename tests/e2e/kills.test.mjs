@@ -5,7 +5,7 @@ import { readFileSync, readdirSync } from "node:fs";
 import { after, before, describe, test } from "node:test";
 import { ROOT } from "../../scripts/lib/workerd.mjs";
 import { KINDS } from "./databases.mjs";
-import { POINTS, canVerifyAudit, kill, makeTemplates, nameOf } from "./kills.mjs";
+import { POINTS, kill, makeTemplates, nameOf } from "./kills.mjs";
 import { Ground } from "./stand.mjs";
 
 /** Points that are worked on at a time: most of the time they wait for a start at a full second. */
@@ -31,8 +31,5 @@ for (const kind of KINDS) {
     for (const point of POINTS.filter((point) => nameOf(point).includes(wanted))) {
       test(nameOf(point), () => kill(ground, kind, templates, point));
     }
-    test("the audit's own verification", async (t) => {
-      if (!(await canVerifyAudit())) t.skip("this scanvault has no `audit verify` yet: chains and effects were checked by the test's own reading alone");
-    });
   });
 }

@@ -19,6 +19,15 @@ export const PEOPLE = ["alice", "bob", "carol", "dave", "erin", "frank", "grace"
 export const FIRST_SET = { threshold: 2, custodians: PEOPLE.slice(0, 3) };
 export const MERCHANT = "merchant-25";
 
+/** A number that is nobody's: its check digit is wrong, which the test gateway takes. */
+export function nobodysCard(fifteen) {
+  const sum = [...fifteen].reverse().reduce((sum, digit, at) => {
+    const counted = Number(digit) * (at % 2 === 0 ? 2 : 1);
+    return sum + (counted > 9 ? counted - 9 : counted);
+  }, 0);
+  return { ...CARD, pan: `${fifteen}${(11 - (sum % 10)) % 10}` };
+}
+
 /** The origin did not answer: it is dead, or dying. */
 export class Unreachable extends Error {
   constructor(command) {
@@ -26,6 +35,9 @@ export class Unreachable extends Error {
     this.command = command;
   }
 }
+
+/** The origin answered no; its words. */
+export class Refused extends Error {}
 
 /** What all stands share. */
 export class Ground {
@@ -145,7 +157,7 @@ export class Stand {
 
   // --- The CLI -----------------------------------------------------------------------------------------------------
 
-  scanvault(args, { process: name = "origin", operator = "first", input } = {}) {
+  scanvault(args, { process: name = "origin", operator = "first", seconds } = {}) {
     const tls = () => ({
       ADMIN_URL: `https://localhost:${this.#ports[name].admin}`,
       ADMIN_CERT: this.ground.at("ca/second.pem"),
@@ -153,13 +165,15 @@ export class Stand {
       ADMIN_CA: this.ground.at("ca/ca.pem"),
     });
     const env = operator === "second" ? tls() : { ADMIN_URL: `unix://${this.at(`${name}.sock`)}` };
-    return run(SCANVAULT, args, { env, input });
+    this.doing = args.filter((word) => /^[a-z]+$/.test(word)).join(" ");
+    return run(SCANVAULT, args, { env, seconds });
   }
 
   /** A command that works, or finds nobody; its JSON object. */
   async cli(args, options) {
     const { code, stdout, stderr } = await this.scanvault([...args, "--json"], options);
     if (code === 3) throw new Unreachable(args);
+    if (code === 1) throw new Refused(`${args.join(" ")}: ${stderr.trim()}`);
     assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
     return JSON.parse(stdout);
   }

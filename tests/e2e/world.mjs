@@ -26,9 +26,9 @@ export const CUSTODIANS = ["alice", "bob", "carol"];
 export const READY = (child) => logged(child, "listening");
 
 /** Runs a program to its end, however it ends. */
-export function run(program, args, { env = {}, input = "" } = {}) {
+export function run(program, args, { env = {}, input = "", seconds = 30 } = {}) {
   return new Promise((resolve) => {
-    const options = { env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env }, timeout: 30_000, encoding: "utf8" };
+    const options = { env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env }, timeout: seconds * 1000, encoding: "utf8" };
     const child = execFile(program, args, options, (error, stdout, stderr) => resolve({ code: error ? error.code : 0, stdout, stderr }));
     child.stdin.on("error", () => {}); // it may end without reading
     child.stdin.end(input);

@@ -122,7 +122,7 @@ impl Admin {
         tx.commit().await?;
         fault::point("destroy.committed");
         self.refresh().await?;
-        store::forget_old_rows(&self.db).await?;
+        self.forget_old_rows().await;
         tracing::warn!(operator, %kind, id = body.id, "key destroyed");
         Ok(Json(serde_json::json!({"kind": kind, "id": body.id, "state": "destroyed"})).into_response())
     }

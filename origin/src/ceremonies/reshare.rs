@@ -190,6 +190,8 @@ impl Admin {
             self.forget_authority();
             tracing::warn!(nonce = ceremony.nonce, compromised = ceremony.compromised, "re-share in effect");
             self.refresh().await?;
+            // The root key under the old shares is in the row that was replaced.
+            self.forget_old_rows().await;
         }
         self.reshare_answer().await
     }

@@ -233,14 +233,16 @@ pub async fn uses(db: &Db, id: u32) -> Result<u64, DbError> {
     row.map_or(Ok(0), |row| unsigned(row.try_get(0)?, "key uses"))
 }
 
-/// After a key was destroyed: PostgreSQL keeps the old row's bytes until a vacuum. SQLite has overwritten them
-/// (`secure_delete`). What is in the write-ahead log, in replicas' logs and in backups stays there for its time.
+/// After a key was destroyed or wrapped anew: PostgreSQL keeps the old row's bytes until a vacuum, which it does not
+/// do by itself for so few rows. SQLite has overwritten them (`secure_delete`). What is in the write-ahead log, in replicas' logs and in backups stays there for its time.
 ///
 /// # Errors
 /// From the database.
 pub async fn forget_old_rows(db: &Db) -> Result<(), DbError> {
     match db.kind() {
-        Kind::Postgres => sqlx::query("VACUUM vault_keys").execute(db.write()).await?,
+        Kind::Postgres => {
+            sqlx::query("VACUUM vault, vault_keys, vault_reshare, vault_reshare_keys").execute(db.write()).await?
+        }
         Kind::Sqlite => sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(db.write()).await?,
     };
     Ok(())
