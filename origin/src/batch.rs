@@ -46,6 +46,7 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             let _running = running;
             let mut group = Vec::with_capacity(MAX_GROUP);
             while waiting.recv_many(&mut group, MAX_GROUP).await > 0 {
+                gather(&mut waiting, &mut group).await;
                 let (jobs, answers): (Vec<J>, Vec<_>) = group.drain(..).map(|one| (one.job, one.answer)).unzip();
                 for (answer, result) in answers.into_iter().zip(work(jobs).await) {
                     // Who went away hears nothing.
@@ -67,6 +68,18 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
             mpsc::error::TrySendError::Closed(_) => BatchError::Gone,
         })?;
         result.await.map_err(|_| BatchError::Gone)
+    }
+}
+
+/// Lets those run that are ready to: they may have a job for this group. On an idle process this takes no time.
+async fn gather<T>(waiting: &mut mpsc::Receiver<T>, group: &mut Vec<T>) {
+    const TURNS: usize = 3;
+    for _ in 0..TURNS {
+        tokio::task::yield_now().await;
+        while group.len() < MAX_GROUP {
+            let Ok(one) = waiting.try_recv() else { break };
+            group.push(one);
+        }
     }
 }
 

@@ -188,11 +188,12 @@ fn options(connections: u32) -> AnyPoolOptions {
 }
 
 /// Our statements look rows up by key. Left to itself the planner reads a whole table that it still believes to be empty,
-/// and keeps to that plan while the table grows. The cost that it puts on such a plan must not start the compiler.
+/// and keeps to that plan while the table grows. The cost that it puts on such a plan must not start the compiler. There
+/// is one good plan for each text, so it is made once for a connection.
 fn postgres_options() -> AnyPoolOptions {
     options(POSTGRES_CONNECTIONS).after_connect(|connection: &mut AnyConnection, _| {
         Box::pin(async move {
-            sqlx::raw_sql("SET enable_seqscan = off; SET jit = off").execute(connection).await?;
+            sqlx::raw_sql("SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan").execute(connection).await?;
             Ok(())
         })
     })
