@@ -8,7 +8,8 @@ use http::Request;
 use scanvault_origin::app::router::answer_admin;
 use scanvault_origin::ceremonies::Step;
 use scanvault_origin::ceremonies::operators::Operators;
-use scanvault_origin::vault::{KeyKind, SystemEntropy, custodian};
+use scanvault_origin::clock::Clock;
+use scanvault_origin::vault::{KeyKind, SystemEntropy, custodian, store};
 use scanvault_origin::web::listener::Peer;
 use serde_json::{Value, json};
 
@@ -241,6 +242,35 @@ on_both! {
         // The same card is found again, by its new fingerprint, and the merchant's secrets open.
         assert_eq!(pay(&world, &merchant, "c-2").await, "paid");
         assert_eq!(world.number("SELECT COUNT(*) FROM cards").await, 1);
+    }
+
+    async fn a_process_with_a_ring_of_before_ends_no_reencryption(world: World) {
+        let mut world = world;
+        let merchant = world.ready().await;
+        assert_eq!(pay(&world, &merchant, "b-1").await, "paid");
+        let other = world.beside().await;
+        for share in &world.shares[..2] {
+            other.vault.submit_share(share, world.clock.now_ms()).unwrap();
+        }
+        let people = People::new(3);
+        let (nonce, new) = world.dealt(&people, 2, true).await;
+        world.prove_all(&nonce, &new).await;
+        // It has been told nothing: by its ring there is nothing to do.
+        assert!(other.vault.unsealed().is_ok());
+        assert_eq!(other.admin.reencrypt_step(&mut SystemEntropy::new()).await.unwrap(), Step::Idle);
+        assert!(other.vault.unsealed().is_err(), "it has seen that the vault was re-keyed");
+        assert_eq!(world.status().await["reencryption"]["state"], "running");
+    }
+
+    async fn what_was_rotated_from_the_record_before_a_dealing_is_not_stored(world: World) {
+        let mut world = world;
+        world.ready().await;
+        let before = world.app.vault.version().unwrap();
+        world.dealt(&People::new(3), 2, true).await;
+        let mut tx = world.app.db.begin().await.unwrap();
+        assert!(!store::advance(&mut tx, before).await.unwrap(), "the dealing counts the record on");
+        drop(tx);
+        refused(&world.post("/vault/keys/rotate", json!({"kind": "data"})).await, "a re-share is under way: one ceremony at a time");
     }
 
     async fn rotation_reencryption_and_the_end_of_a_key(world: World) {

@@ -144,6 +144,7 @@ pub(crate) struct World {
     pub(crate) shares: Vec<String>,
     pub(crate) gateway: tokio::task::JoinHandle<()>,
     _running: mpsc::Receiver<()>,
+    config: Config,
     folder: Folder,
 }
 
@@ -179,7 +180,15 @@ impl World {
         let app = serve::build(&config, db, shared, &bell, running, memory::protect()).await.unwrap();
         clock.advance_ms(1_000);
         let app = Arc::new(app);
-        Self { app, clock, book, faults, shares: Vec::new(), gateway, _running, folder }
+        Self { app, clock, book, faults, shares: Vec::new(), gateway, _running, config, folder }
+    }
+
+    /// Another process on the same database, sealed.
+    pub(crate) async fn beside(&self) -> App {
+        let (running, _) = mpsc::channel(1);
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
+        let bell = Arc::new(Notify::new());
+        serve::build(&self.config, self.app.db.clone(), clock, &bell, running, memory::protect()).await.unwrap()
     }
 
     /// Initialised and opened, with a merchant that takes cards; answers its `Authorization`.

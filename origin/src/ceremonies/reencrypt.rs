@@ -11,7 +11,7 @@ use crate::audit::Entry;
 use crate::fault;
 use crate::identity::recrypt::{self as secrets, Table};
 use crate::vault::reencryption::{self, Job, Moved};
-use crate::vault::{Entropy, KeyKind, Unsealed, recrypt};
+use crate::vault::{Entropy, KeyKind, Unsealed, recrypt, store};
 use crate::web::ApiError;
 
 /// Records in one transaction, at most: other writers wait no longer than for this.
@@ -88,14 +88,22 @@ impl Admin {
     /// # Errors
     /// From the database; the step is done again.
     pub async fn reencrypt_step(&self, entropy: &mut (dyn Entropy + Send)) -> Result<Step, ApiError> {
-        let Ok(unsealed) = self.vault.unsealed() else { return Ok(Step::Idle) };
+        if self.vault.unsealed().is_err() {
+            return Ok(Step::Idle);
+        }
         let Some(job) = reencryption::find(&self.db).await?.filter(|job| job.is_running) else { return Ok(Step::Idle) };
+        // After the job was seen: the re-share of another process may have come with it, and has renewed the ring.
+        self.refresh().await?;
+        let Ok(unsealed) = self.vault.unsealed() else { return Ok(Step::Idle) };
         let owner = self.audit.chain_id().to_string();
         if !reencryption::claim(&self.db, &owner, self.clock.now_ms()).await? {
             return Ok(Step::Idle);
         }
         let limit = BATCH.min(job.per_second);
         let mut tx = self.db.begin().await?;
+        if !store::hold(&mut tx, unsealed.record().version).await? {
+            return Ok(Step::Idle);
+        }
         let (stage, after) = Stage::at(&job);
         let batch = match stage {
             Stage::Cards => recrypt::cards(&mut tx, &unsealed, after, limit, entropy).await,
@@ -132,6 +140,9 @@ impl Admin {
         let is_over = left <= job.failed;
         let owner = self.audit.chain_id().to_string();
         let mut tx = self.audit.begin().await?;
+        if !store::hold(tx.tx(), unsealed.record().version).await? {
+            return Ok(Step::Idle);
+        }
         let cursor = (!is_over).then_some((Stage::Cards.name(), ""));
         let moved = Moved { done: 0, failed: 0, cursor };
         if is_over {

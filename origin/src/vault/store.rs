@@ -165,6 +165,16 @@ pub async fn advance(tx: &mut Tx, from: u64) -> Result<bool, DbError> {
     Ok(done.rows_affected() == 1)
 }
 
+/// Makes whoever changes the record wait for the end of this transaction; `false` when it is another one by now. For
+/// work that must not be done with a ring of before.
+///
+/// # Errors
+/// From the database.
+pub async fn hold(tx: &mut Tx, version: u64) -> Result<bool, DbError> {
+    let statement = "UPDATE vault SET ring_version = ring_version WHERE id = 1 AND ring_version = $1";
+    Ok(sqlx::query(statement).bind(signed(version)).execute(&mut **tx).await?.rows_affected() == 1)
+}
+
 /// Adds a key to the ring.
 ///
 /// # Errors
