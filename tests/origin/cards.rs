@@ -72,6 +72,9 @@ on_both! {
         client.delete(&world, &token).await;
         world.send(client.read_request(&token, "nothing there")).await;
         let with = |mut entry: Value| { entry["actor"] = json!("billing"); entry };
+        // A token stands there concealed: who knows it can look for it, `audit value token`.
+        let token = world.app.audit.conceal("token", token.as_bytes());
+        assert!(token.is_some());
         assert_eq!(audited(&world, "session.opened").await,
             [with(json!({"action": "session.opened", "session": client.session}))]);
         assert_eq!(audited(&world, "card.stored").await, ["created", "known"].map(|outcome|

@@ -76,7 +76,11 @@ impl Groups {
             };
             if let Ok(Stored { token, outcome }) = &result {
                 let entry = Entry::new("card.stored", job.account.as_str());
-                tx.push(entry.with("token", self.audit.conceal("token", token.as_bytes())).with("outcome", outcome.as_str()));
+                tx.push(
+                    entry
+                        .with("token", self.audit.conceal("token", token.as_bytes()))
+                        .with("outcome", outcome.as_str()),
+                );
             }
             results.push(result);
         }

@@ -156,6 +156,7 @@ impl Cards {
         if !store::delete(tx.tx(), account, token, now_ms).await? {
             return Err(CardsError::NotFound);
         }
+        let token = self.shared.audit.conceal("token", token.as_bytes());
         tx.push(Entry::new("card.deleted", account).with("token", token));
         Ok(tx.commit().await?)
     }

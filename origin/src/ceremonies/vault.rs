@@ -13,7 +13,8 @@ use crate::audit::Entry;
 use crate::fault;
 use crate::vault::store::{self, SealedShare};
 use crate::vault::{
-    Custodian, MemoryProtection, Quorum, ShareSet, SubmitError, Submitted, SystemEntropy, VaultStatus, initialise,
+    Custodian, KeyKind, KeyState, MemoryProtection, Quorum, ShareSet, SubmitError, Submitted, SystemEntropy,
+    VaultStatus, initialise,
 };
 use crate::web::ApiError;
 
@@ -68,12 +69,24 @@ struct StatusAnswer {
     /// Whether cards are taken: open, and every share proved.
     takes_cards: bool,
     custodians: Vec<ShareAnswer>,
+    /// How often the data key in use has sealed, at least.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data_key_uses: Option<u64>,
     memory: MemoryProtection,
     #[serde(skip_serializing_if = "Option::is_none")]
     reshare: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     reencryption: Option<Value>,
     audit: Value,
+}
+
+/// The part of the status that the database knows.
+#[derive(Default)]
+struct StoredStatus {
+    custodians: Vec<ShareAnswer>,
+    data_key_uses: Option<u64>,
+    reshare: Option<Value>,
+    reencryption: Option<Value>,
 }
 
 impl ShareAnswer {
@@ -91,34 +104,41 @@ impl ShareAnswer {
 impl Admin {
     /// What there is to know. Without its database the origin still says whether it is sealed.
     pub(super) async fn vault_status(&self) -> Result<Response, ApiError> {
-        let stored = match self.stored_status().await {
-            Ok(stored) => Some(stored),
-            Err(error) => {
-                tracing::error!(?error, "the status is without what the database knows");
-                None
-            }
-        };
-        let (custodians, reshare, reencryption) = stored.unwrap_or_default();
+        let stored = self.stored_status().await.unwrap_or_else(|error| {
+            tracing::error!(?error, "the status is without what the database knows");
+            StoredStatus::default()
+        });
         Ok(Json(StatusAnswer {
             vault: self.vault.status(self.clock.now_ms()),
             takes_cards: self.vault.unsealed_for_cards().is_ok(),
-            custodians,
+            custodians: stored.custodians,
+            data_key_uses: stored.data_key_uses,
             memory: self.memory.now(),
-            reshare,
-            reencryption,
+            reshare: stored.reshare,
+            reencryption: stored.reencryption,
             audit: self.audit_status().await,
         })
         .into_response())
     }
 
-    async fn stored_status(&self) -> Result<(Vec<ShareAnswer>, Option<Value>, Option<Value>), ApiError> {
+    async fn stored_status(&self) -> Result<StoredStatus, ApiError> {
         self.refresh().await?;
         let custodians = match self.vault.share_set() {
             Some(set) => store::sealed_shares(&self.db, &set).await?,
             None => Vec::new(),
         };
-        let custodians = custodians.into_iter().map(ShareAnswer::without_text).collect();
-        Ok((custodians, self.reshare_status().await?, self.reencryption_status().await?))
+        let status = self.vault.status(self.clock.now_ms());
+        let in_use = status.keys.iter().find(|key| key.kind == KeyKind::Data && key.state == KeyState::Active);
+        let data_key_uses = match in_use {
+            Some(key) => Some(store::uses(&self.db, key.id).await?),
+            None => None,
+        };
+        Ok(StoredStatus {
+            custodians: custodians.into_iter().map(ShareAnswer::without_text).collect(),
+            data_key_uses,
+            reshare: self.reshare_status().await?,
+            reencryption: self.reencryption_status().await?,
+        })
     }
 
     /// Deals the shares, each encrypted to its custodian before it leaves this function, and stores the vault. It stays

@@ -11,6 +11,7 @@ mod operator;
 mod output;
 mod reshare;
 mod shares;
+mod status;
 mod transaction;
 mod vault;
 

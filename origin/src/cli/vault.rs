@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::client::{AdminArgs, Client};
 use super::output::{Failure, Output};
-use super::{keys, reshare, shares};
+use super::{keys, reshare, shares, status};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -154,8 +154,12 @@ pub(super) async fn run(command: Command, output: &Output, admin: &AdminArgs) ->
     }
 }
 
-fn show(output: &Output, answer: Value) -> Result<(), Failure> {
-    output.object(&answer);
+fn show(output: &Output, status: Value) -> Result<(), Failure> {
+    if output.json {
+        output.object(&status);
+    } else {
+        output.text(&status::text(&status));
+    }
     Ok(())
 }
 
