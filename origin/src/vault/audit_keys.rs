@@ -63,3 +63,27 @@ impl fmt::Debug for AuditKeys {
         write!(f, "AuditKeys({})", self.key_id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vault::testing::decode_hex;
+
+    #[test]
+    fn keys_are_those_of_the_second_implementation() {
+        let vectors: serde_json::Value = serde_json::from_str(include_str!("../../vectors/audit.json")).unwrap();
+        let bytes = |name: &str| decode_hex(vectors[name].as_str().unwrap());
+        let key = Key32::from_slice(&bytes("audit_key")).unwrap();
+        assert_eq!(hmac_sha256(&key, &[SIGNING_DOMAIN]).to_vec(), bytes("seed"));
+        let id = u32::try_from(vectors["key_id"].as_u64().unwrap()).unwrap();
+        let keys = AuditKeys::derive([(id, &key)].into_iter()).unwrap();
+        let [public] = keys.public() else { panic!("one key") };
+        assert_eq!((public.key_id, public.bytes.to_vec()), (id, bytes("public_key")));
+        assert_eq!(keys.sign(&[7; 32]).key_id, id);
+    }
+
+    #[test]
+    fn without_an_active_key_there_is_nothing_to_sign_with() {
+        assert_eq!(AuditKeys::derive(std::iter::empty()).unwrap_err(), RingError::Missing(KeyKind::Audit));
+    }
+}
