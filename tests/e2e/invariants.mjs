@@ -21,7 +21,7 @@ export function readTables(database) {
     UNION ALL SELECT 'link', chain, ${text("number")}, ${text("at_ms")}, entries, ${hex} FROM audit_links
     UNION ALL SELECT 'account', name, ${text("webhook_secret IS NOT NULL")}, '', '', '' FROM accounts
     UNION ALL SELECT 'credential', account, ${text("key_id")}, '', '', '' FROM acquirer_credentials
-    UNION ALL SELECT 'card', token, ${text("key_id")}, ${text("fingerprint_key")}, bin, last_four FROM cards`);
+    UNION ALL SELECT 'card', token, ${text("key_id")}, ${text("fingerprint_key")}, account, bin || '…' || last_four FROM cards`);
   const of = (table) => rows.filter(({ t }) => t === table);
   return { of, records: ["account", "credential", "card"].map((table) => of(table).length) };
 }

@@ -11,9 +11,9 @@ import { KINDS } from "./databases.mjs";
 import { assertConsistent, readTables } from "./invariants.mjs";
 import { makeOpenTemplate } from "./kills.mjs";
 import { CARD } from "./shopper.mjs";
-import { Ground, PEOPLE, Refused, Unreachable, nobodysCard } from "./stand.mjs";
+import { Ground, MERCHANT, PEOPLE, Refused, Unreachable, nobodysCard } from "./stand.mjs";
 
-const LONGEST_MS = 2_000;
+const LONGEST_MS = 3_000;
 const CARDS = Array.from({ length: 24 }, (_, n) => nobodysCard(`40123456${7000 + n * 37}${100 + n * 21}`));
 /** What an operator may be told in the middle of things: somebody else was first, or something is still to be done. */
 const TOLD = /changed by another process|records still need this key|re-encryption is under way|one ceremony at a time/;
@@ -24,7 +24,7 @@ const { values } = parseArgs({
 const [kills, seed, lanes] = [values.kills, values.seed, values.lanes].map(Number);
 assert.ok([kills, seed, lanes].every(Number.isSafeInteger) && lanes > 0, "--kills N --seed S [--lanes L]");
 
-const counts = { kills: 0, during: {}, outcome: {}, records: 0, payments: 0, refusedShares: 0, audits: 0, ceremonies: {} };
+const counts = { kills: 0, during: {}, outcome: {}, records: 0, payments: 0, stored: 0, read: 0, refusedShares: 0, audits: 0, ceremonies: {} };
 const count = (where, name, more = 1) => (where[name] = (where[name] ?? 0) + more);
 
 async function soak(kind) {
@@ -41,9 +41,10 @@ async function soak(kind) {
 }
 
 class Lane {
-  /** Numbers that were paid with, and those of which nobody knows. */
+  /** Numbers that were paid with, and those that the other system stored, with their tokens. What nobody was answered
+   * for may be there or not. */
   known = new Set();
-  doubtful = new Set();
+  tokens = new Map();
 
   constructor(stand, seed, quota) {
     Object.assign(this, { stand, quota, random: mulberry(seed) });
@@ -81,14 +82,15 @@ class Lane {
     this.before = await stand.status();
     this.ceremony = "nothing";
     const killing = pause(this.below(LONGEST_MS)).then(() => stand.stop("SIGKILL"));
-    const paying = this.payOn(origin);
+    const business = Promise.all([this.payOn(origin), this.storeOn(origin)]);
+    business.catch(() => {}); // it is looked at when the process is gone
     try {
       while (origin.running) await this.ceremonyOrRefused();
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;
     }
     count(counts.during, `${this.ceremony}: ${stand.doing}`);
-    await Promise.all([killing, paying]);
+    await Promise.all([killing, business]);
     await origin.ended;
     assert.equal(origin.how, "SIGKILL", "it died of nothing else");
     counts.kills += 1;
@@ -173,9 +175,29 @@ class Lane {
         else await pause(100);
       } catch (error) {
         if (error instanceof assert.AssertionError && !/ECONN|hang up/.test(error.message) && origin.running) throw error;
-        this.doubtful.add(card.pan);
       }
     }
+  }
+
+  /** The other system stores cards all the while. A number that is known keeps its token. */
+  async storeOn(origin) {
+    let client;
+    while (origin.running) {
+      const { pan, exp } = this.oneOf(CARDS);
+      try {
+        client ??= await this.stand.internal();
+        const { token } = await client.store({ pan, exp });
+        assert.equal(token, this.tokens.get(pan) ?? token, "the same number, another token");
+        this.tokens.set(pan, token);
+        counts.stored += 1;
+      } catch (error) {
+        if (error instanceof assert.AssertionError) throw error;
+        client?.close();
+        client = undefined;
+        await pause(100);
+      }
+    }
+    client?.close();
   }
 
   /** While nobody runs: the tables alone. */
@@ -191,12 +213,14 @@ class Lane {
 
   /** Each number that was paid with has one row, and no number has two. */
   assertRecords(tables) {
-    const rows = tables.of("card").map(({ d, e }) => `${d}…${e}`);
+    const rows = tables.of("card").map(({ d, e }) => `${d} ${e}`);
     assert.equal(new Set(rows).size, rows.length, "no card is there twice");
-    const shown = (pan) => [6, 8].map((digits) => `${pan.slice(0, digits)}…${pan.slice(-4)}`);
-    for (const pan of this.known) assert.ok(shown(pan).some((text) => rows.includes(text)), `the card …${pan.slice(-4)} is lost`);
-    assert.deepEqual([tables.of("account").length, tables.of("credential").length], [1, 1]);
-    counts.records += rows.length + 2;
+    const isThere = (account, pan) => [6, 8].some((digits) => rows.includes(`${account} ${pan.slice(0, digits)}…${pan.slice(-4)}`));
+    for (const pan of this.known) assert.ok(isThere(MERCHANT, pan), `the card …${pan.slice(-4)} is lost`);
+    const tokens = new Set(tables.of("card").map(({ a }) => a));
+    for (const token of this.tokens.values()) assert.ok(tokens.has(token), "a stored card is lost");
+    assert.deepEqual([tables.of("account").length, tables.of("credential").length], [2, 1]);
+    counts.records += rows.length + 3;
   }
 
   /** Of what was going on when it died: as before, done, or a stage that is stored. */
@@ -234,7 +258,18 @@ class Lane {
     const card = this.oneOf([...this.known].concat(CARD.pan));
     await stand.assertPays({ ...CARD, pan: card });
     counts.payments += 1;
+    await this.readStored(1);
     if (n % 5 === 0) await this.audit();
+  }
+
+  /** Some of what the other system has stored: the token still stands for its number. */
+  async readStored(most) {
+    const stored = [...this.tokens].map((pair) => [this.random(), pair]).sort(([one], [other]) => one - other).slice(0, most);
+    if (stored.length === 0) return;
+    const client = await this.stand.internal();
+    for (const [, [pan, token]] of stored) assert.equal((await client.read(token, "kills")).pan, pan);
+    counts.read += stored.length;
+    client.close();
   }
 
   async audit() {
@@ -251,6 +286,7 @@ class Lane {
     const { reencryption } = await stand.status();
     if (reencryption?.state === "running" || (await recordsDue(stand)) > 0) await reencrypt(stand);
     for (const pan of this.known) await stand.assertPays({ ...CARD, pan });
+    await this.readStored(Infinity);
     await this.audit();
     await stand.stop();
     const tables = readTables(stand.database);

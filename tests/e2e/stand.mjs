@@ -7,6 +7,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "nod
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { connect } from "../../docs/internal-client.mjs";
 import { Children } from "../../scripts/lib/demo/children.mjs";
 import { openDatabase } from "./databases.mjs";
 import { send, sign } from "./link.mjs";
@@ -18,6 +19,8 @@ import { READY, SANDBOX, SCANVAULT, made, run, until } from "./world.mjs";
 export const PEOPLE = ["alice", "bob", "carol", "dave", "erin", "frank", "grace"];
 export const FIRST_SET = { threshold: 2, custodians: PEOPLE.slice(0, 3) };
 export const MERCHANT = "merchant-25";
+/** Another system of the operator's: it keeps cards by the internal API. */
+export const INTERNAL = "billing";
 
 /** A number that is nobody's: its check digit is wrong, which the test gateway takes. */
 export function nobodysCard(fifteen) {
@@ -67,10 +70,12 @@ export class Ground {
     await made(run(SANDBOX, ["clearhaus-credentials", "--dir", this.at("credentials")]));
     this.ca = readFileSync(this.at("ca/ca.pem"));
     this.linkKey = { id: "kills", region: "a", secret: randomBytes(32) };
-    writeFileSync(this.at("link-keys"), `kills ${this.linkKey.secret.toString("base64")}\n`, { mode: 0o600 });
+    this.internalKey = { id: "internal", secret: randomBytes(32) };
+    const lines = [[this.linkKey, ""], [this.internalKey, ` ${INTERNAL}`]].map(([{ id, secret }, account]) => `${id} ${secret.toString("base64")}${account}\n`);
+    writeFileSync(this.at("link-keys"), lines.join(""), { mode: 0o600 });
     const { stdout } = await run(SCANVAULT, ["operator", "fingerprint", "--cert", this.at("ca/second.pem"), "--json"]);
-    const lines = [`first operator,auditor uid:${process.getuid()}`, `second operator ${JSON.parse(stdout).identity}`];
-    writeFileSync(this.at("operators"), `${lines.join("\n")}\n`, { mode: 0o600 });
+    const operators = [`first operator,auditor uid:${process.getuid()}`, `second operator ${JSON.parse(stdout).identity}`];
+    writeFileSync(this.at("operators"), `${operators.join("\n")}\n`, { mode: 0o600 });
     const listen = `127.0.0.1:${await port()}`;
     this.acquirer = `http://${listen}`;
     const folders = ["--state-dir", this.at("sandbox"), "--credentials", this.at("credentials")];
@@ -223,6 +228,13 @@ export class Stand {
     ];
     const args = ["account", "create", MERCHANT, "--webhook-url", this.ground.receiver.url(MERCHANT), ...credentials];
     this.merchant = await this.cli(args);
+    await this.cli(["account", "create", INTERNAL, "--role", "INTERNAL"]);
+  }
+
+  /** The documented client of the internal API, with a session of its own. */
+  internal() {
+    const { ca, internalKey: key } = this.ground;
+    return connect({ url: this.url(), ca, region: "a", account: INTERNAL, key });
   }
 
   ask(request, { process: name = "origin" } = {}) {
