@@ -187,7 +187,9 @@ fn options(connections: u32) -> AnyPoolOptions {
 fn postgres_options() -> AnyPoolOptions {
     options(POSTGRES_CONNECTIONS).after_connect(|connection: &mut AnyConnection, _| {
         Box::pin(async move {
-            sqlx::raw_sql("SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan").execute(connection).await?;
+            sqlx::raw_sql("SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan")
+                .execute(connection)
+                .await?;
             Ok(())
         })
     })
