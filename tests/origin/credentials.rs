@@ -64,7 +64,7 @@ on_both! {
         assert!(!shown.to_string().contains("sv_") && !shown.to_string().contains("whsec_"));
     }
 
-    /// Every row of the table with every kind of account: who may not come in is told so, before anything else.
+    /// Every row of the edges' side with every kind of account (the internal side: see `cards`): who may not come in is told so, before anything else.
     async fn every_route_asks_for_its_role(world: World) {
         let mut world = world;
         let merchant = world.ready().await;
