@@ -1,11 +1,13 @@
 // What stands in the origin's memory, and what must not: looked for while a vault is made, opened, used and sealed.
 
 import assert from "node:assert/strict";
-import { readFileSync, rmSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { appendFileSync, readFileSync, rmSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { setTimeout as pause } from "node:timers/promises";
 import { Needles, dump, whyNotReadable } from "../../scripts/lib/process-memory.mjs";
 import { combine, openVault, parseShare, readVault, shareSymbols } from "../../scripts/lib/vault-open.mjs";
+import { connect } from "../../docs/internal-client.mjs";
 import { formsOf } from "./leaks.mjs";
 import { CUSTODIANS, until } from "./world.mjs";
 
@@ -179,6 +181,7 @@ export async function scanLife(world, { payments = 2, rounds = 1, say = () => {}
     await payHeld(scan, merchant, cards, card(round * 100));
     await Promise.all(Array.from({ length: payments }, (_, n) => pay(scan, merchant, cards, card(round * 100 + n + 1), "paid")));
     await scan.absent("unsealed, after payments: number, security code, name", cards);
+    await storeAndRead(scan, cards, card(round * 100 + 50));
     await pay(scan, merchant, cards, DECLINED, "declined");
     await scan.absent("unsealed, after a refusal: number, security code, name", cards);
     await scan.absent("unsealed, after a refusal: the acquirer's credentials", credentialNeedles(world));
@@ -196,6 +199,29 @@ async function pay({ world }, merchant, cards, one, state) {
   assert.equal(JSON.parse(answer.body).state, state, answer.body.toString());
 }
 
+/** Another system stores a card and reads it; its connection stays open meanwhile, and carries sealed text only. */
+async function storeAndRead(scan, cards, one) {
+  const { world } = scan;
+  cardNeedles(cards, one);
+  const vault = await internalClient(world);
+  const { token } = await vault.store({ pan: one.pan, exp: one.exp, name: one.name });
+  assert.equal((await vault.read(token, "memory scan")).pan, one.pan);
+  await scan.absent("unsealed, after a store and a read by another system: number and name", cards);
+  vault.close();
+}
+
+async function internalClient(world) {
+  if (!world.internalKey) {
+    world.internalKey = { id: "billing-1", secret: randomBytes(32) };
+    appendFileSync(world.at("link-keys"), `billing-1 ${world.internalKey.secret.toString("base64")} billing\n`);
+    await world.cli("account", "create", "billing", "--role", "INTERNAL");
+    process.kill(world.originProcess.pid, "SIGHUP");
+  }
+  const settings = { url: world.origin, ca: world.ca, region: "a", account: "billing", key: world.internalKey };
+  // The key file is read again a moment after the signal.
+  return until("the internal key is known", () => connect(settings).catch(() => undefined), { seconds: 5 });
+}
+
 /** Unseals share by share; what is needed is there, and nothing else. */
 async function open(scan, texts, shares) {
   const { world } = scan;
@@ -204,6 +230,7 @@ async function open(scan, texts, shares) {
   await world.cli("vault", "unseal", "--share-file", world.shareFile(first));
   scan.present("a share that waits for the next one", collected, [`share of ${first}`]);
   await world.cli("vault", "unseal", "--share-file", world.shareFile(second));
+  await world.cli("vault", "prove", "--share-file", world.shareFile(CUSTODIANS[2]));
   const late = await handInAndStay(world, texts[CUSTODIANS[2]]);
   await scan.absent("after unsealing: every share", shares);
   const { unsealKey, root, ring, setId } = keysOf(world);
