@@ -7,9 +7,9 @@ import { createHash } from "node:crypto";
 const text = (expression) => `CAST(${expression} AS TEXT)`;
 
 /** Everything that the ceremonies write, in one statement. */
-export function readTables(database) {
+export async function readTables(database) {
   const hex = database.kind === "sqlite" ? "lower(hex(hash))" : "encode(hash, 'hex')";
-  const rows = database.rows(`
+  const rows = await database.rowsLater(`
     SELECT 'vault' AS t, share_set AS a, ${text("ring_version")} AS b, '' AS c, '' AS d, '' AS e FROM vault
     UNION ALL SELECT 'key', kind, ${text("id")}, state, '', '' FROM vault_keys
     UNION ALL SELECT 'share', ${text("generation")}, ${text("share_index")}, ${text("proved_at_ms IS NOT NULL")}, name, '' FROM vault_shares

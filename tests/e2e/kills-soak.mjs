@@ -202,7 +202,7 @@ class Lane {
 
   /** While nobody runs: the tables alone. */
   async lookAt() {
-    const tables = readTables(this.stand.database);
+    const tables = await readTables(this.stand.database);
     assertConsistent(tables);
     this.assertRecords(tables);
     count(counts.outcome, `${this.ceremony}: ${this.outcome(tables)}`);
@@ -289,7 +289,7 @@ class Lane {
     await this.readStored(Infinity);
     await this.audit();
     await stand.stop();
-    const tables = readTables(stand.database);
+    const tables = await readTables(stand.database);
     assertConsistent(tables);
     this.assertRecords(tables);
   }
