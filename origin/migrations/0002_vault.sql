@@ -38,6 +38,7 @@ CREATE TABLE vault_reshare (
     started_at_ms  BIGINT NOT NULL,
     compromised    BIGINT NOT NULL,   -- root and data keys are replaced too
     plan           TEXT   NOT NULL,   -- JSON: threshold and custodians, frozen
+    plan_seal      {blob} NOT NULL,   -- vault record over the plan: nobody changes it before the dealing
     share_set      TEXT,              -- JSON, as in vault; null until dealt
     wrapped_root   {blob},
     seal           {blob}             -- vault record over what was dealt: it is known again at the switch

@@ -218,6 +218,18 @@ on_both! {
         assert_eq!(world.status().await["generation"], 0);
     }
 
+    async fn custodians_that_somebody_puts_into_the_database_get_no_share(world: World) {
+        let mut world = world;
+        world.ready().await;
+        let body = json!({"threshold": 2, "custodians": People::new(3).bodies()});
+        let nonce = ok(&world.post("/vault/reshare/start", body).await)["reshare"]["nonce"].clone();
+        let plan = json!({"threshold": 2, "custodians": People::new(3).bodies()}).to_string();
+        sqlx::query("UPDATE vault_reshare SET plan = $1").bind(plan).execute(world.app.db.write()).await.unwrap();
+        refused(&world.post("/vault/reshare/submit", json!({"nonce": nonce, "share": world.shares[0]})).await,
+            "the stored re-share was changed: cancel it");
+        ok(&world.post("/vault/reshare/cancel", json!({"nonce": nonce})).await);
+    }
+
     async fn after_a_compromise_everything_is_under_new_keys(world: World) {
         let mut world = world;
         let merchant = world.ready().await;

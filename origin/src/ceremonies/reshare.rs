@@ -90,18 +90,21 @@ impl Admin {
         let total = u8::try_from(custodians.len()).unwrap_or(u8::MAX);
         Quorum::new(body.threshold, total).map_err(|error| refused(&error))?;
         self.refresh().await?;
-        self.vault.unsealed().map_err(super::sealed_problem)?;
+        let unsealed = self.vault.unsealed().map_err(super::sealed_problem)?;
         // The keys as they were understood, without comments: what was checked is what is frozen.
         let custodians = custodians
             .iter()
             .map(|custodian| CustodianBody { name: custodian.name.clone(), recipient: custodian.key.to_string() });
         let plan = Plan { threshold: body.threshold, custodians: custodians.collect() };
+        let (nonce, plan) = (new_nonce()?, serde_json::to_string(&plan).map_err(|error| ApiError::internal(&error))?);
+        let plan_seal = unsealed.seal_plan(&nonce, body.compromised, &plan, &mut SystemEntropy::new());
         let ceremony = Ceremony {
-            nonce: new_nonce()?,
+            nonce,
             started_by: call.operator.name.clone(),
             started_at_ms: self.clock.now_ms(),
             compromised: body.compromised,
-            plan: serde_json::to_string(&plan).map_err(|error| ApiError::internal(&error))?,
+            plan,
+            plan_seal: plan_seal.map_err(|error| ApiError::internal(&error))?,
             dealt: None,
         };
         let mut tx = self.audit.begin().await?;
@@ -130,6 +133,10 @@ impl Admin {
         let unsealed = self.vault.unsealed().map_err(super::sealed_problem)?;
         if ceremony.dealt.is_some() {
             return Err(ApiError::because(Problem::Conflict, "the new shares are dealt: now they are to be proved"));
+        }
+        if !unsealed.knows_plan(&ceremony.nonce, ceremony.compromised, &ceremony.plan, &ceremony.plan_seal) {
+            tracing::error!(nonce = ceremony.nonce, "the stored plan is not the one that was started");
+            return Err(ApiError::because(Problem::Conflict, "the stored re-share was changed: cancel it"));
         }
         let taken = self.collect(call, &ceremony, Purpose::Deal, &body.share).await?;
         let Some(authority) = taken else { return self.reshare_answer().await };

@@ -8,7 +8,9 @@
 //! seal:   record envelope of the digest; table "vault_reshare", row = the ceremony's nonce, column "staged"
 //! ```
 //!
-//! The seal lets the switch refuse what somebody has put into the database in the place of what was dealt.
+//! plan:   record envelope of "1" or "0" (compromised or not) and the plan; the same row, column "plan"
+//!
+//! The plan's seal lets the dealing refuse custodians that somebody has put into the database, and the other one lets the switch refuse what somebody has put into the database in the place of what was dealt.
 
 use sha2::{Digest, Sha256};
 
@@ -70,6 +72,24 @@ impl Unsealed {
         unwrap_root(authority, &self.record.share_set, &self.record.wrapped_root).map(drop)
     }
 
+    /// Seals what a re-share is to be, so that the dealing knows it again.
+    pub fn seal_plan(
+        &self,
+        nonce: &str,
+        compromised: bool,
+        plan: &str,
+        entropy: &mut dyn Entropy,
+    ) -> Result<Vec<u8>, EnvelopeError> {
+        self.seal_record(&place(nonce, "plan"), plan_text(compromised, plan).as_bytes(), entropy)
+    }
+
+    /// Whether a plan is the one that this ceremony was started with.
+    #[must_use]
+    pub fn knows_plan(&self, nonce: &str, compromised: bool, plan: &str, seal: &[u8]) -> bool {
+        let opened = self.open_record(&place(nonce, "plan"), seal);
+        opened.is_ok_and(|opened| *opened == plan_text(compromised, plan).as_bytes())
+    }
+
     /// Seals what is stored of a re-share, so that it is known again at the switch.
     pub fn seal_reshare(
         &self,
@@ -77,13 +97,13 @@ impl Unsealed {
         staged: &Staged<'_>,
         entropy: &mut dyn Entropy,
     ) -> Result<Vec<u8>, EnvelopeError> {
-        self.seal_record(&seal_context(nonce), &staged.digest(), entropy)
+        self.seal_record(&place(nonce, "staged"), &staged.digest(), entropy)
     }
 
     /// Whether what is stored of a re-share is what was dealt in this ceremony.
     #[must_use]
     pub fn knows_reshare(&self, nonce: &str, staged: &Staged<'_>, seal: &[u8]) -> bool {
-        self.open_record(&seal_context(nonce), seal).is_ok_and(|digest| *digest == staged.digest())
+        self.open_record(&place(nonce, "staged"), seal).is_ok_and(|digest| *digest == staged.digest())
     }
 
     fn deal_anew(&self, quorum: Quorum, root: &RootKey, entropy: &mut dyn Entropy) -> Result<Reshare, VaultError> {
@@ -152,8 +172,12 @@ impl Staged<'_> {
     }
 }
 
-const fn seal_context(nonce: &str) -> RecordContext<'_> {
-    RecordContext { account: "", table: "vault_reshare", row: nonce, column: "staged", row_version: 1 }
+const fn place<'a>(nonce: &'a str, column: &'a str) -> RecordContext<'a> {
+    RecordContext { account: "", table: "vault_reshare", row: nonce, column, row_version: 1 }
+}
+
+fn plan_text(compromised: bool, plan: &str) -> String {
+    format!("{}{plan}", u8::from(compromised))
 }
 
 #[cfg(test)]
@@ -223,6 +247,18 @@ mod tests {
         assert!(!unsealed.knows_reshare("n1", &staged, &seal), "a key was taken out");
         let other = Staged { share_set: &text, wrapped_root: &new.wrapped_root[1..], ring: &ring };
         assert!(!unsealed.knows_reshare("n1", &other, &seal), "another root");
+    }
+
+    #[test]
+    fn a_plan_is_known_again_and_no_other() {
+        let (_, unsealed, _) = open_vault();
+        let mut entropy = Seeded::new(4);
+        let seal = unsealed.seal_plan("n1", false, "{}", &mut entropy).unwrap();
+        assert!(unsealed.knows_plan("n1", false, "{}", &seal));
+        assert!(!unsealed.knows_plan("n2", false, "{}", &seal));
+        assert!(!unsealed.knows_plan("n1", true, "{}", &seal));
+        assert!(!unsealed.knows_plan("n1", false, "{ }", &seal));
+        assert!(!unsealed.knows_plan("n1", false, "{}", &seal[1..]));
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub struct Ceremony {
     pub compromised: bool,
     /// JSON: threshold and custodians. Frozen.
     pub plan: String,
+    /// By which it is known again.
+    pub plan_seal: Vec<u8>,
     /// What was dealt, once a threshold of the present custodians has agreed.
     pub dealt: Option<Dealt>,
 }
@@ -51,7 +53,7 @@ impl Dealt {
 /// # Errors
 /// From the database, or when a row is not one of ours.
 pub async fn find(db: &Db) -> Result<Option<Ceremony>, DbError> {
-    let statement = "SELECT nonce, started_by, started_at_ms, compromised, plan, share_set, wrapped_root, seal \
+    let statement = "SELECT nonce, started_by, started_at_ms, compromised, plan, share_set, wrapped_root, seal, plan_seal \
                      FROM vault_reshare WHERE id = 1";
     let Some(row) = sqlx::query(statement).fetch_optional(db.read()).await? else { return Ok(None) };
     let share_set: Option<String> = row.try_get(5)?;
@@ -71,6 +73,7 @@ pub async fn find(db: &Db) -> Result<Option<Ceremony>, DbError> {
         started_at_ms: unsigned(row.try_get(2)?, "ceremony time")?,
         compromised: row.try_get::<i64, _>(3)? != 0,
         plan: row.try_get(4)?,
+        plan_seal: row.try_get(8)?,
         dealt,
     }))
 }
@@ -80,14 +83,15 @@ pub async fn find(db: &Db) -> Result<Option<Ceremony>, DbError> {
 /// # Errors
 /// [`DbError::is_duplicate`] when one is under way.
 pub async fn start(tx: &mut Tx, ceremony: &Ceremony) -> Result<(), DbError> {
-    let statement = "INSERT INTO vault_reshare (id, nonce, started_by, started_at_ms, compromised, plan) \
-                     VALUES (1, $1, $2, $3, $4, $5)";
+    let statement = "INSERT INTO vault_reshare (id, nonce, started_by, started_at_ms, compromised, plan, plan_seal) \
+                     VALUES (1, $1, $2, $3, $4, $5, $6)";
     sqlx::query(statement)
         .bind(ceremony.nonce.as_str())
         .bind(ceremony.started_by.as_str())
         .bind(signed(ceremony.started_at_ms))
         .bind(i64::from(ceremony.compromised))
         .bind(ceremony.plan.as_str())
+        .bind(ceremony.plan_seal.clone())
         .execute(&mut **tx)
         .await?;
     Ok(())
