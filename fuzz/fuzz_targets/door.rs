@@ -10,7 +10,9 @@ fuzz_target!(|text: &str| {
     let (second, third) = rest.split_once('\n').unwrap_or((rest, ""));
     let _ = path::check_query(second);
     if path::check(first).is_ok() {
-        let _ = route::resolve("GET", first, true);
+        for door in [route::Door::Public, route::Door::Internal] {
+            let _ = route::resolve("GET", first, door);
+        }
     }
     let _ = authorization::parse(Some(text));
     if let Ok(name) = first.parse::<AccountName>() {
