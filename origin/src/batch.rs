@@ -1,9 +1,10 @@
 //! Work that is done in groups: one worker takes all that wait, does it at once, and answers each.
 //!
-//! Nobody waits for a group to fill. While one is under way the next one gathers, so that groups grow with the load and a
-//! lone caller loses nothing. Whoever goes away cancels nothing: what was handed in is done.
+//! While one group is under way the next one gathers, so that groups grow with the load. Where several came together lately
+//! they are waited for a moment; a lone caller loses nothing. Whoever goes away cancels nothing: what was handed in is done.
 
 use std::future::Future;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -11,6 +12,12 @@ use tokio::sync::{mpsc, oneshot};
 pub const MAX_GROUP: usize = 64;
 /// More that wait than this are turned away: at the slowest disk still well under the edge's patience.
 const MAX_WAITING: usize = 1024;
+
+/// Turns that are given to others in any case; on an idle process they take no time.
+const TURNS: usize = 2;
+/// How long the members of earlier groups are waited for: shorter than a group takes. Shorter than a timer can be, too, so
+/// that the worker gives its turn away over and over instead.
+const LONGEST_GATHER: Duration = Duration::from_micros(400);
 
 /// Hands jobs to a worker of its own and brings their results back, each to who asked.
 pub struct Batcher<J, R> {
@@ -45,8 +52,11 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
         tokio::spawn(async move {
             let _running = running;
             let mut group = Vec::with_capacity(MAX_GROUP);
+            let mut expected = 1;
             while waiting.recv_many(&mut group, MAX_GROUP).await > 0 {
-                gather(&mut waiting, &mut group).await;
+                gather(&mut waiting, &mut group, expected).await;
+                // Who was answered comes again soon, or not at all: then a few groups later nobody is waited for.
+                expected = group.len().max(expected.saturating_sub(expected.div_ceil(4)));
                 let (jobs, answers): (Vec<J>, Vec<_>) = group.drain(..).map(|one| (one.job, one.answer)).unzip();
                 for (answer, result) in answers.into_iter().zip(work(jobs).await) {
                     // Who went away hears nothing.
@@ -71,14 +81,19 @@ impl<J: Send + 'static, R: Send + 'static> Batcher<J, R> {
     }
 }
 
-/// Lets those run that are ready to: they may have a job for this group. On an idle process this takes no time.
-async fn gather<T>(waiting: &mut mpsc::Receiver<T>, group: &mut Vec<T>) {
-    const TURNS: usize = 3;
-    for _ in 0..TURNS {
+/// Lets those run that are ready to: they may have a job for this group. Where groups were larger lately, their members
+/// are on their way again: they are waited for, but only so long. A group costs as much as many jobs.
+async fn gather<T>(waiting: &mut mpsc::Receiver<T>, group: &mut Vec<T>, expected: usize) {
+    let started = Instant::now();
+    for turn in 0.. {
         tokio::task::yield_now().await;
         while group.len() < MAX_GROUP {
             let Ok(one) = waiting.try_recv() else { break };
             group.push(one);
+        }
+        let is_awaited = group.len() < expected.min(MAX_GROUP) && started.elapsed() < LONGEST_GATHER;
+        if turn >= TURNS && !is_awaited {
+            return;
         }
     }
 }
