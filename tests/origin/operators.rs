@@ -87,6 +87,15 @@ on_both! {
         assert_eq!(why("/vault/seal", None).await, "nobody is not an operator");
     }
 
+    async fn a_browser_is_refused_whoever_sits_before_it(world: World) {
+        for (name, value) in [("origin", "https://pay.example"), ("origin", "null"), ("sec-fetch-site", "cross-site")] {
+            let request = Request::builder().method("POST").uri("/vault/seal").header(name, value).body(Body::from("{}"));
+            let answer = answer_admin(Arc::clone(&world.app), request.unwrap(), Some(Peer::Uid(0))).await;
+            let answer = Answer::of(answer).await;
+            assert_eq!((answer.status.as_u16(), &answer.json()["detail"]), (403, &json!("a browser has no business here")));
+        }
+    }
+
     async fn a_stranger_does_not_learn_the_paths(world: World) {
         name_operators(&world);
         for path in ["/", "/vault", "/vault/seal/", "/nothing", "/accounts/a/b/c"] {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use axum::body::Body;
 use axum::response::Response;
 use http::Request;
+use http::header::ORIGIN;
 use http_body_util::{BodyExt, Limited};
 use scanvault_protocol::Problem;
 use scanvault_protocol::route::{self, Answerer, Audience, Door, Resolution, Route};
@@ -142,6 +143,11 @@ fn check_body(call: &Call) -> Result<(), ApiError> {
 async fn route_admin(app: &Arc<App>, request: Request<Body>, peer: Option<Peer>) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     let Admitted { route, parameter, operator } = app.admin.admit(&parts.method, parts.uri.path(), peer)?;
+    // A browser that holds a client certificate shows it to us for any page that asks us something.
+    if parts.headers.contains_key(ORIGIN) || parts.headers.contains_key("sec-fetch-site") {
+        tracing::warn!(operator = operator.name, path = route.pattern, "admin call refused: from a browser");
+        return Err(ApiError::because(Problem::Forbidden, "a browser has no business here"));
+    }
     match route.action {
         Action::Metrics => return Ok(app.ops.metrics().await),
         Action::Live => return Ok(app.ops.live()),
