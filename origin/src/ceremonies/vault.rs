@@ -205,6 +205,10 @@ impl Admin {
                 }
                 if matches!(submitted, Submitted::Unsealed { .. }) {
                     self.bell.notify_one();
+                    // Uses are written down before they are used: the sweep comes too late for the first ones.
+                    if let Err(error) = self.look_after_keys().await {
+                        tracing::error!(?error, "the use of the data key was not written down");
+                    }
                     // A process that died between a change and this had no time for it.
                     self.forget_old_rows().await;
                 }
