@@ -5,16 +5,8 @@ use serde_json::{Value, json};
 use sqlx::Row;
 
 use crate::on_both;
-use crate::vault_client::{CARDS, Client, PAN, SESSIONS, card, jwk_of, open_with, seal_to_page};
+use crate::vault_client::{CARDS, Client, PAN, SESSIONS, card, jwk_of, open_with, ready, seal_to_page};
 use crate::world::{Answer, Forward, World};
-
-async fn ready(world: World) -> (World, Client) {
-    let mut world = world;
-    world.init().await;
-    world.unseal().await;
-    let client = Client::billing(&world).await;
-    (world, client)
-}
 
 /// What the audit holds of an action, oldest first.
 async fn audited(world: &World, action: &str) -> Vec<Value> {

@@ -434,6 +434,38 @@ on_both! {
         assert_eq!(world.number("SELECT COUNT(*) FROM accounts").await, 0);
     }
 
+    async fn without_its_database_it_is_sealed_all_the_same_and_says_so(world: World) {
+        let mut world = world;
+        world.ready().await;
+        world.app.db.close().await;
+        let status = world.status().await;
+        assert_eq!((&status["sealed"], &status["custodians"]), (&json!(false), &json!([])));
+        assert_eq!(ok(&world.post("/vault/seal", json!({})).await)["sealed"], true);
+    }
+
+    async fn a_fingerprint_that_somebody_else_has_does_not_stop_a_reencryption(world: World) {
+        let mut world = world;
+        let merchant = world.ready().await;
+        assert_eq!(pay(&world, &merchant, "t-1").await, "paid");
+        ok(&world.post("/vault/keys/rotate", json!({"kind": "fingerprint"})).await);
+        assert_eq!(pay(&world, &merchant, "t-2").await, "paid");
+        // Somebody has put this number's fingerprint into a row of another account.
+        let row = sqlx::query("SELECT fingerprint FROM cards").fetch_one(world.app.db.read()).await.unwrap();
+        let print: Vec<u8> = sqlx::Row::get(&row, 0);
+        world.execute("UPDATE cards SET fingerprint = substr(fingerprint, 1, 31), fingerprint_key = 1").await;
+        world.account(&json!({"name": "merchant-26"})).await;
+        world.execute("INSERT INTO cards (token, account, pan, expiry, holder, bin, last_four, fingerprint, fingerprint_key, \
+            key_id, row_version, created_at_ms) SELECT 'card_other', 'merchant-26', pan, expiry, holder, bin, last_four, \
+            substr(fingerprint, 1, 30), 2, key_id, row_version, created_at_ms FROM cards").await;
+        let moved = sqlx::query("UPDATE cards SET fingerprint = $1 WHERE token = 'card_other'").bind(print);
+        moved.execute(world.app.db.write()).await.unwrap();
+        ok(&world.post("/vault/reencrypt", json!({})).await);
+        world.reencrypt_all().await;
+        let job = &world.status().await["reencryption"];
+        assert_eq!((&job["state"], &job["failed"]), (&json!("done"), &json!(0)), "{job}");
+        assert_eq!(world.number("SELECT COUNT(*) FROM cards WHERE fingerprint_key = 2").await, 2);
+    }
+
     async fn a_data_key_is_renewed_by_age_and_by_use(world: World) {
         let mut world = world;
         let merchant = world.ready().await;

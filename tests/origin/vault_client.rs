@@ -24,6 +24,14 @@ pub(crate) struct Client {
     key: [u8; 32],
 }
 
+/// An open vault, and a system that may use it.
+pub(crate) async fn ready(mut world: World) -> (World, Client) {
+    world.init().await;
+    world.unseal().await;
+    let client = Client::billing(&world).await;
+    (world, client)
+}
+
 impl Client {
     /// The account of `vault-1`, made here.
     pub(crate) async fn billing(world: &World) -> Self {

@@ -14,16 +14,8 @@ use tokio::sync::mpsc;
 
 use crate::card::{code, pay};
 use crate::on_both;
-use crate::vault_client::{Client, PAN, card};
+use crate::vault_client::{Client, PAN, card, ready};
 use crate::world::{Answer, Forward, World};
-
-async fn ready(world: World) -> (World, Client) {
-    let mut world = world;
-    world.init().await;
-    world.unseal().await;
-    let client = Client::billing(&world).await;
-    (world, client)
-}
 
 /// The number of a test card, with its check digit.
 fn number(at: u32) -> String {

@@ -23,12 +23,6 @@ pub struct KeyPolicy {
     pub max_uses: u64,
 }
 
-impl Default for KeyPolicy {
-    fn default() -> Self {
-        Self { max_age_ms: 365 * DAY_MS, max_uses: 1 << 28 }
-    }
-}
-
 const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
 /// Uses are written down in blocks of at least this, before they are used.
 const USES_BLOCK: u64 = 1 << 16;
@@ -179,13 +173,13 @@ impl Admin {
         let left = if reserved.0 == id { reserved.1.saturating_sub(used) } else { 0 };
         // As much again as lately, and twice that, fits before the next look.
         let wanted = used.saturating_mul(3).max(USES_BLOCK / 2);
-        *reserved = if left < wanted {
+        // Before the database is asked: what it refuses is asked for again the next time, and not forgotten.
+        *reserved = (id, left);
+        if left < wanted {
             let more = wanted.max(USES_BLOCK);
             store::add_uses(&self.db, id, more).await?;
-            (id, left + more)
-        } else {
-            (id, left)
-        };
+            reserved.1 = left + more;
+        }
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod audit;
+mod authority;
 mod custodians;
 mod keys;
 pub mod operators;
@@ -30,8 +31,8 @@ use crate::db::Db;
 use crate::vault::{MemoryProtection, SealedError, Vault};
 use crate::web::ApiError;
 use crate::web::listener::Peer;
+use authority::Authority;
 use operators::{Operator, Role, Roster};
-use reshare::Authority;
 use throttle::Throttle;
 
 pub use keys::KeyPolicy;

@@ -107,12 +107,11 @@ impl Admin {
         let (stage, after) = Stage::at(&job);
         let batch = match stage {
             Stage::Cards => recrypt::cards(&mut tx, &unsealed, after, limit, entropy).await,
-            Stage::Accounts => Ok(secrets::batch(&mut tx, Table::Accounts, &unsealed, after, limit, entropy).await?),
+            Stage::Accounts => secrets::batch(&mut tx, Table::Accounts, &unsealed, after, limit, entropy).await,
             Stage::Credentials => {
-                Ok(secrets::batch(&mut tx, Table::AcquirerCredentials, &unsealed, after, limit, entropy).await?)
+                secrets::batch(&mut tx, Table::AcquirerCredentials, &unsealed, after, limit, entropy).await
             }
-        };
-        let batch = batch.map_err(|error| ApiError::internal(&error))?;
+        }?;
         let records = batch.done + batch.failed;
         let cursor = match (&batch.last, stage.next()) {
             (Some(last), _) => Some((stage.name(), last.as_str())),

@@ -9,8 +9,6 @@
 //! Until the last proof the old shares are the ones that open the vault. Threshold and custodians are frozen at the
 //! start; the nonce, which custodians give with their share, stands for them.
 
-use std::sync::PoisonError;
-
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use scanvault_protocol::Problem;
@@ -18,21 +16,17 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::authority::{Purpose, entry};
 use super::custodians::{self, CustodianBody};
 use super::vault::{ShareAnswer, refused};
 use super::{Admin, AdminCall, changed_meanwhile};
-use crate::audit::Entry;
 use crate::fault;
 use crate::vault::reencryption;
 use crate::vault::reshare_store::{self, Ceremony, Dealt};
 use crate::vault::store::{self, SealedShare};
-use crate::vault::{
-    Collector, Custodian, Entropy, Quorum, Reshare, Share, SubmitError, SystemEntropy, UnsealKey, Unsealed,
-};
+use crate::vault::{Custodian, Entropy, Quorum, Reshare, Share, SubmitError, SystemEntropy, UnsealKey, Unsealed};
 use crate::web::ApiError;
 
-/// Shares given as authority are forgotten after this time, as those of an unsealing are.
-const AUTHORITY_TIMEOUT_MS: u64 = 10 * 60 * 1_000;
 /// The re-encryption that follows a compromise does not wait for an operator's rate.
 const PER_SECOND_AFTER_COMPROMISE: u32 = 2_000;
 
@@ -64,22 +58,6 @@ struct CancelBody {
 struct Plan {
     threshold: u8,
     custodians: Vec<CustodianBody>,
-}
-
-/// What the present custodians agree to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    Deal,
-    Cancel,
-}
-
-/// Shares of the present set, for one ceremony and one purpose.
-#[derive(Debug)]
-pub(super) struct Authority {
-    nonce: String,
-    purpose: Purpose,
-    started_at_ms: u64,
-    collector: Collector,
 }
 
 impl Admin {
@@ -255,8 +233,6 @@ impl Admin {
             }
             None => (json!(plan.custodians.iter().map(planned).collect::<Vec<_>>()), None),
         };
-        let authority = self.remembered.authority.lock().unwrap_or_else(PoisonError::into_inner);
-        let given = authority.as_ref().filter(|authority| authority.is_for(&ceremony, self.clock.now_ms()));
         Ok(Some(json!({
             "nonce": ceremony.nonce,
             "stage": if ceremony.dealt.is_some() { "proving" } else { "authorising" },
@@ -266,7 +242,7 @@ impl Admin {
             "threshold": plan.threshold,
             "generation": generation,
             "custodians": custodians,
-            "authorityGiven": given.map(|authority| authority.collector.progress().submitted),
+            "authorityGiven": self.authority_given(&ceremony),
         })))
     }
 
@@ -278,10 +254,6 @@ impl Admin {
         }
     }
 
-    pub(super) fn forget_authority(&self) {
-        *self.remembered.authority.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
     async fn ceremony(&self, nonce: &str) -> Result<Ceremony, ApiError> {
         self.refresh().await?;
         let ceremony = reshare_store::find(&self.db).await?;
@@ -291,55 +263,6 @@ impl Admin {
         } else {
             Err(ApiError::because(Problem::Conflict, "another re-share is under way: look at its custodians first"))
         }
-    }
-
-    /// Takes a share of the present set; answers the key once there are enough.
-    async fn collect(
-        &self,
-        call: &AdminCall<'_>,
-        ceremony: &Ceremony,
-        purpose: Purpose,
-        share: &str,
-    ) -> Result<Option<UnsealKey>, ApiError> {
-        self.check_throttle(call)?;
-        let taken = self.collect_now(ceremony, purpose, share);
-        let (index, key) = match taken {
-            Ok(taken) => taken,
-            Err(error) => return Err(self.share_refused(call, "reshare", &error).await),
-        };
-        self.remembered.throttle.accepted(&call.operator.name);
-        tracing::warn!(operator = call.operator.name, share = index, ?purpose, "share accepted for the re-share");
-        let noted = self.audit.note(entry("vault.share.accepted", call, ceremony).with("share", index)).await;
-        noted.inspect_err(|_| self.forget_authority())?;
-        fault::point("reshare.share.taken");
-        Ok(key)
-    }
-
-    fn collect_now(
-        &self,
-        ceremony: &Ceremony,
-        purpose: Purpose,
-        share: &str,
-    ) -> Result<(u8, Option<UnsealKey>), SubmitError> {
-        let share = Share::parse(share)?;
-        let set = self.vault.share_set().ok_or(SubmitError::NotInitialised)?;
-        let now_ms = self.clock.now_ms();
-        let mut held = self.remembered.authority.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_current = |authority: &Authority| {
-            authority.is_for(ceremony, now_ms) && authority.purpose == purpose && *authority.collector.set() == set
-        };
-        if !held.as_ref().is_some_and(is_current) {
-            let nonce = ceremony.nonce.clone();
-            *held = Some(Authority { nonce, purpose, started_at_ms: now_ms, collector: Collector::new(set) });
-        }
-        let Some(authority) = held.as_mut() else { return Err(SubmitError::NotInitialised) };
-        let index = share.index();
-        authority.collector.submit(share)?;
-        let key = authority.collector.combine();
-        if key.is_some() {
-            *held = None;
-        }
-        Ok((index, key))
     }
 
     fn deal(
@@ -396,20 +319,10 @@ impl Admin {
     }
 }
 
-impl Authority {
-    fn is_for(&self, ceremony: &Ceremony, now_ms: u64) -> bool {
-        self.nonce == ceremony.nonce && now_ms.saturating_sub(self.started_at_ms) <= AUTHORITY_TIMEOUT_MS
-    }
-}
-
 impl Ceremony {
     fn plan(&self) -> Result<Plan, ApiError> {
         serde_json::from_str(&self.plan).map_err(|error| ApiError::internal(&error))
     }
-}
-
-fn entry(action: &'static str, call: &AdminCall<'_>, ceremony: &Ceremony) -> Entry {
-    Entry::new(action, call.operator.name.as_str()).with("nonce", ceremony.nonce.as_str())
 }
 
 fn planned(custodian: &CustodianBody) -> Value {

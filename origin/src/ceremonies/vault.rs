@@ -215,7 +215,6 @@ impl Admin {
             }
             Err(error) => return Err(self.share_refused(call, "unseal", &error).await),
         }
-        self.refresh().await?;
         self.vault_status().await
     }
 
@@ -239,7 +238,6 @@ impl Admin {
         self.remembered.throttle.accepted(&call.operator.name);
         let entry = || Entry::new("vault.share.proved", call.operator.name.as_str()).with("share", index);
         self.store_proof(index, entry).await?;
-        self.refresh().await?;
         tracing::warn!(operator = call.operator.name, share = index, "share proved");
         self.vault_status().await
     }

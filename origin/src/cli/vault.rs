@@ -124,33 +124,29 @@ impl ShareInput {
 
 pub(super) async fn run(command: Command, output: &Output, admin: &AdminArgs) -> Result<(), Failure> {
     // What a custodian does on a machine of their own needs no origin.
-    match &command {
-        Command::Share(ShareCommand::Show { identity, share }) => return shares::show(identity, share, output),
-        Command::Share(ShareCommand::Keygen { out }) => return shares::keygen(out, output),
-        _ => {}
-    }
-    let client = Client::new(admin)?;
+    let client = || Client::new(admin);
     match command {
-        Command::Share(ShareCommand::Show { .. } | ShareCommand::Keygen { .. }) => Ok(()),
-        Command::Share(ShareCommand::Fetch { out, reshare }) => fetch(&client, &out, reshare, output).await,
-        Command::Init { threshold, custodians, out } => init(&client, threshold, &custodians, &out, output).await,
-        Command::Reshare(command) => reshare::run(command, output, &client).await,
-        Command::Status => show(output, client.get("/vault/status").await?),
-        Command::Unseal { reset: true, .. } => show(output, client.post("/vault/unseal/reset", &json!({})).await?),
+        Command::Share(ShareCommand::Show { identity, share }) => shares::show(&identity, &share, output),
+        Command::Share(ShareCommand::Keygen { out }) => shares::keygen(&out, output),
+        Command::Share(ShareCommand::Fetch { out, reshare }) => fetch(&client()?, &out, reshare, output).await,
+        Command::Init { threshold, custodians, out } => init(&client()?, threshold, &custodians, &out, output).await,
+        Command::Reshare(command) => reshare::run(command, output, &client()?).await,
+        Command::Status => show(output, client()?.get("/vault/status").await?),
+        Command::Unseal { reset: true, .. } => show(output, client()?.post("/vault/unseal/reset", &json!({})).await?),
         Command::Unseal { share, nonce, .. } => {
-            let share = share.read()?;
+            let (client, share) = (client()?, share.read()?);
             let body = json!({"share": share.trim(), "nonce": nonce});
             show(output, client.post("/vault/unseal", &body).await?)
         }
         Command::Prove { share } => {
-            let share = share.read()?;
+            let (client, share) = (client()?, share.read()?);
             show(output, client.post("/vault/prove", &json!({"share": share.trim()})).await?)
         }
-        Command::Seal => show(output, client.post("/vault/seal", &json!({})).await?),
-        Command::Keys => keys::list(output, &client).await,
-        Command::Rotate { key } => keys::rotate(&key, output, &client).await,
-        Command::Destroy { key } => keys::destroy(&key, output, &client).await,
-        Command::Reencrypt { rate, wait, show } => keys::reencrypt(rate, wait, show, output, &client).await,
+        Command::Seal => show(output, client()?.post("/vault/seal", &json!({})).await?),
+        Command::Keys => keys::list(output, &client()?).await,
+        Command::Rotate { key } => keys::rotate(&key, output, &client()?).await,
+        Command::Destroy { key } => keys::destroy(&key, output, &client()?).await,
+        Command::Reencrypt { rate, wait, show } => keys::reencrypt(rate, wait, show, output, &client()?).await,
     }
 }
 

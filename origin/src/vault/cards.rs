@@ -3,6 +3,7 @@
 //! Many cards are stored, and many read, in one transaction. One that cannot be stored or does not open fails alone; a
 //! failure of the database fails all. A card whose time is over is not there, whether or not it was swept yet.
 
+pub mod recrypt;
 mod rows;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

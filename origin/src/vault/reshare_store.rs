@@ -2,7 +2,7 @@
 
 use sqlx::Row;
 
-use super::store::{key, replace_key, share_set_text, signed, unsigned};
+use super::store::{insert_wrapped, key, replace_key, share_set_text, signed, unsigned};
 use super::{KeyState, ShareSet, Staged, WrappedKey, store};
 use crate::db::{Db, DbError, Tx};
 
@@ -114,14 +114,7 @@ pub async fn deal(tx: &mut Tx, nonce: &str, dealt: &Dealt) -> Result<bool, DbErr
     for key in &dealt.ring {
         let statement = "INSERT INTO vault_reshare_keys (kind, id, wrapped, state, created_at_ms) \
                          VALUES ($1, $2, $3, $4, $5)";
-        sqlx::query(statement)
-            .bind(key.kind.as_str())
-            .bind(i64::from(key.id))
-            .bind(key.wrapped.clone())
-            .bind(key.state.as_str())
-            .bind(signed(key.created_at_ms))
-            .execute(&mut **tx)
-            .await?;
+        insert_wrapped(tx, statement, key).await?;
     }
     Ok(done.rows_affected() == 1)
 }

@@ -183,7 +183,13 @@ pub async fn add_key(tx: &mut Tx, key: &WrappedKey) -> Result<(), DbError> {
     if let Some(statement) = live_key(key.kind) {
         sqlx::query(statement.insert).bind(i64::from(key.id)).execute(&mut **tx).await?;
     }
-    sqlx::query("INSERT INTO vault_keys (kind, id, wrapped, state, created_at_ms) VALUES ($1, $2, $3, $4, $5)")
+    let statement = "INSERT INTO vault_keys (kind, id, wrapped, state, created_at_ms) VALUES ($1, $2, $3, $4, $5)";
+    insert_wrapped(tx, statement, key).await
+}
+
+/// Into the ring, or into the ring of a re-share: the columns are the same.
+pub(super) async fn insert_wrapped(tx: &mut Tx, statement: &'static str, key: &WrappedKey) -> Result<(), DbError> {
+    sqlx::query(statement)
         .bind(key.kind.as_str())
         .bind(i64::from(key.id))
         .bind(key.wrapped.clone())
@@ -244,7 +250,8 @@ pub async fn uses(db: &Db, id: u32) -> Result<u64, DbError> {
 }
 
 /// After a key was destroyed or wrapped anew: PostgreSQL keeps the old row's bytes until a vacuum, which it does not
-/// do by itself for so few rows. SQLite has overwritten them (`secure_delete`). What is in the write-ahead log, in replicas' logs and in backups stays there for its time.
+/// do by itself for so few rows. SQLite has overwritten them (`secure_delete`). What is in the write-ahead log, in
+/// replicas' logs and in backups stays there for its time.
 ///
 /// # Errors
 /// From the database.

@@ -7,6 +7,7 @@ use sqlx::any::AnyRow;
 
 use crate::db::padded::{MAX_ROWS, Padded, pad};
 use crate::db::{Db, DbError, Tx};
+use crate::vault::KeyKind;
 
 /// How many cards one statement sweeps.
 const SWEEP_BATCH: i64 = 500;
@@ -247,6 +248,56 @@ pub async fn sweep(tx: &mut Tx, now_ms: i64) -> Result<u64, DbError> {
 pub async fn any_expired(db: &Db, now_ms: i64) -> Result<bool, DbError> {
     let statement = "SELECT 1 FROM cards WHERE expires_at_ms <= $1 LIMIT 1";
     Ok(sqlx::query(statement).bind(now_ms).fetch_optional(db.read()).await?.is_some())
+}
+
+/// The next cards after a row that are not under these keys (data key, fingerprint key), in the order of their tokens.
+pub(super) async fn due(tx: &mut Tx, after: &str, active: (i64, i64), limit: u32) -> Result<Vec<Row>, DbError> {
+    let statement = "SELECT token, account, pan, expiry, holder, fingerprint, row_version, expires_at_ms FROM cards \
+         WHERE token > $1 AND (key_id <> $2 OR fingerprint_key <> $3) ORDER BY token LIMIT $4";
+    let query = sqlx::query(statement).bind(after).bind(active.0).bind(active.1).bind(i64::from(limit));
+    query.fetch_all(&mut **tx).await?.iter().map(card).collect()
+}
+
+pub(super) async fn count_due(db: &Db, active: (i64, i64)) -> Result<u64, DbError> {
+    let statement = "SELECT COUNT(*) FROM cards WHERE key_id <> $1 OR fingerprint_key <> $2";
+    let row = sqlx::query(statement).bind(active.0).bind(active.1).fetch_one(db.read()).await?;
+    Ok(u64::try_from(row.try_get::<i64, _>(0)?).unwrap_or(0))
+}
+
+/// Whether another card has this fingerprint, whosever it is: the column is unique.
+pub(super) async fn is_taken(tx: &mut Tx, print: &[u8; 32], token: &str) -> Result<bool, DbError> {
+    let statement = "SELECT token FROM cards WHERE fingerprint = $1 AND token <> $2";
+    Ok(sqlx::query(statement).bind(print.to_vec()).bind(token).fetch_optional(&mut **tx).await?.is_some())
+}
+
+/// How many cards name each data key, and each fingerprint key.
+///
+/// # Errors
+/// From the database.
+pub async fn in_use(db: &Db) -> Result<Vec<(KeyKind, u32, u64)>, DbError> {
+    let mut found = Vec::new();
+    for (kind, statement) in [
+        (KeyKind::Data, "SELECT key_id, COUNT(*) FROM cards GROUP BY key_id"),
+        (KeyKind::Fingerprint, "SELECT fingerprint_key, COUNT(*) FROM cards GROUP BY fingerprint_key"),
+    ] {
+        for row in sqlx::query(statement).fetch_all(db.read()).await? {
+            let (id, count): (i64, i64) = (row.try_get(0)?, row.try_get(1)?);
+            let id = u32::try_from(id).map_err(|_| DbError::Corrupt("key id"))?;
+            found.push((kind, id, u64::try_from(count).unwrap_or(0)));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an envelope itself names a data key, whatever the column beside it says: asked before a key is destroyed.
+///
+/// # Errors
+/// From the database.
+pub async fn is_named_in_an_envelope(db: &Db, id: u32) -> Result<bool, DbError> {
+    // The key's number stands in bytes 2 to 5: see `envelope`.
+    let statement = "SELECT token FROM cards WHERE substr(pan, 2, 4) = $1 OR substr(expiry, 2, 4) = $1 \
+                     OR substr(holder, 2, 4) = $1 LIMIT 1";
+    Ok(sqlx::query(statement).bind(id.to_be_bytes().to_vec()).fetch_optional(db.read()).await?.is_some())
 }
 
 fn card(row: &AnyRow) -> Result<Row, DbError> {
