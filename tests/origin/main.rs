@@ -27,7 +27,6 @@ mod records;
 mod sealed;
 mod vault_client;
 mod vault_rules;
-mod wiping;
 mod world;
 
 /// Runs an async test body on both databases, as two tests.

@@ -13,6 +13,7 @@ const WORK = process.env.BENCH_WORK;
 const ORIGIN = process.env.BENCH_ORIGIN;
 const SANDBOX = join(process.env.SCANVAULT_BINARIES, "sandbox");
 const LOAD = join(process.env.SCANVAULT_BINARIES, "examples", "vault_load");
+const WIPING = join(process.env.SCANVAULT_BINARIES, "examples", "wiping_cost");
 const SPEED = join(ORIGIN, "..", "examples", "vault_speed");
 const CA = join(WORK, "ca");
 const ACCOUNT = "bench";
@@ -64,4 +65,6 @@ async function run() {
   console.log(PEER);
   console.log("");
   execFileSync(SPEED, { stdio: "inherit" });
+  console.log("\nthe wiping allocator beside the plain one, in one process (our code unoptimised, libraries optimised)");
+  execFileSync(WIPING, { stdio: "inherit" });
 }

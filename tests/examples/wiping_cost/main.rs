@@ -1,11 +1,21 @@
-//! What the wiping allocator of the binary costs, against the same code in the same process without it:
-//!
-//! ```text
-//! cargo test -p scanvault-tests --test origin -- --ignored --nocapture wiping
-//! ```
+//! What the wiping allocator of the binary costs, against the same code in the same process without it; part of
+//! `scripts/bench vault`.
 //!
 //! Rounds with and without take turns, and what is compared is processor time of all threads: neither another load on
-//! the machine nor the disk decides. `--release` gives the figure of the program as it is shipped.
+//! the machine nor the disk decides. Built as the tests are: `--release` gives the figure of the program as it is shipped.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a measurement that goes wrong ends here"
+)]
+
+#[path = "../../origin/world.rs"]
+#[expect(dead_code, reason = "the tests use all of it")]
+mod world;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::fs;
@@ -14,9 +24,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use zeroizing_alloc::ZeroAlloc;
 
-use crate::world::{Forward, World};
+use world::{Forward, World};
 
-/// The tests' allocator: the plain one, but for the time of a round.
+/// The plain allocator, but for the time of a round.
 struct Switch;
 
 #[global_allocator]
@@ -53,9 +63,8 @@ unsafe impl GlobalAlloc for Switch {
 
 const ROUNDS: usize = 15;
 
-#[tokio::test]
-#[ignore = "a measurement, run by hand"]
-async fn wiping_what_is_freed_costs_little() {
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
     let document = document();
     let mut json = Figures::default();
     let mut codes = Figures::default();
@@ -87,7 +96,6 @@ async fn wiping_what_is_freed_costs_little() {
     println!("wiping an idle thread's stack: {} ns", (processor_time_ns() - before) / 20_000);
     println!("JSON of {} bytes parsed into a tree and dropped: {json}", document.len());
     println!("whole code-create requests, SQLite, signature and client included: {codes}");
-    assert!(json.ratio() < 2.0 && codes.ratio() < 1.5, "the allocator has become expensive");
 }
 
 /// Thousands of small strings, maps and vectors.
