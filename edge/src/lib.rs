@@ -126,7 +126,7 @@ async fn send_to_origin(request: Admitted<'_>, body: &[u8], config: &Config) -> 
             Err(none) => {
                 let took_ms = runtime::now_ms().saturating_sub(sent_ms);
                 let was_dead = none.is_lost_connection() && forward::was_dead_before(tries, took_ms);
-                if !(was_dead && request.spec.method == protocol_route::Method::Get) {
+                if !(was_dead && request.spec.is_repeatable()) {
                     return Err(none.refusal());
                 }
             }

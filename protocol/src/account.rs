@@ -108,6 +108,34 @@ impl FromStr for Role {
     }
 }
 
+/// How an account proves who it is. Never both: switching ends the other one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthMode {
+    /// An API password with every request.
+    Basic,
+    /// A token from a login with its RSA key.
+    Bearer,
+}
+
+impl AuthMode {
+    /// The name in records.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+        }
+    }
+}
+
+impl FromStr for AuthMode {
+    type Err = InvalidAccountName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Basic, Self::Bearer].into_iter().find(|mode| mode.as_str() == text).ok_or(InvalidAccountName)
+    }
+}
+
 /// A decimal number without sign or leading zeros: `025` and `+25` would be second spellings of one name.
 fn number(text: &str) -> Option<u64> {
     let canonical =

@@ -12,8 +12,12 @@ pub const PUBLIC_HOST: &str = "scanvault-host";
 pub const CLIENT_ADDRESS: &str = "scanvault-client";
 /// 32 lower-case hex digits that join the log lines of edge and origin.
 pub const REQUEST_ID: &str = "scanvault-request-id";
-/// What the edge thinks of the credential: `none`, `unverified` or `verified`. The origin decides for itself.
+/// What the edge thinks of the credential, see [`crate::record::Mark`]. The origin decides for itself.
 pub const CREDENTIAL: &str = "scanvault-credential";
+/// On an answer to an edge: the credential record of the account that was named, see [`crate::record::Update`].
+pub const CREDENTIAL_RECORD: &str = "scanvault-credential-record";
+/// On an answer to an edge: the public keys of tokens, see [`crate::record::TokenKeys`].
+pub const TOKEN_KEYS: &str = "scanvault-token-keys";
 /// The client's credentials, forwarded as they came.
 pub const AUTHORIZATION: &str = "authorization";
 /// The client's idempotency key.

@@ -1,7 +1,7 @@
 //! What crosses the link between edge and origin, and nothing else.
 //!
 //! In scope: account names and roles, the one route table, the one table of problems, the `Authorization`
-//! header, API passwords, and the link signature (RFC 9421) with its header names.
+//! header, API passwords, credential records, session tokens, and the link signature (RFC 9421) with its header names.
 //!
 //! Out of scope: clocks, randomness and I/O. The time and random bytes are arguments, so every decision here
 //! is tested natively and runs the same in the worker's wasm.
@@ -10,11 +10,14 @@
 pub mod account;
 pub mod authorization;
 pub mod headers;
+pub mod limit;
 pub mod link;
 pub mod password;
 pub mod path;
 pub mod problem;
+pub mod record;
 pub mod route;
+pub mod token;
 
-pub use account::{AccountName, Role};
+pub use account::{AccountName, AuthMode, Role};
 pub use problem::Problem;

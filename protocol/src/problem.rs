@@ -61,6 +61,8 @@ pub enum Problem {
     OriginUnreachable,
     /// More work than can be taken now.
     Overloaded,
+    /// Wrong credentials on a refund or reversal, where the reference's own status is asked for.
+    SecurityViolation,
 }
 
 /// One row: the case, its status, its stable code, and the default text.
@@ -116,6 +118,7 @@ const TABLE: &[(Problem, u16, &str, &str)] = &[
         "The origin did not answer; the outcome is unknown, retry with the same key",
     ),
     (Problem::Overloaded, 503, "overloaded", "Too much to do at the moment; nothing was done, try again later"),
+    (Problem::SecurityViolation, 513, "security-violation", "SECURITY_VIOLATION"),
 ];
 
 impl Problem {
@@ -205,6 +208,7 @@ fn title(status: u16) -> &'static str {
         431 => "Request Header Fields Too Large",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
+        513 => "Security Violation",
         _ => "Internal Server Error",
     }
 }
@@ -230,7 +234,7 @@ mod tests {
             assert_eq!(row.0.www_authenticate().is_some(), row.1 == 401, "{row:?}");
         }
         // The last case of the enum: a case added below it without a row would fall back to 500.
-        assert_eq!(TABLE.len(), Problem::Overloaded as usize + 1);
+        assert_eq!(TABLE.len(), Problem::SecurityViolation as usize + 1);
     }
 
     #[test]

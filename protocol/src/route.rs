@@ -28,6 +28,14 @@ pub enum Route {
     CodeQuery,
     /// One transaction's state.
     TransactionState,
+    /// The first half of a login: challenges both ways.
+    LoginChallenge,
+    /// The second half: a session and its token.
+    Login,
+    /// The end of a session.
+    Logout,
+    /// A path of an area in which nothing is served yet: who may come in is decided as if something were.
+    Unserved,
     /// The public key that cards are sealed to on their way in.
     VaultKey,
     /// A new session key of an internal system.
@@ -53,6 +61,8 @@ pub enum Method {
     Put,
     /// DELETE.
     Delete,
+    /// Every one of these.
+    Any,
 }
 
 /// Who may call.
@@ -102,7 +112,7 @@ pub struct RouteSpec {
     pub route: Route,
     /// The method; HEAD counts as GET.
     pub method: Method,
-    /// The path; `{name}` stands for one segment.
+    /// The path; `{name}` stands for one segment, `**` at the end for one or more.
     pub path: &'static str,
     /// Who may call.
     pub audience: Audience,
@@ -116,9 +126,12 @@ pub struct RouteSpec {
     pub is_page: bool,
     /// How long the edge waits for the origin, in milliseconds. The origin's own limit is shorter.
     pub deadline_ms: u32,
+    /// Refunds and reversals: where the dialect asks for it, wrong credentials are 513 here instead of 401.
+    pub is_refund: bool,
 }
 
 const NO_QUERY: Query = Query::Only(&[]);
+const LOGIN_QUERY: Query = Query::Only(&["identity", "clientChallenge"]);
 const SMALL_JSON: usize = 16 * 1024;
 const EXTERNAL: Audience = Audience::Role(Role::External);
 const READ_MS: u32 = 8_000;
@@ -147,6 +160,22 @@ pub const ROUTES: &[RouteSpec] = &[
     },
     external(Route::CodeQuery, "/pluto/code/{code}"),
     external(Route::TransactionState, "/pluto/code/transaction/state/{transactionId}"),
+    open(Route::LoginChallenge, "/authentication/login-challenges", LOGIN_QUERY, Answerer::Origin, false),
+    RouteSpec {
+        max_body_bytes: SMALL_JSON,
+        method: Method::Post,
+        ..open(Route::Login, "/authentication/login", NO_QUERY, Answerer::Origin, false)
+    },
+    RouteSpec {
+        method: Method::Delete,
+        audience: Audience::Authenticated,
+        ..open(Route::Logout, "/authentication/sessions/{sessionId}", NO_QUERY, Answerer::Origin, false)
+    },
+    RouteSpec { is_refund: true, ..area("/pluto/purchase/**", Role::External) },
+    area("/pluto/remote/**", Role::Wallet),
+    area("/pluto/provision/**", Role::Wallet),
+    area("/pluto/provisioning/**", Role::Wallet),
+    area("/pluto/stk/**", Role::Stk),
     internal(Route::VaultKey, Method::Get, "/pluto/internal/vault/key"),
     internal(Route::VaultSession, Method::Post, "/pluto/internal/vault/sessions"),
     internal(Route::CardStore, Method::Post, "/pluto/internal/vault/cards"),
@@ -221,6 +250,18 @@ impl RouteSpec {
     pub fn door(&self) -> Door {
         if self.answerer == Answerer::OriginInternal { Door::Internal } else { Door::Public }
     }
+
+    /// Whether asking twice does what asking once does, so that a connection which was dead may be tried again.
+    #[must_use]
+    pub fn is_repeatable(&self) -> bool {
+        self.method == Method::Get && self.route != Route::LoginChallenge
+    }
+
+    /// What a client of this row is told in place of a 401, where the reference's dialect is asked for.
+    #[must_use]
+    pub fn in_dialect(&self, problem: Problem, is_513_asked_for: bool) -> Problem {
+        if is_513_asked_for && self.is_refund && problem.status() == 401 { Problem::SecurityViolation } else { problem }
+    }
 }
 
 impl Method {
@@ -234,6 +275,7 @@ impl Method {
             Self::Post => &["POST"],
             Self::Put => &["PUT"],
             Self::Delete => &["DELETE"],
+            Self::Any => &["GET", "HEAD", "POST", "PUT", "DELETE"],
         }
     }
 }
@@ -249,11 +291,22 @@ const fn open(route: Route, path: &'static str, query: Query, answerer: Answerer
         answerer,
         is_page,
         deadline_ms: READ_MS,
+        is_refund: false,
     }
 }
 
 const fn external(route: Route, path: &'static str) -> RouteSpec {
     RouteSpec { audience: EXTERNAL, ..open(route, path, NO_QUERY, Answerer::Origin, false) }
+}
+
+/// What the reference promises to a role and we do not serve yet: 401 and 403 as if we did, then 404.
+const fn area(path: &'static str, role: Role) -> RouteSpec {
+    RouteSpec {
+        method: Method::Any,
+        audience: Audience::Role(role),
+        max_body_bytes: MAX_BODY_BYTES,
+        ..open(Route::Unserved, path, Query::Any, Answerer::Origin, false)
+    }
 }
 
 const fn internal(route: Route, method: Method, path: &'static str) -> RouteSpec {
@@ -283,6 +336,7 @@ fn match_path<'p>(pattern: &str, path: &'p str) -> Option<Option<&'p str>> {
     loop {
         match (wanted.next(), given.next()) {
             (None, None) => return Some(parameter),
+            (Some("**"), Some(segment)) => return (!segment.is_empty()).then_some(parameter),
             (Some(want), Some(segment)) if want.starts_with('{') => {
                 if segment.is_empty() {
                     return None;
@@ -320,6 +374,8 @@ mod tests {
                 .replace("{asset}", "pay.js")
                 .replace("{transactionId}", "81234")
                 .replace("{token}", "card_AAAAAAAAAAAAAAAAAAAAAA")
+                .replace("{sessionId}", "c056b2d8-d6d1-4ea6-8752-e87f684b2903")
+                .replace("**", "any/thing")
                 .leak();
             let method = spec.method.names()[0];
             assert_eq!(found(method, path).0, spec.route, "{method} {path}");
@@ -368,6 +424,35 @@ mod tests {
         assert_eq!(found("DELETE", path), (Route::CardDelete, Some("card_A")));
         let Resolution::MethodNotAllowed(allow) = resolve("POST", path, Door::Internal) else { panic!() };
         assert_eq!(allow, "GET, HEAD, DELETE");
+    }
+
+    #[test]
+    fn areas_ask_who_comes_and_what_is_served_in_them_wins() {
+        assert_eq!(found("PUT", "/pluto/stk/push/1"), (Route::Unserved, None));
+        assert_eq!(found("DELETE", "/pluto/purchase/81234"), (Route::Unserved, None));
+        for path in ["/pluto/stk", "/pluto/stk/", "/pluto/stkx/a", "/authentication/sessions/", "/authentication"] {
+            assert!(matches!(resolve("GET", path, Door::Public), Resolution::NotFound), "{path}");
+        }
+        let last_served = ROUTES.iter().rposition(|spec| spec.door() == Door::Public && spec.route != Route::Unserved);
+        assert!(last_served < ROUTES.iter().position(|spec| spec.route == Route::Unserved));
+    }
+
+    #[test]
+    fn refunds_and_reversals_have_a_status_of_their_own_where_it_is_asked_for() {
+        let Resolution::Found(hit) = resolve("DELETE", "/pluto/purchase/81234", Door::Public) else { panic!() };
+        assert_eq!(hit.spec.in_dialect(Problem::BadCredentials, true), Problem::SecurityViolation);
+        assert_eq!(hit.spec.in_dialect(Problem::BadCredentials, false), Problem::BadCredentials);
+        assert_eq!(hit.spec.in_dialect(Problem::Forbidden, true), Problem::Forbidden);
+        let Resolution::Found(hit) = resolve("GET", "/pluto/code/0123456789", Door::Public) else { panic!() };
+        assert_eq!(hit.spec.in_dialect(Problem::BadCredentials, true), Problem::BadCredentials);
+    }
+
+    #[test]
+    fn a_login_challenge_is_never_asked_for_twice() {
+        for spec in ROUTES {
+            let expected = spec.method == Method::Get && spec.route != Route::LoginChallenge;
+            assert_eq!(spec.is_repeatable(), expected, "{}", spec.path);
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use scanvault_protocol::Role;
 use scanvault_protocol::route::{Answerer, Audience, ROUTES};
 use serde_json::{Value, json};
 
@@ -73,7 +74,8 @@ on_both! {
         let internal = world.account(&json!({"name": "backoffice", "role": "INTERNAL"})).await;
         let psp = world.account(&json!({"name": "psp-13"})).await;
         for spec in ROUTES.iter().filter(|spec| spec.answerer == Answerer::Origin) {
-            let path = spec.path.replace("{code}", "0123456789").replace("{transactionId}", "7").replace("{asset}", "pay.js");
+            let path = spec.path.replace("{code}", "0123456789").replace("{transactionId}", "7").replace("{asset}", "pay.js")
+                .replace("{sessionId}", "c056b2d8-d6d1-4ea6-8752-e87f684b2903").replace("**", "any");
             let forward = || match spec.method {
                 scanvault_protocol::route::Method::Get => Forward::get(path.clone()),
                 _ => Forward::post(path.clone(), &json!({})),
@@ -83,7 +85,8 @@ on_both! {
                 let status = world.send(forward().with(auth)).await.status.as_u16();
                 let may = match spec.audience {
                     Audience::Anyone | Audience::Authenticated => true,
-                    Audience::Role(role) => role.as_str() == "EXTERNAL" && matches!(name, "merchant" | "psp"),
+                    Audience::Role(Role::External) => matches!(name, "merchant" | "psp"),
+                    Audience::Role(role) => role.as_str().eq_ignore_ascii_case(name),
                 };
                 assert_eq!(status != 403, may, "{name} {path}: {status}");
                 assert_ne!(status, 401, "{name} {path}");

@@ -93,7 +93,7 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
         Audience::Anyone => None,
         audience => {
             let header = call.signed.authorization.as_ref().map(|value| value.as_str());
-            Some(authenticate(&app.db, header, audience).await?)
+            Some(authenticate(&app.db, &*app.clock, header, audience).await?)
         }
     };
     check_body(call)?;
@@ -106,8 +106,12 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
         Route::Pay => pages::take_payment(&app.payments, call).await,
         Route::Asset => pages::asset(call),
-        // The edge answers the first two; the others were answered above.
+        // The edge answers the first two; the internal ones were answered above; the others are served nowhere yet.
         Route::QrImage
+        | Route::LoginChallenge
+        | Route::Login
+        | Route::Logout
+        | Route::Unserved
         | Route::Monitor
         | Route::VaultKey
         | Route::VaultSession

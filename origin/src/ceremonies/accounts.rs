@@ -14,7 +14,7 @@ use crate::acquirers::Acquirer;
 use crate::acquirers::clearhaus::{Clearhaus, Credentials};
 use crate::audit::Entry;
 use crate::identity::secrets::{FIRST_VERSION, acquirer_context, webhook_context};
-use crate::identity::{NewAccount, store};
+use crate::identity::{NewAccount, passwords, store};
 use crate::outbox::Target;
 use crate::payments::pay::sealed_problem;
 use crate::vault::{Entropy, RecordContext, SystemEntropy};
@@ -97,16 +97,18 @@ impl Admin {
             psp,
         };
         let account = new.name.to_string();
+        let now_ms = self.clock.now_db();
         let mut tx = self.audit.begin().await?;
         let entry = Entry::new("account.created", call.operator.name.as_str());
         tx.push(entry.with("account", account.as_str()).with("role", role.as_str()));
-        store::create(tx.tx(), &new, self.clock.now_db()).await.map_err(|error| {
+        store::create(tx.tx(), &new, now_ms).await.map_err(|error| {
             if error.is_duplicate() {
                 ApiError::because(Problem::Conflict, "this account exists already")
             } else {
                 error.into()
             }
         })?;
+        passwords::first(tx.tx(), &new.name, &new.verifier, &call.operator.name, now_ms).await?;
         tx.commit().await?;
         tracing::warn!(operator = call.operator.name, account, role = role.as_str(), "account created");
         let webhook_secret = secret.as_ref().map(|secret| secret.as_str());
@@ -120,7 +122,7 @@ impl Admin {
         let account = name.to_string();
         let mut tx = self.audit.begin().await?;
         tx.push(Entry::new("account.rotated", call.operator.name.as_str()).with("account", account.as_str()));
-        if !store::rotate(tx.tx(), &name, &password.verifier()).await? {
+        if !passwords::rotate(tx.tx(), &name, &password.verifier(), &call.operator.name, self.clock.now_db()).await? {
             return Err(ApiError::because(Problem::NotFound, "there is no such account"));
         }
         tx.commit().await?;

@@ -12,6 +12,7 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0002_vault.sqlite.sql"),
         postgres: include_str!("../../migrations/0002_vault.postgres.sql"),
     },
+    Migration { both: include_str!("../../migrations/0003_identity.sql"), sqlite: "", postgres: "" },
 ];
 
 /// One step of the schema: the text for both databases, then what each needs of its own.

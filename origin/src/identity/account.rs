@@ -1,7 +1,7 @@
 //! An account as the origin knows it.
 
 use scanvault_protocol::password::PasswordVerifier;
-use scanvault_protocol::{AccountName, Role};
+use scanvault_protocol::{AccountName, AuthMode, Role};
 
 use crate::money::Currency;
 
@@ -20,9 +20,9 @@ pub struct Account {
     pub currency: Currency,
     /// The PSP that may act for this merchant.
     pub psp: Option<AccountName>,
-    /// What its password is checked against.
-    pub verifier: PasswordVerifier,
-    /// One more with each rotation.
+    /// How it proves who it is.
+    pub mode: AuthMode,
+    /// One more with each change of its credentials; what was issued under an older one is dead.
     pub credential_version: i64,
     /// Where its webhooks go.
     pub webhook_url: Option<String>,

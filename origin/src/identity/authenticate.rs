@@ -6,7 +6,8 @@ use scanvault_protocol::route::Audience;
 use scanvault_protocol::{AccountName, Problem};
 
 use super::account::Account;
-use super::store;
+use super::{passwords, store};
+use crate::clock::Clock;
 use crate::db::Db;
 use crate::web::ApiError;
 
@@ -16,16 +17,22 @@ use crate::web::ApiError;
 ///
 /// # Errors
 /// The 401 and 403 of the table, or a database failure.
-pub async fn authenticate(db: &Db, header: Option<&str>, audience: Audience) -> Result<Account, ApiError> {
+pub async fn authenticate(
+    db: &Db,
+    clock: &dyn Clock,
+    header: Option<&str>,
+    audience: Audience,
+) -> Result<Account, ApiError> {
     let offered = authorization::parse(header)?;
     let Some(basic) = offered.basic else {
         // No tokens are issued yet: a well-formed one is none of ours.
         return Err(Problem::InvalidOrExpiredJwt.into());
     };
     let account = store::find(db, &basic.account).await?;
-    let nobody = PasswordVerifier::impossible();
-    let verifier = account.as_ref().map_or(&nobody, |account| &account.verifier);
-    let is_right = verifier.accepts(&basic.password);
+    let mut is_right = PasswordVerifier::impossible().accepts(&basic.password);
+    for live in passwords::live(db, &basic.account, clock.now_db()).await? {
+        is_right |= live.verifier.accepts(&basic.password);
+    }
     let account = account.filter(|account| is_right && account.is_active).ok_or(Problem::BadCredentials)?;
     match audience {
         Audience::Role(role) if account.role != role => Err(Problem::Forbidden.into()),

@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod authenticate;
+pub mod passwords;
 pub mod recrypt;
 pub mod secrets;
 pub mod store;

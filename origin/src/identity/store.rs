@@ -3,7 +3,6 @@
 use std::collections::{BTreeSet, HashSet};
 use std::str::FromStr;
 
-use scanvault_protocol::password::PasswordVerifier;
 use scanvault_protocol::{AccountName, Role};
 use sqlx::Row;
 use sqlx::any::AnyRow;
@@ -22,7 +21,7 @@ pub struct Sealed {
     pub row_version: u64,
 }
 
-const COLUMNS: &str = "SELECT name, role, status, display_name, currency, psp, password_verifier, credential_version, \
+const COLUMNS: &str = "SELECT name, role, status, display_name, currency, psp, auth_mode, credential_version, \
      webhook_url, change_seq, created_at_ms FROM accounts WHERE name = $1";
 
 /// Reads an account.
@@ -64,16 +63,15 @@ pub async fn active_internal(tx: &mut Tx, names: &[&str]) -> Result<HashSet<Stri
 pub async fn create(tx: &mut Tx, new: &NewAccount, now_ms: i64) -> Result<(), DbError> {
     let (url, secret) = new.webhook.as_ref().map_or((None, None), |(url, secret)| (Some(url), Some(secret)));
     sqlx::query(
-        "INSERT INTO accounts (name, role, status, display_name, currency, psp, password_verifier, credential_version, \
-         webhook_url, webhook_secret, webhook_key_id, change_seq, row_version, created_at_ms) \
-         VALUES ($1, $2, 'active', $3, $4, $5, $6, 1, $7, $8, $9, 0, $10, $11)",
+        "INSERT INTO accounts (name, role, status, display_name, currency, psp, credential_version, webhook_url, \
+         webhook_secret, webhook_key_id, change_seq, row_version, created_at_ms) \
+         VALUES ($1, $2, 'active', $3, $4, $5, 1, $6, $7, $8, 0, $9, $10)",
     )
     .bind(new.name.to_string())
     .bind(new.role.as_str())
     .bind(new.display_name.as_str())
     .bind(new.currency.as_str())
     .bind(new.psp.as_ref().map(ToString::to_string))
-    .bind(new.verifier.as_bytes().to_vec())
     .bind(url.map(String::as_str))
     .bind(secret.cloned())
     .bind(secret.map(|secret| key_id(secret)).transpose()?)
@@ -93,18 +91,6 @@ pub async fn create(tx: &mut Tx, new: &NewAccount, now_ms: i64) -> Result<(), Db
             .await?;
     }
     Ok(())
-}
-
-/// Replaces the password: the old one ends and the new one begins with this transaction. `false`: no such account.
-///
-/// # Errors
-/// From the database.
-pub async fn rotate(tx: &mut Tx, name: &AccountName, verifier: &PasswordVerifier) -> Result<bool, DbError> {
-    let statement =
-        "UPDATE accounts SET password_verifier = $2, credential_version = credential_version + 1 WHERE name = $1";
-    let done =
-        sqlx::query(statement).bind(name.to_string()).bind(verifier.as_bytes().to_vec()).execute(&mut **tx).await?;
-    Ok(done.rows_affected() == 1)
 }
 
 /// The sealed secret of an account's webhooks.
@@ -143,7 +129,6 @@ fn account(row: &AnyRow) -> Result<Account, DbError> {
         text.parse().map_err(|_| DbError::Corrupt(what))
     }
     let text = |at: usize| row.try_get::<String, _>(at);
-    let verifier: Vec<u8> = row.try_get(6)?;
     Ok(Account {
         name: parsed(&text(0)?, "account name")?,
         role: parsed::<Role>(&text(1)?, "role")?,
@@ -151,7 +136,7 @@ fn account(row: &AnyRow) -> Result<Account, DbError> {
         display_name: text(3)?,
         currency: parsed(&text(4)?, "currency")?,
         psp: row.try_get::<Option<String>, _>(5)?.map(|psp| parsed(&psp, "PSP")).transpose()?,
-        verifier: PasswordVerifier::from_bytes(verifier.try_into().map_err(|_| DbError::Corrupt("verifier"))?),
+        mode: parsed(&text(6)?, "authentication mode")?,
         credential_version: row.try_get(7)?,
         webhook_url: row.try_get(8)?,
         change_seq: row.try_get(9)?,
