@@ -78,6 +78,7 @@ on_both! {
                 .replace("{sessionId}", "c056b2d8-d6d1-4ea6-8752-e87f684b2903").replace("**", "any");
             let forward = || match spec.method {
                 scanvault_protocol::route::Method::Get => Forward::get(path.clone()),
+                scanvault_protocol::route::Method::Delete => Forward::delete(path.clone()),
                 _ => Forward::post(path.clone(), &json!({})),
             };
             let anonymous = world.send(forward()).await.status;

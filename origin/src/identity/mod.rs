@@ -6,6 +6,7 @@ pub mod passwords;
 pub mod recrypt;
 pub mod secrets;
 pub mod store;
+pub mod tokens;
 
 pub use account::{Account, NewAccount};
 pub use authenticate::authenticate;
