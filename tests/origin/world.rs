@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use rsa::pkcs8::DecodePrivateKey;
-use scanvault_origin::app::config::{Config, Mode};
+use scanvault_origin::app::config::{Config, Mode, Switch};
 use scanvault_origin::app::router::{answer_admin, answer_public};
 use scanvault_origin::app::{App, serve};
 use scanvault_origin::clock::{Clock, ManualClock};
@@ -368,6 +368,9 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         data_key_max_age_days: 365,
         data_key_max_uses: 1 << 28,
         card_retention_days: 90,
+        rate_limits: Switch::On,
+        security_violation_513: false,
+        password_reminder_days: 90,
         log: "off".to_owned(),
     }
 }

@@ -35,6 +35,15 @@ pub enum Mode {
     Production,
 }
 
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
+}
+
 /// Flags of `scanvault serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
@@ -95,6 +104,15 @@ pub struct Config {
     /// How long the card of a payment is kept, in days; each payment with it begins them anew.
     #[arg(long, env = "SCANVAULT_CARD_RETENTION_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub card_retention_days: u32,
+    /// Failures are counted, and too many of them answered 429; `off` is for development.
+    #[arg(long, env = "SCANVAULT_RATE_LIMITS", value_enum, default_value = "on")]
+    pub rate_limits: Switch,
+    /// Wrong credentials for a refund or reversal are 513 instead of 401, as in the reference.
+    #[arg(long, env = "SCANVAULT_SECURITY_VIOLATION_513")]
+    pub security_violation_513: bool,
+    /// After how many days an API password is listed as due; it goes on working.
+    #[arg(long, env = "SCANVAULT_PASSWORD_REMINDER_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub password_reminder_days: u32,
     /// What is logged, such as `info` or `info,scanvault_origin=debug`.
     #[arg(long, env = "SCANVAULT_LOG", default_value = "info")]
     pub log: String,
@@ -150,6 +168,7 @@ impl Config {
         }
         let refusals = [
             (self.allow_local_callbacks, "SCANVAULT_ALLOW_LOCAL_CALLBACKS"),
+            (self.rate_limits == Switch::Off, "SCANVAULT_RATE_LIMITS=off"),
             (self.extra_ca.is_some(), "SCANVAULT_EXTRA_CA: a test CA"),
             (!self.public_url.starts_with("https://"), "a public address over plain HTTP"),
             (!self.clearhaus_url.starts_with("https://"), "an acquirer over plain HTTP"),
@@ -306,6 +325,7 @@ mod tests {
             &["--public-url", "https://pay.example", "--clearhaus-url", "https://127.0.0.1:1"],
             &["--public-url", "https://pay.example", "--extra-ca", "ca.pem"],
             &["--public-url", "https://pay.example", "--allow-local-callbacks"],
+            &["--public-url", "https://pay.example", "--rate-limits", "off"],
         ] {
             assert!(matches!(config(extra).check(), Err(ConfigError::NotForProduction(_))), "{extra:?}");
             let development = [extra, &["--mode", "development"]].concat();

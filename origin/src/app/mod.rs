@@ -14,6 +14,7 @@ use crate::cards::Cards;
 use crate::ceremonies::Admin;
 use crate::clock::Clock;
 use crate::db::Db;
+use crate::identity::Identity;
 use crate::ops::Ops;
 use crate::payments::pay::Payments;
 use crate::vault::Vault;
@@ -31,6 +32,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// The door of the public listener.
     pub link: LinkCheck,
+    /// Who calls.
+    pub identity: Arc<Identity>,
     /// The vault's cards.
     pub cards: Cards,
     /// The money.
