@@ -1,8 +1,12 @@
 //! The origin's door: which of two credentials counts, what ends a session, what an edge is told, and how often one may
 //! fail.
 
+use std::sync::Arc;
+
+use scanvault_origin::app::config::Switch;
+use scanvault_origin::app::router::answer_public;
 use scanvault_protocol::authorization::{self, Authorization};
-use scanvault_protocol::record::Update;
+use scanvault_protocol::record::{TokenKeys, Update};
 use serde_json::{Value, json};
 
 use crate::on_both;
@@ -232,6 +236,37 @@ on_both! {
         assert_eq!(record(&answer), "merchant-26 bearer EXTERNAL 2 0");
     }
 
+    async fn a_new_token_key_signs_and_the_one_before_still_verifies(world: World) {
+        let mut world = world;
+        world.ready().await;
+        world.account(&json!({"name": "merchant-26"})).await;
+        world.in_bearer_mode("merchant-26").await;
+        let (old, _) = world.session("merchant-26").await;
+        world.send(get().with(&old)).await.assert_problem(404, "not-found");
+        assert_eq!(world.admin("POST", "/vault/keys/rotate", &json!({"kind": "token"})).await.status, 200);
+        let (new, _) = world.session("merchant-26").await;
+        for token in [&old, &new] {
+            let answer = world.send(get().with(token)).await;
+            answer.assert_problem(404, "not-found");
+            let keys: TokenKeys = answer.header(KEYS).parse().unwrap();
+            assert_eq!(keys.keys.iter().map(|(id, _)| id.as_str()).collect::<Vec<_>>(), ["2", "1"]);
+        }
+        assert_ne!(old.split('.').next(), new.split('.').next());
+    }
+
+    async fn limits_can_be_off_for_tests_and_the_demo(world: World) {
+        let mut world = world;
+        world.ready().await;
+        let app = Arc::new(world.beside_with(|config| config.rate_limits = Switch::Off).await);
+        world.clock.advance_ms(1_000);
+        let wrong = basic("merchant-25", scanvault_protocol::password::ApiPassword::from_entropy(&[1; 32]).expose());
+        for _ in 0..100 {
+            let request = world.signed(&get().with(&wrong).from("203.0.113.7"));
+            let answer = Answer::of(answer_public(Arc::clone(&app), request).await).await;
+            answer.assert_problem(401, "bad-credentials");
+        }
+    }
+
     async fn a_mark_that_no_edge_makes_stays_out(world: World) {
         let answer = world.raw(world.signed(&get().marked("trusted"))).await;
         assert_eq!((answer.status.as_u16(), answer.body.len()), (401, 0));
@@ -251,7 +286,7 @@ on_both! {
         assert_eq!(ask("Bearer e30.e30.AA", "203.0.113.7").await.header("retry-after"), "6");
         ask(&right, "203.0.113.7").await.assert_problem(404, "not-found");
         ask(&wrong, "203.0.113.8").await.assert_problem(401, "bad-credentials");
-        world.clock.advance_ms(6_000);
+        world.clock.advance_ms(9_000); // 22 failures less 3 that are forgotten
         ask(&wrong, "203.0.113.7").await.assert_problem(401, "bad-credentials");
         // From many addresses against one name.
         let mut refused = 0;

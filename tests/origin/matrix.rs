@@ -1,11 +1,14 @@
 //! Every row of the route table with every kind of caller: the exact status, and for a refusal the exact code.
 
+use std::sync::Arc;
+
+use scanvault_origin::app::router::answer_public;
 use scanvault_protocol::Role;
 use scanvault_protocol::route::{Answerer, Audience, Method, ROUTES, Route, RouteSpec};
 use serde_json::json;
 
 use crate::on_both;
-use crate::world::{Forward, World};
+use crate::world::{Answer, Forward, World};
 
 /// Somebody who knocks.
 struct Knocker {
@@ -46,6 +49,7 @@ fn methods(method: Method) -> &'static [&'static str] {
 fn path(spec: &RouteSpec) -> String {
     let path = spec.path.replace("{asset}", "pay.js").replace("{transactionId}", "7").replace("**", "any/thing");
     let path = path.replace("{sessionId}", "00000000-0000-4000-8000-000000000000");
+    let path = path.replace("{token}", "card_AAAAAAAAAAAAAAAAAAAAAA");
     path.replace("{code}", "0123456789").replace("{image}", "0123456789.png")
 }
 
@@ -140,9 +144,6 @@ on_both! {
     }
 
     async fn refunds_have_the_references_status_where_it_is_asked_for(world: World) {
-        use std::sync::Arc;
-        use scanvault_origin::app::router::answer_public;
-        use crate::world::Answer;
         let mut world = world;
         world.ready().await;
         let stk = world.account(&json!({"name": "vodacom-ussd", "role": "STK"})).await;

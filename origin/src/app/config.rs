@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -108,7 +109,7 @@ pub struct Config {
     #[arg(long, env = "SCANVAULT_RATE_LIMITS", value_enum, default_value = "on")]
     pub rate_limits: Switch,
     /// Wrong credentials for a refund or reversal are 513 instead of 401, as in the reference.
-    #[arg(long, env = "SCANVAULT_SECURITY_VIOLATION_513")]
+    #[arg(long, env = "SCANVAULT_SECURITY_VIOLATION_513", value_parser = BoolishValueParser::new())]
     pub security_violation_513: bool,
     /// After how many days an API password is listed as due; it goes on working.
     #[arg(long, env = "SCANVAULT_PASSWORD_REMINDER_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
