@@ -2,9 +2,11 @@
 
 pub mod account;
 pub mod authenticate;
+pub mod enrolments;
 pub mod passwords;
 pub mod recrypt;
 pub mod secrets;
+pub mod sessions;
 pub mod store;
 pub mod tokens;
 
