@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod authenticate;
+pub mod enrolled_key;
 pub mod enrolments;
 pub mod passwords;
 pub mod recrypt;

@@ -12,13 +12,14 @@ pub struct ApiError {
     pub(super) problem: Problem,
     pub(super) detail: Option<String>,
     pub(super) cause: Option<String>,
+    pub(super) retry_after_secs: Option<u32>,
 }
 
 impl ApiError {
     /// A problem with the text of the table.
     #[must_use]
     pub fn new(problem: Problem) -> Self {
-        Self { problem, detail: None, cause: None }
+        Self { problem, detail: None, cause: None, retry_after_secs: None }
     }
 
     /// A problem with a more precise text. Never put a secret, or what the client sent, into it.
@@ -38,6 +39,12 @@ impl ApiError {
             source = inner.source();
         }
         Self { cause: Some(text), ..Self::new(Problem::Internal) }
+    }
+
+    /// Too many requests: there is room again after so many seconds.
+    #[must_use]
+    pub fn retry_after(secs: u32) -> Self {
+        Self { retry_after_secs: Some(secs), ..Self::new(Problem::TooManyRequests) }
     }
 
     /// Which case of the table it is.
