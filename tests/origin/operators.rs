@@ -48,8 +48,9 @@ fn status_when_allowed(action: Action) -> u16 {
         Action::ReshareStart | Action::ReshareSubmit | Action::ReshareProve | Action::ReshareCancel => 400,
         Action::KeyRotate | Action::KeyDestroy => 400,
         Action::VaultShares | Action::ReshareShares => 409,
-        Action::ReencryptStart => 503,
+        Action::ReencryptStart | Action::IdentityKey => 503,
         Action::AccountShow | Action::AccountRotate | Action::Settle => 404,
+        Action::AccountEnrol => 400,
     }
 }
 

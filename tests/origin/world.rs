@@ -368,6 +368,7 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         data_key_max_age_days: 365,
         data_key_max_uses: 1 << 28,
         card_retention_days: 90,
+        login_challenge_secs: None,
         log: "off".to_owned(),
     }
 }

@@ -14,6 +14,7 @@ use crate::cards::Cards;
 use crate::ceremonies::Admin;
 use crate::clock::Clock;
 use crate::db::Db;
+use crate::identity::login::Logins;
 use crate::ops::Ops;
 use crate::payments::pay::Payments;
 use crate::vault::Vault;
@@ -33,6 +34,8 @@ pub struct App {
     pub link: LinkCheck,
     /// The vault's cards.
     pub cards: Cards,
+    /// Logins with an RSA key.
+    pub logins: Logins,
     /// The money.
     pub payments: Arc<Payments>,
     /// The admin listener's ceremonies.

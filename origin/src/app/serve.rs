@@ -25,7 +25,9 @@ use crate::ceremonies::operators::Roster;
 use crate::ceremonies::{Admin, Remembered, Step};
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, DbError};
+use crate::identity::login::{Logins, Parts};
 use crate::identity::secrets;
+use crate::identity::tokens::Tokens;
 use crate::ops::Ops;
 use crate::outbox::worker::{self, SecretError, Secrets, Worker};
 use crate::payments::pay::Payments;
@@ -163,8 +165,30 @@ pub async fn build(
         key_policy: config.key_policy(),
         remembered: Remembered::default(),
     };
+    let tokens = Arc::new(Tokens::new(Arc::clone(&vault), &config.public_url));
+    let logins = Logins::new(Parts {
+        db: db.clone(),
+        vault: Arc::clone(&vault),
+        audit: Arc::clone(&audit),
+        clock: Arc::clone(&clock),
+        tokens,
+        challenge_secs: config.challenge_secs(),
+        rate_limits: true,
+    });
     let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock));
-    Ok(App { db, vault, audit, clock, link, cards, payments, admin, ops, public_url: config.public_url.clone() })
+    Ok(App {
+        db,
+        vault,
+        audit,
+        clock,
+        link,
+        cards,
+        logins,
+        payments,
+        admin,
+        ops,
+        public_url: config.public_url.clone(),
+    })
 }
 
 async fn open_audit(
@@ -306,6 +330,9 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         match app.cards.sweep().await {
             Ok(swept) => app.ops.cards_expired(swept),
             Err(error) => tracing::error!(cause = %error, "expired cards not removed"),
+        }
+        if let Err(error) = app.logins.sweep().await {
+            tracing::error!(cause = %error, "old sessions and challenges not removed");
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}

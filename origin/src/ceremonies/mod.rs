@@ -8,6 +8,7 @@ mod accounts;
 mod audit;
 mod authority;
 mod custodians;
+mod enrolment;
 mod keys;
 pub mod operators;
 mod reencrypt;
@@ -85,6 +86,8 @@ pub enum Action {
     AccountCreate,
     AccountShow,
     AccountRotate,
+    AccountEnrol,
+    IdentityKey,
     Unsettled,
     Settle,
 }
@@ -137,6 +140,8 @@ pub static ROUTES: &[AdminRoute] = &[
     row(Method::POST, "/accounts", Needs::Operator, Action::AccountCreate),
     row(Method::GET, "/accounts/{name}", Needs::Either, Action::AccountShow),
     row(Method::POST, "/accounts/{name}/rotate", Needs::Operator, Action::AccountRotate),
+    row(Method::POST, "/accounts/{name}/enrol", Needs::Operator, Action::AccountEnrol),
+    row(Method::GET, "/identity/public-key", Needs::Either, Action::IdentityKey),
     row(Method::GET, "/transactions/unsettled", Needs::Either, Action::Unsettled),
     row(Method::POST, "/transactions/{id}/settle", Needs::Operator, Action::Settle),
 ];
@@ -291,6 +296,8 @@ impl Admin {
             Action::AccountCreate => self.account_create(call).await,
             Action::AccountShow => self.account_show(call).await,
             Action::AccountRotate => self.account_rotate(call).await,
+            Action::AccountEnrol => self.account_enrol(call).await,
+            Action::IdentityKey => self.identity_key().await,
             Action::Unsettled => self.transactions_unsettled().await,
             Action::Settle => self.transaction_settle(call).await,
         })

@@ -19,6 +19,14 @@ pub(super) enum Command {
         /// The account, such as merchant-25.
         name: String,
     },
+    /// Enrol the RSA key that an account logs in with; the login's password is printed once.
+    Enrol {
+        /// The account, such as merchant-25.
+        name: String,
+        /// Base64 of the public key's DER, @FILE with that, or - for standard input.
+        #[arg(long, allow_hyphen_values = true)]
+        public_key: String,
+    },
     /// Show an account.
     Show {
         /// The account, such as merchant-25.
@@ -76,6 +84,9 @@ pub(super) async fn run(command: Command, output: &Output, client: &Client) -> R
                 Some(password) if !output.json => output.text(password),
                 _ => output.object(&answer),
             }
+        }
+        Command::Enrol { name, public_key } => {
+            super::identity::enrol(&segment(&name)?, &public_key, output, client).await?;
         }
         Command::Show { name } => output.object(&client.get(&format!("/accounts/{}", segment(&name)?)).await?),
     }

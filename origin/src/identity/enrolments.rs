@@ -1,7 +1,7 @@
 //! Enrolments: which RSA key an account may log in with, the login's own password, and how its logins went.
 
-use scanvault_protocol::AccountName;
 use scanvault_protocol::password::PasswordVerifier;
+use scanvault_protocol::{AccountName, AuthMode};
 use sqlx::{Any, Executor, Row};
 
 use crate::db::{DbError, Tx};
@@ -66,6 +66,43 @@ pub async fn find(on: impl Executor<'_, Database = Any>, account: &AccountName) 
         last_dry_run_at_ms: row.try_get(5)?,
         failures: row.try_get(6)?,
         blocked_until_ms: row.try_get(7)?,
+    }))
+}
+
+/// What a login is decided by: an account with its enrolment.
+#[derive(Clone, Debug)]
+pub struct Standing {
+    /// Whether its credentials count.
+    pub is_active: bool,
+    /// How it proves who it is now.
+    pub mode: AuthMode,
+    /// The account's now.
+    pub credential_version: i64,
+    /// DER SubjectPublicKeyInfo.
+    pub public_key: Vec<u8>,
+    /// What the login's password is checked against.
+    pub verifier: PasswordVerifier,
+    /// No login before, in Unix milliseconds.
+    pub blocked_until_ms: i64,
+}
+
+/// Reads what a login is decided by, in one statement; `None` where there is no account of that name, or no enrolment. The
+/// name may be any text: who is no account is looked for all the same.
+///
+/// # Errors
+/// From the database.
+pub async fn standing(on: impl Executor<'_, Database = Any>, name: &str) -> Result<Option<Standing>, DbError> {
+    let statement = "SELECT a.status, a.auth_mode, a.credential_version, e.public_key, e.password_verifier, \
+                     e.blocked_until_ms FROM accounts a JOIN enrolments e ON e.account = a.name WHERE a.name = $1";
+    let Some(row) = sqlx::query(statement).bind(name).fetch_optional(on).await? else { return Ok(None) };
+    let (status, mode): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+    Ok(Some(Standing {
+        is_active: status == "active",
+        mode: mode.parse().map_err(|_| DbError::Corrupt("authentication mode"))?,
+        credential_version: row.try_get(2)?,
+        public_key: row.try_get(3)?,
+        verifier: verifier(row.try_get(4)?)?,
+        blocked_until_ms: row.try_get(5)?,
     }))
 }
 

@@ -4,6 +4,7 @@ pub mod account;
 pub mod authenticate;
 pub mod enrolled_key;
 pub mod enrolments;
+pub mod login;
 pub mod passwords;
 pub mod recrypt;
 pub mod secrets;

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::str::FromStr;
 
 use scanvault_protocol::{AccountName, Role};
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Executor, Row};
 
 use super::account::{Account, NewAccount};
 use super::secrets::FIRST_VERSION;
@@ -29,7 +29,15 @@ const COLUMNS: &str = "SELECT name, role, status, display_name, currency, psp, a
 /// # Errors
 /// From the database.
 pub async fn find(db: &Db, name: &AccountName) -> Result<Option<Account>, DbError> {
-    let row = sqlx::query(COLUMNS).bind(name.to_string()).fetch_optional(db.read()).await?;
+    find_on(db.read(), name).await
+}
+
+/// The same within a transaction, or over other connections.
+///
+/// # Errors
+/// From the database.
+pub async fn find_on(on: impl Executor<'_, Database = Any>, name: &AccountName) -> Result<Option<Account>, DbError> {
+    let row = sqlx::query(COLUMNS).bind(name.to_string()).fetch_optional(on).await?;
     row.map(|row| account(&row)).transpose()
 }
 

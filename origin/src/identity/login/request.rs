@@ -164,7 +164,8 @@ mod tests {
             assert_eq!(query("a", &STANDARD_NO_PAD.encode(vec![7; bytes])), Err(Refused::Challenge), "{bytes}");
         }
         let good = STANDARD.encode([0xfb; 512]);
-        for bad in [format!("{good}="), format!("{good}A"), good.replace("+/", "+_"), format!("%0a{good}"), "%".into()] {
+        for bad in [format!("{good}="), format!("{good}A"), good.replace("+/", "+_"), format!("%0a{good}"), "%".into()]
+        {
             assert_eq!(query("a", &bad), Err(Refused::Challenge), "{bad}");
         }
         let twice = ChallengeQuery::parse(&format!("identity=a&clientChallenge={good}&identity=b"));
@@ -191,9 +192,16 @@ mod tests {
             assert_eq!(hash(&text), Some(digest), "{text}");
         }
         let good = STANDARD.encode(digest);
-        for bad in
-            ["", "=", &good[1..], &format!("{good}="), &format!(" {good}"), &hex[1..], &format!("{hex}="), &"g".repeat(64)]
-        {
+        for bad in [
+            "",
+            "=",
+            &good[1..],
+            &format!("{good}="),
+            &format!(" {good}"),
+            &hex[1..],
+            &format!("{hex}="),
+            &"g".repeat(64),
+        ] {
             assert_eq!(hash(bad), None, "{bad}");
         }
     }
