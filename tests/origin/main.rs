@@ -21,6 +21,8 @@ mod codes;
 mod credentials;
 mod imports;
 mod link;
+mod login;
+mod login_client;
 mod operators;
 mod outcomes;
 mod records;

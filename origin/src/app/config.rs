@@ -327,6 +327,18 @@ mod tests {
     }
 
     #[test]
+    fn a_login_has_the_references_time() {
+        let secs =
+            |extra: &[&str]| config(&[&["--public-url", "https://pay.example"], extra].concat()).challenge_secs();
+        assert_eq!((secs(&[]), secs(&["--mode", "development"])), (60, 600));
+        assert_eq!(secs(&["--login-challenge-secs", "10"]), 10);
+        for wrong in ["9", "601", "x"] {
+            let args = ["x", "--public-url", "u", "--login-challenge-secs", wrong];
+            assert!(Wrapper::try_parse_from(args).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
     fn an_admin_listener_is_for_private_addresses() {
         let with = |address: &str, more: &[&str]| {
             let base = ["--public-url", "https://pay.example", "--admin-client-ca", "ca", "--admin-listen", address];

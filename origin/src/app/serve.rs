@@ -15,6 +15,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
 use super::config::{Config, ConfigError, Mode};
+use super::reload::reload;
 use super::router::{answer_admin, answer_public};
 use super::{App, telemetry};
 use crate::acquirers::Transport;
@@ -165,16 +166,7 @@ pub async fn build(
         key_policy: config.key_policy(),
         remembered: Remembered::default(),
     };
-    let tokens = Arc::new(Tokens::new(Arc::clone(&vault), &config.public_url));
-    let logins = Logins::new(Parts {
-        db: db.clone(),
-        vault: Arc::clone(&vault),
-        audit: Arc::clone(&audit),
-        clock: Arc::clone(&clock),
-        tokens,
-        challenge_secs: config.challenge_secs(),
-        rate_limits: true,
-    });
+    let logins = logins(config, &db, &vault, &audit, &clock);
     let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock));
     Ok(App {
         db,
@@ -188,6 +180,18 @@ pub async fn build(
         admin,
         ops,
         public_url: config.public_url.clone(),
+    })
+}
+
+fn logins(config: &Config, db: &Db, vault: &Arc<Vault>, audit: &Arc<Audit>, clock: &Arc<dyn Clock>) -> Logins {
+    Logins::new(Parts {
+        db: db.clone(),
+        vault: Arc::clone(vault),
+        audit: Arc::clone(audit),
+        clock: Arc::clone(clock),
+        tokens: Arc::new(Tokens::new(Arc::clone(vault), &config.public_url)),
+        challenge_secs: config.challenge_secs(),
+        rate_limits: true,
     })
 }
 
@@ -252,7 +256,7 @@ fn admin_service(app: &Arc<App>) -> Service {
 }
 
 /// The user that this process runs as.
-fn own_uid() -> u32 {
+pub(super) fn own_uid() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
@@ -295,11 +299,11 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, ServeError> {
 /// The kernel's word on who connects is the check. The mode only keeps others from knocking, where no other user is an
 /// operator; where one is, everybody may knock. What keeps strangers from filling the socket with connections then is the
 /// mode of the folder it lies in: that is the host's to set.
-fn socket_mode(app: &App) -> u32 {
+pub(super) fn socket_mode(app: &App) -> u32 {
     if app.admin.operators.live().have_other_users(own_uid()) { 0o666 } else { 0o600 }
 }
 
-fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+pub(super) fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
@@ -357,42 +361,6 @@ async fn reencrypt(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(wait) => {}
             _ = stop.changed() => return,
         }
-    }
-}
-
-/// SIGHUP: the link's secrets and the operators are read again, so that both change with the vault open. A file that is
-/// broken changes nothing, and does not keep the other from being read.
-async fn reload(app: Arc<App>, config: Config) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
-    while hangups.recv().await.is_some() {
-        reload_link_keys(&app, &config);
-        if config.operators.is_some() {
-            reload_operators(&app, &config);
-        }
-    }
-}
-
-fn reload_link_keys(app: &App, config: &Config) {
-    match config.read_link_keys() {
-        Ok(keys) => {
-            tracing::warn!(keys = ?keys, "link keys replaced");
-            app.link.keys.replace(keys);
-        }
-        Err(error) => tracing::error!(cause = %error, "link keys not replaced: the old ones stay"),
-    }
-}
-
-fn reload_operators(app: &App, config: &Config) {
-    match config.read_operators(own_uid()) {
-        Ok(operators) => {
-            tracing::warn!(operators = %operators, "operators replaced");
-            app.admin.operators.replace(operators);
-            if let Err(error) = set_mode(&config.admin_socket, socket_mode(app)) {
-                tracing::error!(cause = %error, "the admin socket's mode could not be set");
-            }
-        }
-        Err(error) => tracing::error!(cause = %error, "operators not replaced: the old ones stay"),
     }
 }
 

@@ -88,9 +88,20 @@ pub(super) async fn run(command: Command, output: &Output, client: &Client) -> R
         Command::Enrol { name, public_key } => {
             super::identity::enrol(&segment(&name)?, &public_key, output, client).await?;
         }
-        Command::Show { name } => output.object(&client.get(&format!("/accounts/{}", segment(&name)?)).await?),
+        Command::Show { name } => show(client.get(&format!("/accounts/{}", segment(&name)?)).await?, output),
     }
     Ok(())
+}
+
+/// For people, the enrolment's fields stand in a line each, like the others.
+fn show(mut account: Value, output: &Output) {
+    if !output.json
+        && let Some(fields) = account.as_object_mut()
+        && let Some(Value::Object(enrolment)) = fields.remove("enrolment")
+    {
+        fields.extend(enrolment.into_iter().map(|(name, value)| (format!("enrolment.{name}"), value)));
+    }
+    output.object(&account);
 }
 
 fn body(create: &Create) -> Result<Value, Failure> {

@@ -21,8 +21,8 @@ use crate::web::ApiError;
 /// `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:4096 | openssl pkey -pubout -outform DER`: the private half was
 /// never written anywhere, and what is encrypted to it is never sent.
 const NOBODYS_KEY: &[u8] = include_bytes!("nobody.der");
-/// How many wait for each that works: the last of them for some 30 ms.
-const WAITING_PER_PERMIT: usize = 8;
+/// How many wait for each that works: the last of them for some 100 ms.
+const WAITING_PER_PERMIT: usize = 32;
 
 /// The bound on the work.
 pub(super) struct Workers {
@@ -102,7 +102,7 @@ fn prepare(wanted: &Wanted, entropy: &mut dyn Entropy) -> Result<Prepared, Prepa
     for (byte, other) in challenge.iter_mut().zip(decoy) {
         byte.conditional_assign(&other, is_decoy);
     }
-    let answer_hash = Sha256::digest(Sha256::digest(&*secret)).into();
+    let answer_hash = Sha256::digest(Sha256::digest(secret.as_slice())).into();
     Ok(Prepared { challenge, answer_hash, proof })
 }
 
