@@ -22,6 +22,8 @@ mod credentials;
 mod door;
 mod imports;
 mod link;
+mod login;
+mod login_client;
 mod matrix;
 mod operators;
 mod outcomes;

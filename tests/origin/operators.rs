@@ -48,10 +48,10 @@ fn status_when_allowed(action: Action) -> u16 {
         Action::ReshareStart | Action::ReshareSubmit | Action::ReshareProve | Action::ReshareCancel => 400,
         Action::KeyRotate | Action::KeyDestroy => 400,
         Action::VaultShares | Action::ReshareShares => 409,
-        Action::ReencryptStart => 503,
+        Action::ReencryptStart | Action::IdentityKey => 503,
         Action::AccountShow | Action::AccountRotate | Action::AccountKeys | Action::Settle => 404,
         Action::AccountSuspend | Action::AccountResume => 404,
-        Action::AccountSwitch => 400,
+        Action::AccountSwitch | Action::AccountEnrol => 400,
     }
 }
 

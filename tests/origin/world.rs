@@ -451,6 +451,7 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         rate_limits: Switch::On,
         security_violation_513: false,
         password_reminder_days: 90,
+        login_challenge_secs: None,
         log: "off".to_owned(),
     }
 }

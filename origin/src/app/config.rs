@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 
 use crate::ceremonies::KeyPolicy;
 use crate::ceremonies::operators::{Operators, OperatorsError};
+use crate::identity::login::{PRODUCTION_CHALLENGE_SECS, SANDBOX_CHALLENGE_SECS};
 use crate::web::link_check::LinkKeys;
 
 /// A few edges and internal systems, and two for each while its secret is replaced.
@@ -114,6 +115,9 @@ pub struct Config {
     /// After how many days an API password is listed as due; it goes on working.
     #[arg(long, env = "SCANVAULT_PASSWORD_REMINDER_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub password_reminder_days: u32,
+    /// How long the challenge of a login counts, in seconds; 60 in production, 600 in development.
+    #[arg(long, env = "SCANVAULT_LOGIN_CHALLENGE_SECS", value_parser = clap::value_parser!(u64).range(10..=600))]
+    pub login_challenge_secs: Option<u64>,
     /// What is logged, such as `info` or `info,scanvault_origin=debug`.
     #[arg(long, env = "SCANVAULT_LOG", default_value = "info")]
     pub log: String,
@@ -181,6 +185,15 @@ impl Config {
             Some((_, what)) => Err(ConfigError::NotForProduction(what)),
             None => Ok(()),
         }
+    }
+
+    /// How long the challenge of a login counts.
+    #[must_use]
+    pub fn challenge_secs(&self) -> u64 {
+        self.login_challenge_secs.unwrap_or(match self.mode {
+            Mode::Development => SANDBOX_CHALLENGE_SECS,
+            Mode::Production => PRODUCTION_CHALLENGE_SECS,
+        })
     }
 
     /// When a new data key is due.

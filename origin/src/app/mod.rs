@@ -16,6 +16,7 @@ use crate::ceremonies::Admin;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::identity::Identity;
+use crate::identity::login::Logins;
 use crate::ops::Ops;
 use crate::payments::pay::Payments;
 use crate::vault::Vault;
@@ -37,6 +38,8 @@ pub struct App {
     pub identity: Arc<Identity>,
     /// The vault's cards.
     pub cards: Cards,
+    /// Logins with an RSA key.
+    pub logins: Logins,
     /// The money.
     pub payments: Arc<Payments>,
     /// The admin listener's ceremonies.

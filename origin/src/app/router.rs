@@ -115,11 +115,11 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
         Route::Pay => pages::take_payment(&app.payments, call).await,
         Route::Asset => pages::asset(call),
+        Route::LoginChallenge => app.logins.challenge(call).await,
+        Route::Login => app.logins.login(call).await,
+        Route::Logout => app.logins.logout(&needed(caller)?.account, call).await,
         // The edge answers the first two; the internal ones were answered above; the others are served nowhere yet.
         Route::QrImage
-        | Route::LoginChallenge
-        | Route::Login
-        | Route::Logout
         | Route::Unserved
         | Route::Monitor
         | Route::VaultKey

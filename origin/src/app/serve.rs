@@ -29,6 +29,7 @@ use crate::ceremonies::{Admin, Remembered, Step};
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, DbError};
 use crate::identity::last_use::LastUse;
+use crate::identity::login::{Logins, Parts};
 use crate::identity::passwords::Reminder;
 use crate::identity::throttle::Throttle;
 use crate::identity::tokens::Tokens;
@@ -175,6 +176,7 @@ pub async fn build(
         key_policy: config.key_policy(),
         remembered: Remembered::default(),
     };
+    let logins = logins(config, &identity, &db, &vault, &audit);
     let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), identity.reminder);
     Ok(App {
         db,
@@ -184,6 +186,7 @@ pub async fn build(
         link,
         identity,
         cards,
+        logins,
         payments,
         admin,
         ops,
@@ -201,6 +204,18 @@ fn identity(config: &Config, db: &Db, clock: &Arc<dyn Clock>, vault: &Arc<Vault>
         reminder: Reminder::after_days(config.password_reminder_days),
         reminded_on_day: AtomicI64::new(0),
         is_513_asked_for: config.security_violation_513,
+    })
+}
+
+fn logins(config: &Config, identity: &Identity, db: &Db, vault: &Arc<Vault>, audit: &Arc<Audit>) -> Logins {
+    Logins::new(Parts {
+        db: db.clone(),
+        vault: Arc::clone(vault),
+        audit: Arc::clone(audit),
+        clock: Arc::clone(&identity.clock),
+        tokens: Arc::clone(&identity.tokens),
+        challenge_secs: config.challenge_secs(),
+        rate_limits: config.rate_limits == Switch::On,
     })
 }
 
@@ -349,6 +364,9 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         match app.cards.sweep().await {
             Ok(swept) => app.ops.cards_expired(swept),
             Err(error) => tracing::error!(cause = %error, "expired cards not removed"),
+        }
+        if let Err(error) = app.logins.sweep().await {
+            tracing::error!(cause = %error, "old sessions and challenges not removed");
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}

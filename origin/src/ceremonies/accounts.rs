@@ -41,21 +41,6 @@ struct CreateAnswer<'a> {
     webhook_secret: Option<&'a str>,
 }
 
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AccountAnswer {
-    account: String,
-    role: &'static str,
-    active: bool,
-    display_name: String,
-    currency: String,
-    psp: Option<String>,
-    credential_version: i64,
-    webhook_url: Option<String>,
-    change_seq: i64,
-    created_at_ms: i64,
-}
-
 impl Admin {
     /// Makes an account with a generated password. What must be kept secret for it goes into the vault, so that an
     /// account with a webhook or acquirer credentials needs the vault open (503 when sealed).
@@ -113,25 +98,6 @@ impl Admin {
         tracing::warn!(operator = call.operator.name, account, role = role.as_str(), "account created");
         let webhook_secret = secret.as_ref().map(|secret| secret.as_str());
         Ok(Json(CreateAnswer { account, password: password.expose(), webhook_secret }).into_response())
-    }
-
-    pub(super) async fn account_show(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
-        let name: AccountName = call.parameter.parse().map_err(|_| Problem::NotFound)?;
-        let found = store::find(&self.db, &name).await?;
-        let account = found.ok_or_else(|| ApiError::because(Problem::NotFound, "there is no such account"))?;
-        Ok(Json(AccountAnswer {
-            account: account.name.to_string(),
-            role: account.role.as_str(),
-            active: account.is_active,
-            display_name: account.display_name,
-            currency: account.currency.to_string(),
-            psp: account.psp.map(|psp| psp.to_string()),
-            credential_version: account.credential_version,
-            webhook_url: account.webhook_url,
-            change_seq: account.change_seq,
-            created_at_ms: account.created_at_ms,
-        })
-        .into_response())
     }
 
     fn sealed_webhook(

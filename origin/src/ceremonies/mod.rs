@@ -8,6 +8,7 @@ mod accounts;
 mod audit;
 mod authority;
 mod custodians;
+mod enrolment;
 mod keys;
 mod modes;
 pub mod operators;
@@ -93,6 +94,8 @@ pub enum Action {
     AccountSwitch,
     AccountSuspend,
     AccountResume,
+    AccountEnrol,
+    IdentityKey,
     Unsettled,
     Settle,
 }
@@ -150,6 +153,8 @@ pub static ROUTES: &[AdminRoute] = &[
     row(Method::POST, "/accounts/{name}/switch", Needs::Operator, Action::AccountSwitch),
     row(Method::POST, "/accounts/{name}/suspend", Needs::Operator, Action::AccountSuspend),
     row(Method::POST, "/accounts/{name}/resume", Needs::Operator, Action::AccountResume),
+    row(Method::POST, "/accounts/{name}/enrol", Needs::Operator, Action::AccountEnrol),
+    row(Method::GET, "/identity/public-key", Needs::Either, Action::IdentityKey),
     row(Method::GET, "/transactions/unsettled", Needs::Either, Action::Unsettled),
     row(Method::POST, "/transactions/{id}/settle", Needs::Operator, Action::Settle),
 ];
@@ -311,6 +316,8 @@ impl Admin {
             Action::AccountSwitch => self.account_switch(call).await,
             Action::AccountSuspend => self.account_suspend(call).await,
             Action::AccountResume => self.account_resume(call).await,
+            Action::AccountEnrol => self.account_enrol(call).await,
+            Action::IdentityKey => self.identity_key().await,
             Action::Unsettled => self.transactions_unsettled().await,
             Action::Settle => self.transaction_settle(call).await,
         })

@@ -47,6 +47,14 @@ pub(super) enum Command {
     },
     /// List all accounts.
     List,
+    /// Enrol the RSA key that an account logs in with; the login's password is printed once.
+    Enrol {
+        /// The account, such as merchant-25.
+        name: String,
+        /// Base64 of the public key's DER, @FILE with that, or - for standard input.
+        #[arg(long, allow_hyphen_values = true)]
+        public_key: String,
+    },
     /// Show an account.
     Show {
         /// The account, such as merchant-25.
@@ -117,7 +125,10 @@ pub(super) async fn run(command: Command, output: &Output, client: &Client) -> R
             output.object(&client.post(&format!("/accounts/{}/resume", segment(&name)?), &json!({})).await?);
         }
         Command::List => list(output, &client.get("/accounts").await?),
-        Command::Show { name } => output.object(&client.get(&format!("/accounts/{}", segment(&name)?)).await?),
+        Command::Enrol { name, public_key } => {
+            super::identity::enrol(&segment(&name)?, &public_key, output, client).await?;
+        }
+        Command::Show { name } => show(client.get(&format!("/accounts/{}", segment(&name)?)).await?, output),
     }
     Ok(())
 }
@@ -195,6 +206,17 @@ fn rows<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
 fn time(row: &Value, name: &str) -> String {
     let at_ms = row.get(name).and_then(Value::as_i64).and_then(|at_ms| u64::try_from(at_ms).ok());
     at_ms.map_or_else(|| "-".to_owned(), |at_ms| Utc::from_unix_ms(at_ms).to_string())
+}
+
+/// For people, the enrolment's fields stand in a line each, like the others.
+fn show(mut account: Value, output: &Output) {
+    if !output.json
+        && let Some(fields) = account.as_object_mut()
+        && let Some(Value::Object(enrolment)) = fields.remove("enrolment")
+    {
+        fields.extend(enrolment.into_iter().map(|(name, value)| (format!("enrolment.{name}"), value)));
+    }
+    output.object(&account);
 }
 
 fn body(create: &Create) -> Result<Value, Failure> {

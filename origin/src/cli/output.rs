@@ -36,6 +36,13 @@ impl Output {
         }
     }
 
+    /// Says something beside the answer, on standard error: the answer itself can be piped on.
+    pub(super) fn note(&self, text: &str) {
+        if !self.json {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
     /// Prints text. Whoever closed our standard output does not want to hear of it.
     pub(super) fn text(&self, text: &str) {
         let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::str::FromStr;
 
 use scanvault_protocol::{AccountName, Role};
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Executor, Row};
 
 use super::account::{Account, NewAccount};
 use super::secrets::FIRST_VERSION;
@@ -37,8 +37,16 @@ pub(super) const ACCOUNT_COLUMNS: usize = 11;
 /// # Errors
 /// From the database.
 pub async fn find(db: &Db, name: &AccountName) -> Result<Option<Account>, DbError> {
+    find_on(db.read(), name).await
+}
+
+/// The same within a transaction, or over other connections.
+///
+/// # Errors
+/// From the database.
+pub async fn find_on(on: impl Executor<'_, Database = Any>, name: &AccountName) -> Result<Option<Account>, DbError> {
     let statement = concat!("SELECT ", account_columns!(), " FROM accounts a WHERE a.name = $1");
-    let row = sqlx::query(statement).bind(name.to_string()).fetch_optional(db.read()).await?;
+    let row = sqlx::query(statement).bind(name.to_string()).fetch_optional(on).await?;
     row.map(|row| account(&row)).transpose()
 }
 

@@ -128,3 +128,14 @@ fn the_retention_of_cards_is_bounded() {
         assert!(Wrapper::try_parse_from(base.iter().copied().chain(["--card-retention-days", days])).is_err());
     }
 }
+
+#[test]
+fn a_login_has_the_references_time() {
+    let secs = |extra: &[&str]| config(&[&["--public-url", "https://pay.example"], extra].concat()).challenge_secs();
+    assert_eq!((secs(&[]), secs(&["--mode", "development"])), (60, 600));
+    assert_eq!(secs(&["--login-challenge-secs", "10"]), 10);
+    for wrong in ["9", "601", "x"] {
+        let args = ["x", "--public-url", "u", "--login-challenge-secs", wrong];
+        assert!(Wrapper::try_parse_from(args).is_err(), "{wrong}");
+    }
+}
