@@ -139,7 +139,7 @@ on_both! {
         let done = account(&world, "merchant-25", "switch", bearer()).await;
         assert_eq!(done.json(), json!({"account": "merchant-25", "mode": "bearer", "proved": false}));
         assert!(!works(&world, &password).await);
-        assert_eq!(world.number("SELECT COUNT(*) FROM api_passwords WHERE ends_at_ms IS NULL AND account = 'merchant-25'").await, 0);
+        assert_eq!(world.number("SELECT COUNT(*) FROM api_passwords WHERE ends_at_ms IS NULL AND ended_at_ms IS NULL AND account = 'merchant-25'").await, 0);
         let again = account(&world, "merchant-25", "switch", bearer()).await;
         assert_refused(&again, 409, "this account is in Bearer mode already");
         let refused = account(&world, "merchant-25", "rotate", json!({})).await;
