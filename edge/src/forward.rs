@@ -80,7 +80,7 @@ pub fn sign<'a>(
         public_host: &target.host,
         client_address: &client,
         request_id,
-        credential: caller.mark(),
+        credential: caller.mark().as_str(),
         authorization,
         idempotency_key,
         content_type,
@@ -94,7 +94,7 @@ pub fn sign<'a>(
     let mut outgoing: Vec<(&'static str, Cow<'a, str>)> = vec![
         (headers::PUBLIC_HOST, Cow::Borrowed(&target.host)),
         (headers::REQUEST_ID, Cow::Borrowed(request_id)),
-        (headers::CREDENTIAL, Cow::Borrowed(caller.mark())),
+        (headers::CREDENTIAL, Cow::Borrowed(caller.mark().as_str())),
         (headers::CONTENT_DIGEST, Cow::Owned(digest)),
         (headers::CLIENT_ADDRESS, Cow::Owned(client)),
         (headers::SIGNATURE_INPUT, Cow::Owned(signed.input)),
