@@ -87,7 +87,7 @@ pub struct FromOrigin {
     pub body: Option<ReadableStream>,
     /// The request id that it echoes.
     pub echoed_id: Option<String>,
-    /// What it tells of credentials, where one was offered.
+    /// What it tells of credentials, where that can be news.
     pub told: Told,
 }
 
@@ -119,7 +119,6 @@ impl NoAnswer {
 /// # Errors
 /// No connection, or no answer in time.
 pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
-    let offers_credential = outgoing.headers.iter().any(|(name, _)| *name == headers::AUTHORIZATION);
     let response = fetch(outgoing).await.map_err(|error| {
         // `TimeoutError` for the deadline, else the runtime's words about the connection.
         let message = js_sys::Reflect::get(&error, &"message".into()).ok().and_then(|text| text.as_string());
@@ -127,7 +126,7 @@ pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
     })?;
     let answered = response.headers();
     let get = |name: &str| answered.get(name).ok().flatten();
-    let told = |name: &str| offers_credential.then(|| get(name)).flatten();
+    let told = |name: &str| outgoing.is_told(response.status()).then(|| get(name)).flatten();
     Ok(FromOrigin {
         head: Head {
             status: response.status(),

@@ -1,6 +1,5 @@
 use proptest::prelude::*;
 use scanvault_protocol::account::AccountName;
-use scanvault_protocol::record::Mark;
 use scanvault_protocol::route::{self, Door, Resolution};
 
 use super::*;
@@ -129,6 +128,20 @@ fn what_cannot_be_signed_is_refused() {
 fn what_the_origin_tells_an_edge_of_credentials_is_never_passed_on() {
     for name in [headers::CREDENTIAL_RECORD, headers::TOKEN_KEYS, headers::CREDENTIAL, headers::AUTHORIZATION] {
         assert!(!PASSED_HEADERS.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn what_is_told_is_looked_at_where_it_can_be_news() {
+    let outgoing =
+        |mark| Outgoing { method: "GET", url: String::new(), headers: vec![], body: b"", deadline_ms: 1, mark };
+    for (mark, expected) in [
+        (Mark::None, [false, false]),
+        (Mark::Unverified, [true, true]),
+        (Mark::Renew, [true, true]),
+        (Mark::Verified, [false, true]),
+    ] {
+        assert_eq!([200, 401].map(|status| outgoing(mark).is_told(status)), expected, "{mark:?}");
     }
 }
 
