@@ -1,5 +1,5 @@
-//! What a name, or a token that holds, forbids. Roles are in the origin's records, which decide; the edge knows what a name
-//! implies and what a token says.
+//! What a name, or a token that holds, forbids. Roles are in the origin's records, which decide; the edge knows what a
+//! name implies and what a token says.
 
 use scanvault_protocol::Problem;
 use scanvault_protocol::account::AccountName;

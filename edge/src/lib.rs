@@ -82,7 +82,8 @@ struct Trace {
 /// The steps after one another; the first that refuses ends it.
 ///
 /// Refused are, in this order: plain HTTP (308, 403), sizes and forms (431, 414, 400), unknown paths (404), methods
-/// (405), query names (400), credentials (401, 400), roles (403), bodies (415, 413), budgets (429), bodies again (413, 400).
+/// (405), query names (400), credentials (401, 400), roles (403), bodies by their headers (415, 413), budgets (429),
+/// bodies as they are read (413, 400).
 async fn serve(
     request: &web_sys::Request,
     inbound: &Inbound,

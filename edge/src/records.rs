@@ -1,4 +1,4 @@
-//! Credential records as the origin told them, for a minute. They sort the likely from the unlikely; the origin decides.
+//! Credential records as the origin told them, for a minute. They sort the likely from the unlikely; it decides.
 //!
 //! Nothing here is fetched: a record rides on the answer to a request that named its account, and it replaces what was
 //! known. So a rotated password is dead from the moment the origin says so, whatever stands here.
@@ -177,10 +177,11 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        assert!(MAX_RECORDS * 512 <= 4 << 20);
+        const { assert!(MAX_RECORDS * 512 <= 4 << 20) };
         let heap = 2 * scanvault_protocol::account::MAX_NAME_BYTES + MAX_VERIFIERS * 32;
-        // A hash map is at least 7/16 full when it has just grown; each place costs its entry and one byte.
-        assert!(heap + 8 / 7 * 2 * (size_of::<(AccountName, Held)>() + 1) <= 512);
+        // A hash map is 7/16 full when it has just grown; each place costs its entry and one byte.
+        let place = 16 * (size_of::<(AccountName, Held)>() + 1) / 7;
+        assert!(heap + place <= 512, "{heap} {place}");
         let mut records = Records::default();
         for id in 0..3 * MAX_RECORDS as u64 {
             records.learn(told(AccountName::Merchant(id), 1, &[1]), NOW, NOW);
