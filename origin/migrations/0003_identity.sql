@@ -43,10 +43,11 @@ CREATE INDEX sessions_by_expiry ON sessions (expires_at_ms);
 
 -- Challenges under way (PostgreSQL only; one process keeps them in memory). A crash empties it: logins begin anew.
 CREATE {unlogged} TABLE login_challenges (
-    challenge_hash  {blob} PRIMARY KEY,       -- SHA-256 of the challenge as it was sent
-    text_hash       {blob} NOT NULL UNIQUE,   -- SHA-256 of its base64 text: some clients hash that
-    identity        TEXT   NOT NULL,
-    answer_hash     {blob} NOT NULL,          -- SHA-256 of the right answer, which itself is a SHA-256
-    expires_at_ms   BIGINT NOT NULL
+    challenge_hash     {blob} PRIMARY KEY,    -- SHA-256 of the challenge as it was sent
+    text_hash          {blob} NOT NULL UNIQUE, -- SHA-256 of its base64 text: some clients hash that
+    identity           TEXT   NOT NULL,
+    credential_version BIGINT NOT NULL,       -- the account's when it was asked for; 0 where nobody is enrolled
+    answer_hash        {blob} NOT NULL,       -- SHA-256 of the right answer, which itself is a SHA-256
+    expires_at_ms      BIGINT NOT NULL
 );
 CREATE INDEX login_challenges_by_expiry ON login_challenges (expires_at_ms);

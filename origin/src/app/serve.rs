@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use reqwest::Certificate;
@@ -14,9 +15,11 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
-use super::config::{Config, ConfigError, Mode};
+use super::config::{Config, ConfigError, Mode, Switch};
+use super::reload::reload;
 use super::router::{answer_admin, answer_public};
 use super::{App, telemetry};
+
 use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::audit::Audit;
@@ -25,7 +28,12 @@ use crate::ceremonies::operators::Roster;
 use crate::ceremonies::{Admin, Remembered, Step};
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, DbError};
-use crate::identity::secrets;
+use crate::identity::last_use::LastUse;
+use crate::identity::login::{Logins, Parts};
+use crate::identity::passwords::Reminder;
+use crate::identity::throttle::Throttle;
+use crate::identity::tokens::Tokens;
+use crate::identity::{Identity, secrets};
 use crate::ops::Ops;
 use crate::outbox::worker::{self, SecretError, Secrets, Worker};
 use crate::payments::pay::Payments;
@@ -106,6 +114,9 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
     let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, reencrypt_task, reload_task);
+    if let Err(error) = app.identity.write_last_uses(true).await {
+        tracing::error!(cause = %error, "last uses of passwords not written");
+    }
     let (db, audit) = (app.db.clone(), Arc::clone(&app.audit));
     drop(app);
     // Payments whose shopper has gone run in tasks of their own: each holds a sender.
@@ -151,8 +162,10 @@ pub async fn build(
         // The next full second: what was signed in this one may have been taken by the process before us.
         started_secs: clock.now_ms().div_ceil(1000),
     };
+    let identity = identity(config, &db, &clock, &vault);
     let admin = Admin {
         db: db.clone(),
+        identity: Arc::clone(&identity),
         vault: Arc::clone(&vault),
         audit: Arc::clone(&audit),
         clock: Arc::clone(&clock),
@@ -163,8 +176,47 @@ pub async fn build(
         key_policy: config.key_policy(),
         remembered: Remembered::default(),
     };
-    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock));
-    Ok(App { db, vault, audit, clock, link, cards, payments, admin, ops, public_url: config.public_url.clone() })
+    let logins = logins(config, &identity, &db, &vault, &audit);
+    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), identity.reminder);
+    Ok(App {
+        db,
+        vault,
+        audit,
+        clock,
+        link,
+        identity,
+        cards,
+        logins,
+        payments,
+        admin,
+        ops,
+        public_url: config.public_url.clone(),
+    })
+}
+
+fn identity(config: &Config, db: &Db, clock: &Arc<dyn Clock>, vault: &Arc<Vault>) -> Arc<Identity> {
+    Arc::new(Identity {
+        db: db.clone(),
+        clock: Arc::clone(clock),
+        tokens: Arc::new(Tokens::new(Arc::clone(vault), &config.public_url)),
+        throttle: Throttle::new(config.rate_limits == Switch::On),
+        last_use: LastUse::default(),
+        reminder: Reminder::after_days(config.password_reminder_days),
+        reminded_on_day: AtomicI64::new(0),
+        is_513_asked_for: config.security_violation_513,
+    })
+}
+
+fn logins(config: &Config, identity: &Identity, db: &Db, vault: &Arc<Vault>, audit: &Arc<Audit>) -> Logins {
+    Logins::new(Parts {
+        db: db.clone(),
+        vault: Arc::clone(vault),
+        audit: Arc::clone(audit),
+        clock: Arc::clone(&identity.clock),
+        tokens: Arc::clone(&identity.tokens),
+        challenge_secs: config.challenge_secs(),
+        rate_limits: config.rate_limits == Switch::On,
+    })
 }
 
 async fn open_audit(
@@ -228,7 +280,7 @@ fn admin_service(app: &Arc<App>) -> Service {
 }
 
 /// The user that this process runs as.
-fn own_uid() -> u32 {
+pub(super) fn own_uid() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
@@ -271,11 +323,11 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, ServeError> {
 /// The kernel's word on who connects is the check. The mode only keeps others from knocking, where no other user is an
 /// operator; where one is, everybody may knock. What keeps strangers from filling the socket with connections then is the
 /// mode of the folder it lies in: that is the host's to set.
-fn socket_mode(app: &App) -> u32 {
+pub(super) fn socket_mode(app: &App) -> u32 {
     if app.admin.operators.live().have_other_users(own_uid()) { 0o666 } else { 0o600 }
 }
 
-fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+pub(super) fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
@@ -303,9 +355,18 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         if let Err(error) = app.audit.checkpoint_if_due(app.clock.now_ms()).await {
             tracing::error!(cause = %error, "audit checkpoint not written");
         }
+        if let Err(error) = app.identity.write_last_uses(false).await {
+            tracing::error!(cause = %error, "last uses of passwords not written");
+        }
+        if let Err(error) = app.identity.remind().await {
+            tracing::error!(cause = %error, "passwords that are due not counted");
+        }
         match app.cards.sweep().await {
             Ok(swept) => app.ops.cards_expired(swept),
             Err(error) => tracing::error!(cause = %error, "expired cards not removed"),
+        }
+        if let Err(error) = app.logins.sweep().await {
+            tracing::error!(cause = %error, "old sessions and challenges not removed");
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}
@@ -330,42 +391,6 @@ async fn reencrypt(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(wait) => {}
             _ = stop.changed() => return,
         }
-    }
-}
-
-/// SIGHUP: the link's secrets and the operators are read again, so that both change with the vault open. A file that is
-/// broken changes nothing, and does not keep the other from being read.
-async fn reload(app: Arc<App>, config: Config) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
-    while hangups.recv().await.is_some() {
-        reload_link_keys(&app, &config);
-        if config.operators.is_some() {
-            reload_operators(&app, &config);
-        }
-    }
-}
-
-fn reload_link_keys(app: &App, config: &Config) {
-    match config.read_link_keys() {
-        Ok(keys) => {
-            tracing::warn!(keys = ?keys, "link keys replaced");
-            app.link.keys.replace(keys);
-        }
-        Err(error) => tracing::error!(cause = %error, "link keys not replaced: the old ones stay"),
-    }
-}
-
-fn reload_operators(app: &App, config: &Config) {
-    match config.read_operators(own_uid()) {
-        Ok(operators) => {
-            tracing::warn!(operators = %operators, "operators replaced");
-            app.admin.operators.replace(operators);
-            if let Err(error) = set_mode(&config.admin_socket, socket_mode(app)) {
-                tracing::error!(cause = %error, "the admin socket's mode could not be set");
-            }
-        }
-        Err(error) => tracing::error!(cause = %error, "operators not replaced: the old ones stay"),
     }
 }
 
