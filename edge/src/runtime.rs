@@ -32,30 +32,31 @@ pub fn now_ms() -> u64 {
     worker::Date::now().as_millis()
 }
 
-/// Reads what the screen and the steps after it look at.
+/// Reads what the screen and the steps after it look at, in one pass: a credential is copied once, and wiped.
 #[must_use]
 pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inbound {
-    let headers = request.headers();
-    let get = |name: &str| headers.get(name).ok().flatten();
-    let (mut header_count, mut header_bytes) = (0, 0);
-    for (name, value) in worker::Headers(request.headers()).entries() {
-        header_count += 1;
-        header_bytes += name.len() + value.len() + ": \r\n".len();
-    }
-    Inbound {
+    let mut inbound = Inbound {
         method: request.method(),
         target: Target::parse(&request.url()),
-        header_count,
-        header_bytes,
-        authorization: get("authorization").map(Zeroizing::new),
-        content_type: get("content-type"),
-        content_length: get("content-length"),
-        content_encoding: get("content-encoding"),
-        idempotency_key: get("idempotency-key"),
-        if_none_match: get("if-none-match"),
-        client_address: client_address.header().and_then(get),
         has_body: request.body().is_some(),
+        ..Inbound::default()
+    };
+    // Names come in lower case, repeated headers joined by a comma (Fetch standard, "sort and combine").
+    for (name, value) in worker::Headers(request.headers()).entries() {
+        inbound.header_count += 1;
+        inbound.header_bytes += name.len() + value.len() + ": \r\n".len();
+        match name.as_str() {
+            "authorization" => inbound.authorization = Some(Zeroizing::new(value)),
+            "content-type" => inbound.content_type = Some(value),
+            "content-length" => inbound.content_length = Some(value),
+            "content-encoding" => inbound.content_encoding = Some(value),
+            "idempotency-key" => inbound.idempotency_key = Some(value),
+            "if-none-match" => inbound.if_none_match = Some(value),
+            name if client_address.header() == Some(name) => inbound.client_address = Some(value),
+            _ => {}
+        }
     }
+    inbound
 }
 
 /// Reads the body into one buffer, and stops at the first byte over the limit.

@@ -17,6 +17,7 @@ pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HOST_BYTES: usize = 255;
 
 /// A request as it came, read from the runtime once.
+#[derive(Default)]
 pub struct Inbound {
     /// As sent: methods are case-sensitive (RFC 9110 §9.1).
     pub method: String,
