@@ -54,6 +54,9 @@ on_both! {
         for (password, is_live) in [(&first, false), (&second, false), (&third, false), (&fourth, true)] {
             assert_eq!(works(&world, password).await, is_live);
         }
+        // By the clock of another origin, which may be behind, it ended in the future: it is dead there too.
+        world.execute("UPDATE api_passwords SET ended_at_ms = ended_at_ms + 3600000").await;
+        assert_eq!((works(&world, &third).await, works(&world, &fourth).await), (false, true));
     }
 
     async fn with_an_overlap_the_old_one_lives_on_so_long_and_never_are_there_more_than_two(world: World) {
