@@ -58,6 +58,7 @@ export class World {
   secrets = new Secrets();
   merchants = {};
   originSettings = {};
+  edgeSettings = {};
   #id = randomBytes(12).toString("hex");
   #ports = {};
 
@@ -153,6 +154,18 @@ export class World {
   }
 
   startEdge() {
+    return this.#startEdge("edge", this.#ports.edge);
+  }
+
+  /** So many more, each a process of its own: their addresses. */
+  async startMoreEdges(count) {
+    const names = Array.from({ length: count }, (_, at) => `edge-${at + 2}`);
+    const ports = await freePorts(...names);
+    await Promise.all(names.map((name) => this.#startEdge(name, ports[name])));
+    return names.map((name) => `http://127.0.0.1:${ports[name]}`);
+  }
+
+  #startEdge(name, port) {
     const [key] = this.linkKeys;
     const bindings = {
       ORIGIN_URL: this.origin,
@@ -162,11 +175,12 @@ export class World {
       PUBLIC_URL: this.edge,
       ALLOW_PLAIN_HTTP: "loopback",
       CLIENT_ADDRESS: "none",
+      ...this.edgeSettings,
     };
-    const worker = { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${this.#ports.edge}` };
-    const command = writeConfig({ dir: this.at("edge"), workers: [worker], trust: this.at("ca/ca.pem") });
-    const ready = async () => (await ask(this.edge, "/pluto/public/monitor")).status === 200;
-    return this.children.start("edge", command, { ready });
+    const worker = { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${port}` };
+    const command = writeConfig({ dir: this.at(name), workers: [worker], trust: this.at("ca/ca.pem") });
+    const ready = async () => (await ask(`http://127.0.0.1:${port}`, "/pluto/public/monitor")).status === 200;
+    return this.children.start(name, command, { ready });
   }
 
   /** As a crash does, or as an operator does; answers how it ended. */

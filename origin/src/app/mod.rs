@@ -15,6 +15,7 @@ use crate::cards::Cards;
 use crate::ceremonies::Admin;
 use crate::clock::Clock;
 use crate::db::Db;
+use crate::identity::Identity;
 use crate::identity::login::Logins;
 use crate::ops::Ops;
 use crate::payments::pay::Payments;
@@ -33,6 +34,8 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// The door of the public listener.
     pub link: LinkCheck,
+    /// Who calls.
+    pub identity: Arc<Identity>,
     /// The vault's cards.
     pub cards: Cards,
     /// Logins with an RSA key.

@@ -1,4 +1,4 @@
-//! What can be replaced while the origin runs, the vault open: the link's secrets and the operators.
+//! What changes while the origin runs, without the vault being sealed: the link's secrets, and who the operators are.
 
 use std::sync::Arc;
 

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use reqwest::Certificate;
@@ -14,10 +15,11 @@ use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
-use super::config::{Config, ConfigError, Mode};
+use super::config::{Config, ConfigError, Mode, Switch};
 use super::reload::reload;
 use super::router::{answer_admin, answer_public};
 use super::{App, telemetry};
+
 use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::audit::Audit;
@@ -26,9 +28,12 @@ use crate::ceremonies::operators::Roster;
 use crate::ceremonies::{Admin, Remembered, Step};
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, DbError};
+use crate::identity::last_use::LastUse;
 use crate::identity::login::{Logins, Parts};
-use crate::identity::secrets;
+use crate::identity::passwords::Reminder;
+use crate::identity::throttle::Throttle;
 use crate::identity::tokens::Tokens;
+use crate::identity::{Identity, secrets};
 use crate::ops::Ops;
 use crate::outbox::worker::{self, SecretError, Secrets, Worker};
 use crate::payments::pay::Payments;
@@ -109,6 +114,9 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
     let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, reencrypt_task, reload_task);
+    if let Err(error) = app.identity.write_last_uses(true).await {
+        tracing::error!(cause = %error, "last uses of passwords not written");
+    }
     let (db, audit) = (app.db.clone(), Arc::clone(&app.audit));
     drop(app);
     // Payments whose shopper has gone run in tasks of their own: each holds a sender.
@@ -154,8 +162,10 @@ pub async fn build(
         // The next full second: what was signed in this one may have been taken by the process before us.
         started_secs: clock.now_ms().div_ceil(1000),
     };
+    let identity = identity(config, &db, &clock, &vault);
     let admin = Admin {
         db: db.clone(),
+        identity: Arc::clone(&identity),
         vault: Arc::clone(&vault),
         audit: Arc::clone(&audit),
         clock: Arc::clone(&clock),
@@ -166,14 +176,15 @@ pub async fn build(
         key_policy: config.key_policy(),
         remembered: Remembered::default(),
     };
-    let logins = logins(config, &db, &vault, &audit, &clock);
-    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock));
+    let logins = logins(config, &identity, &db, &vault, &audit);
+    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), identity.reminder);
     Ok(App {
         db,
         vault,
         audit,
         clock,
         link,
+        identity,
         cards,
         logins,
         payments,
@@ -183,15 +194,28 @@ pub async fn build(
     })
 }
 
-fn logins(config: &Config, db: &Db, vault: &Arc<Vault>, audit: &Arc<Audit>, clock: &Arc<dyn Clock>) -> Logins {
+fn identity(config: &Config, db: &Db, clock: &Arc<dyn Clock>, vault: &Arc<Vault>) -> Arc<Identity> {
+    Arc::new(Identity {
+        db: db.clone(),
+        clock: Arc::clone(clock),
+        tokens: Arc::new(Tokens::new(Arc::clone(vault), &config.public_url)),
+        throttle: Throttle::new(config.rate_limits == Switch::On),
+        last_use: LastUse::default(),
+        reminder: Reminder::after_days(config.password_reminder_days),
+        reminded_on_day: AtomicI64::new(0),
+        is_513_asked_for: config.security_violation_513,
+    })
+}
+
+fn logins(config: &Config, identity: &Identity, db: &Db, vault: &Arc<Vault>, audit: &Arc<Audit>) -> Logins {
     Logins::new(Parts {
         db: db.clone(),
         vault: Arc::clone(vault),
         audit: Arc::clone(audit),
-        clock: Arc::clone(clock),
-        tokens: Arc::new(Tokens::new(Arc::clone(vault), &config.public_url)),
+        clock: Arc::clone(&identity.clock),
+        tokens: Arc::clone(&identity.tokens),
         challenge_secs: config.challenge_secs(),
-        rate_limits: true,
+        rate_limits: config.rate_limits == Switch::On,
     })
 }
 
@@ -330,6 +354,12 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         }
         if let Err(error) = app.audit.checkpoint_if_due(app.clock.now_ms()).await {
             tracing::error!(cause = %error, "audit checkpoint not written");
+        }
+        if let Err(error) = app.identity.write_last_uses(false).await {
+            tracing::error!(cause = %error, "last uses of passwords not written");
+        }
+        if let Err(error) = app.identity.remind().await {
+            tracing::error!(cause = %error, "passwords that are due not counted");
         }
         match app.cards.sweep().await {
             Ok(swept) => app.ops.cards_expired(swept),

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use scanvault_protocol::password::ApiPassword;
 use scanvault_protocol::{AccountName, Problem, Role};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::passwords::new_password;
 use super::{Admin, AdminCall};
 use crate::acquirers::Acquirer;
 use crate::acquirers::clearhaus::{Clearhaus, Credentials};
@@ -100,21 +100,6 @@ impl Admin {
         Ok(Json(CreateAnswer { account, password: password.expose(), webhook_secret }).into_response())
     }
 
-    /// The old password fails, and the new one works, from the moment this has answered.
-    pub(super) async fn account_rotate(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
-        let name: AccountName = call.parameter.parse().map_err(|_| Problem::NotFound)?;
-        let password = new_password(&mut SystemEntropy::new())?;
-        let account = name.to_string();
-        let mut tx = self.audit.begin().await?;
-        tx.push(Entry::new("account.rotated", call.operator.name.as_str()).with("account", account.as_str()));
-        if !passwords::rotate(tx.tx(), &name, &password.verifier(), &call.operator.name, self.clock.now_db()).await? {
-            return Err(ApiError::because(Problem::NotFound, "there is no such account"));
-        }
-        tx.commit().await?;
-        tracing::warn!(operator = call.operator.name, account, "password rotated");
-        Ok(Json(CreateAnswer { account, password: password.expose(), webhook_secret: None }).into_response())
-    }
-
     fn sealed_webhook(
         &self,
         name: &AccountName,
@@ -151,12 +136,6 @@ impl Admin {
 }
 
 const FIRST_ROW_VERSION: u64 = FIRST_VERSION.unsigned_abs();
-
-pub(super) fn new_password(entropy: &mut dyn Entropy) -> Result<ApiPassword, ApiError> {
-    let mut random = Zeroizing::new([0; 32]);
-    entropy.fill(&mut *random).map_err(|error| ApiError::internal(&error))?;
-    Ok(ApiPassword::from_entropy(&random))
-}
 
 fn new_webhook_secret(entropy: &mut dyn Entropy) -> Result<Zeroizing<String>, ApiError> {
     let mut random = Zeroizing::new([0; 32]);

@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use scanvault_protocol::{AccountName, Problem};
 use serde::{Deserialize, Serialize};
 
-use super::accounts::new_password;
+use super::passwords::new_password;
 use super::{Admin, AdminCall, sealed_problem};
 use crate::audit::Entry;
 use crate::calendar::Utc;

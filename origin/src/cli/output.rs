@@ -49,6 +49,11 @@ impl Output {
     }
 }
 
+/// Says on standard error what is to be known, though the command has done what it should.
+pub(super) fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "scanvault: {text}");
+}
+
 /// Says on standard error why a command failed.
 pub(super) fn report(failure: &Failure) -> ExitCode {
     let (text, code) = match failure {

@@ -5,6 +5,7 @@ use std::error::Error;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use scanvault_protocol::Problem;
+use scanvault_protocol::route::RouteSpec;
 
 /// A failed call. [`super::reply::finish`] turns it into a problem document and writes the cause to the log, once.
 #[derive(Debug)]
@@ -45,6 +46,12 @@ impl ApiError {
     #[must_use]
     pub fn retry_after(secs: u32) -> Self {
         Self { retry_after_secs: Some(secs), ..Self::new(Problem::TooManyRequests) }
+    }
+
+    /// As a client of this row is told it, where the reference's dialect is asked for.
+    #[must_use]
+    pub fn in_dialect(self, spec: &RouteSpec, is_513_asked_for: bool) -> Self {
+        Self { problem: spec.in_dialect(self.problem, is_513_asked_for), ..self }
     }
 
     /// Which case of the table it is.

@@ -6,14 +6,15 @@ import { connect } from "node:net";
 
 const HOST = "127.0.0.1";
 
-/** { rate, done } over `seconds`; `request()` gives { method, path, headers, body }. Any status but `expect` is an error. */
+/** { rate, done, ms } over `seconds`; `request()` gives { method, path, headers, body }. Any status but those of `expect` is an
+ * error. `ms` has each answer's time, in order of size. */
 export async function load({ port, request, expect = 200, seconds, connections }) {
-  const run = { done: 0 };
+  const run = { done: 0, ms: [] };
   const began = performance.now();
   const deadline = began + seconds * 1000;
   const next = () => encode(request(), port);
   await Promise.all(Array.from({ length: connections }, () => drive(connect(port, HOST), run, next, expect, deadline)));
-  return { rate: run.done / ((performance.now() - began) / 1000), done: run.done };
+  return { rate: run.done / ((performance.now() - began) / 1000), done: run.done, ms: run.ms.sort((a, b) => a - b) };
 }
 
 function encode({ method = "GET", path, headers = {}, body = "" }, port) {
@@ -26,6 +27,7 @@ function encode({ method = "GET", path, headers = {}, body = "" }, port) {
 function drive(socket, run, next, expect, deadline) {
   return new Promise((resolve, reject) => {
     let buffer = Buffer.alloc(0);
+    let sent;
     const fail = (why) => {
       socket.destroy();
       reject(new Error(why));
@@ -35,7 +37,9 @@ function drive(socket, run, next, expect, deadline) {
         socket.end();
         return resolve();
       }
-      socket.write(next());
+      const bytes = next();
+      sent = performance.now();
+      socket.write(bytes);
     };
     socket.setNoDelay(true);
     socket.once("connect", send);
@@ -45,8 +49,9 @@ function drive(socket, run, next, expect, deadline) {
       buffer = buffer.length ? Buffer.concat([buffer, data]) : data;
       const answer = parse(buffer);
       if (!answer) return;
-      if (answer.status !== expect) return fail(`status ${answer.status}, not ${expect}: ${buffer.subarray(0, 400).toString("latin1")}`);
+      if (![expect].flat().includes(answer.status)) return fail(`status ${answer.status}, not ${expect}: ${buffer.subarray(0, 400).toString("latin1")}`);
       run.done++;
+      run.ms.push(performance.now() - sent);
       buffer = buffer.subarray(answer.length);
       send();
     });

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { listening, start } from "./processes.mjs";
 
 /** Starts an origin; the answer is its process, with `admin`, its socket. */
-export async function startOrigin(name, { database, port, publicUrl, dir, ca, binary }) {
+export async function startOrigin(name, { database, port, publicUrl, dir, ca, binary, env = {} }) {
   const own = join(dir, name);
   mkdirSync(own, { mode: 0o700 });
   const admin = join(own, "admin.sock");
@@ -23,6 +23,7 @@ export async function startOrigin(name, { database, port, publicUrl, dir, ca, bi
       SCANVAULT_REGION: "a",
       SCANVAULT_PUBLIC_URL: publicUrl,
       SCANVAULT_LOG: "warn,scanvault_origin=info",
+      ...env,
     },
     ready: listening,
   });

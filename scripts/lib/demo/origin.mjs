@@ -50,6 +50,7 @@ export class Origin {
         SCANVAULT_CLEARHAUS_URL: `http://127.0.0.1:${ports.sandbox}`,
         SCANVAULT_EXTRA_CA: at("ca/ca.pem"),
         SCANVAULT_ALLOW_LOCAL_CALLBACKS: "true",
+        SCANVAULT_RATE_LIMITS: "off",
         SCANVAULT_LOG: process.env.SCANVAULT_LOG ?? "info",
       },
       ready: (child) => logged(child, "listening"),

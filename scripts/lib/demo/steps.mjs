@@ -80,6 +80,7 @@ async function startEdge(demo) {
     LINK_SECRET: secret,
     PUBLIC_URL: demo.edgeUrl,
     CLIENT_ADDRESS: "none",
+    RATE_LIMITS: "off",
   };
   // A file, not --var: the process list must not show the link secret.
   writeFileSync(at("edge.env"), formatEnv({ ...bindings, ALLOW_PLAIN_HTTP: "loopback" }), { mode: 0o600 });
