@@ -13,7 +13,7 @@ use aws_lc_rs::rsa::{
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use clap::Args;
-use reqwest::{Certificate, Client, RequestBuilder, redirect};
+use reqwest::{Certificate, Client, RequestBuilder, Url, redirect};
 use rustls::pki_types::pem::{PemObject, SectionKind};
 use serde::Serialize;
 use serde_json::Value;
@@ -63,7 +63,7 @@ struct LoginBody<'a> {
 }
 
 pub(super) async fn run(login: &Login, output: &Output) -> Result<(), Failure> {
-    if !login.url.starts_with("https://") {
+    if !keeps_to_itself(&login.url) {
         return Err(Failure::Usage("--url is an https:// address: anybody could read the session on another".into()));
     }
     let own_key = private_key(&login.private_key)?;
@@ -178,9 +178,16 @@ fn client(ca: Option<&Path>) -> Result<Client, Failure> {
         let pem = fs::read(path).map_err(|error| wrong(&error))?;
         roots = Certificate::from_pem_bundle(&pem).map_err(|error| wrong(&error))?;
     }
-    let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none()).https_only(true);
+    let client = Client::builder().timeout(TIMEOUT).redirect(redirect::Policy::none());
     let client = client.tls_certs_merge(roots).user_agent("scanvault").build();
     client.map_err(|error| Failure::Usage(super::client::with_causes(&error)))
+}
+
+/// Over TLS; or within this machine, as the demo's edge is. Redirects are not followed, so it stays so.
+fn keeps_to_itself(url: &str) -> bool {
+    let Ok(url) = Url::parse(url) else { return false };
+    let is_loopback = matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost"));
+    url.scheme() == "https" || (url.scheme() == "http" && is_loopback)
 }
 
 async fn send(request: RequestBuilder, base: &str) -> Result<Value, Failure> {
@@ -222,6 +229,29 @@ mod tests {
 
     fn vectors() -> Value {
         serde_json::from_str(include_str!("../../vectors/login.json")).unwrap()
+    }
+
+    #[test]
+    fn a_session_is_not_sent_over_a_network_in_clear() {
+        for url in [
+            "https://pay.example",
+            "https://127.0.0.1:1",
+            "http://127.0.0.1:8787",
+            "http://[::1]:1",
+            "http://localhost",
+        ] {
+            assert!(keeps_to_itself(url), "{url}");
+        }
+        for url in [
+            "http://pay.example",
+            "http://127.0.0.1.example",
+            "http://127.0.0.1@pay.example",
+            "ftp://localhost",
+            "x",
+            "",
+        ] {
+            assert!(!keeps_to_itself(url), "{url}");
+        }
     }
 
     #[test]
