@@ -46,6 +46,34 @@ on_both! {
         assert_eq!(audited(world, "session.opened").await, 1);
     }
 
+    async fn switched_logged_in_and_out_a_token_opens_what_the_password_did(world: World) {
+        let mut world = world;
+        let basic = world.ready().await;
+        give_login_key(&world).await;
+        replace_logins(&mut world, false);
+        let password = enrol(&world, "merchant-25").await["loginPassword"].as_str().unwrap().to_owned();
+        let get = || Forward::get("/pluto/code/0123456789");
+        world.send(get().with(&basic)).await.assert_problem(404, "not-found");
+        let proved = Asked::by(&world, "merchant-25").await.body(&password);
+        world.send(post(&proved)).await.assert_problem(401, "jwt-disabled");
+        let under_way = Asked::by(&world, "merchant-25").await.body(&password);
+        let switched = world.admin("POST", "/accounts/merchant-25/switch", &json!({"mode": "bearer"})).await;
+        assert_eq!(switched.status, 200, "{}", switched.text());
+        world.send(get().with(&basic)).await.assert_problem(401, "bad-credentials");
+        // Asked for before the switch: it belongs to the credential version before.
+        world.send(post(&under_way)).await.assert_problem(401, "bad-credentials");
+
+        let asked = Asked::by(&world, "merchant-25").await.body(&password);
+        let session = world.send(post(&asked)).await.json();
+        let bearer = session["headerValue"].as_str().unwrap();
+        world.send(get().with(bearer)).await.assert_problem(404, "not-found");
+        let path = format!("/authentication/sessions/{}", session["sessionId"].as_str().unwrap());
+        let ended = world.send(Forward::delete(path.clone()).with(bearer)).await;
+        assert_eq!(ended.status, 204, "{}", ended.text());
+        world.send(get().with(bearer)).await.assert_problem(401, "invalid-or-expired-jwt");
+        world.send(Forward::delete(path).with(bearer)).await.assert_problem(401, "invalid-or-expired-jwt");
+    }
+
     async fn other_spellings_of_the_name_and_the_hashes_are_taken(world: World) {
         let setting = Setting::new(world).await;
         for (name, at) in [("MERCHANT_25", 0), ("25", 1), ("merchant-25", 2), ("merchant-25", 3), ("merchant-25", 4)] {
