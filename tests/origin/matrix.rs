@@ -27,7 +27,8 @@ fn status_when_allowed(spec: &RouteSpec, method: &str) -> u16 {
         Route::PayPage => 404,
         Route::Pay => 400,
         Route::Asset => 200,
-        Route::LoginChallenge | Route::Login | Route::Logout => 404,
+        Route::LoginChallenge | Route::Login => 400,
+        Route::Logout => 404,
         Route::Unserved => 404,
         // The edge's own, and the other door's.
         Route::QrImage | Route::Monitor => 404,

@@ -63,6 +63,9 @@ struct LoginBody<'a> {
 }
 
 pub(super) async fn run(login: &Login, output: &Output) -> Result<(), Failure> {
+    if !login.url.starts_with("https://") {
+        return Err(Failure::Usage("--url is an https:// address: anybody could read the session on another".into()));
+    }
     let own_key = private_key(&login.private_key)?;
     let server_key = server_key(&login.server_key)?;
     let password = secret_file(&login.password_file)?;

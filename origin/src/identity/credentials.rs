@@ -50,7 +50,7 @@ pub async fn with_passwords(db: &Db, name: &AccountName, now_ms: i64) -> Result<
         "SELECT ",
         account_columns!(),
         ", p.number, p.verifier FROM accounts a LEFT JOIN api_passwords p ON p.account = a.name \
-         AND (p.ends_at_ms IS NULL OR p.ends_at_ms > $2) WHERE a.name = $1 ORDER BY p.number DESC"
+         AND p.ended_at_ms IS NULL AND (p.ends_at_ms IS NULL OR p.ends_at_ms > $2) WHERE a.name = $1 ORDER BY p.number DESC"
     );
     let rows = sqlx::query(statement).bind(name.to_string()).bind(now_ms).fetch_all(db.read()).await?;
     let Some(first) = rows.first() else { return Ok(None) };

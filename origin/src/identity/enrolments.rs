@@ -69,14 +69,15 @@ pub async fn find(on: impl Executor<'_, Database = Any>, account: &AccountName) 
     }))
 }
 
-/// What a login is decided by: an account with its enrolment.
+/// What a login is decided by: an account with its enrolment, or what stands in for one.
 #[derive(Clone, Debug)]
 pub struct Standing {
-    /// Whether its credentials count.
-    pub is_active: bool,
+    /// Whether there is an account of the name, its credentials count, and a key is enrolled for it. Without this nothing
+    /// else here is anybody's.
+    pub may_log_in: bool,
     /// How it proves who it is now.
     pub mode: AuthMode,
-    /// The account's now.
+    /// The account's now; 0 where nobody is.
     pub credential_version: i64,
     /// DER SubjectPublicKeyInfo.
     pub public_key: Vec<u8>,
@@ -86,24 +87,29 @@ pub struct Standing {
     pub blocked_until_ms: i64,
 }
 
-/// Reads what a login is decided by, in one statement; `None` where there is no account of that name, or no enrolment. The
-/// name may be any text: who is no account is looked for all the same.
+/// Reads what a login is decided by. The name may be any text, and a row comes back in any case: for whoever is not
+/// enrolled with `stand_in` as the key and a verifier that nothing meets, so that reading it costs the same.
 ///
 /// # Errors
 /// From the database.
-pub async fn standing(on: impl Executor<'_, Database = Any>, name: &str) -> Result<Option<Standing>, DbError> {
-    let statement = "SELECT a.status, a.auth_mode, a.credential_version, e.public_key, e.password_verifier, \
-                     e.blocked_until_ms FROM accounts a JOIN enrolments e ON e.account = a.name WHERE a.name = $1";
-    let Some(row) = sqlx::query(statement).bind(name).fetch_optional(on).await? else { return Ok(None) };
-    let (status, mode): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    Ok(Some(Standing {
-        is_active: status == "active",
+pub async fn standing(on: impl Executor<'_, Database = Any>, name: &str, stand_in: &[u8]) -> Result<Standing, DbError> {
+    let statement = "SELECT COALESCE(a.status, 'none'), COALESCE(a.auth_mode, 'basic'), \
+                     COALESCE(a.credential_version, 0), COALESCE(e.public_key, $2), \
+                     COALESCE(e.password_verifier, $3), COALESCE(e.blocked_until_ms, 0), COALESCE(e.account, '') \
+                     FROM (SELECT CAST($1 AS TEXT) AS name) wanted LEFT JOIN accounts a ON a.name = wanted.name \
+                     LEFT JOIN enrolments e ON e.account = a.name";
+    let impossible = PasswordVerifier::impossible().as_bytes().to_vec();
+    let query = sqlx::query(statement).bind(name).bind(stand_in.to_vec()).bind(impossible);
+    let row = query.fetch_one(on).await?;
+    let (status, mode, enrolled): (String, String, String) = (row.try_get(0)?, row.try_get(1)?, row.try_get(6)?);
+    Ok(Standing {
+        may_log_in: (status == "active") & !enrolled.is_empty(),
         mode: mode.parse().map_err(|_| DbError::Corrupt("authentication mode"))?,
         credential_version: row.try_get(2)?,
         public_key: row.try_get(3)?,
         verifier: verifier(row.try_get(4)?)?,
         blocked_until_ms: row.try_get(5)?,
-    }))
+    })
 }
 
 /// Enrols a key. In the place of another it ends what was issued under that one: sessions, and logins under way.

@@ -105,7 +105,7 @@ pub async fn set_active(tx: &mut Tx, name: &AccountName, is_active: bool) -> Res
 /// From the database.
 pub async fn list(db: &Db, limit: i64) -> Result<Vec<Listed>, DbError> {
     let statement = "SELECT a.name, a.role, a.auth_mode, a.status, (SELECT MAX(p.created_at_ms) FROM api_passwords p \
-                     WHERE p.account = a.name AND p.ends_at_ms IS NULL) FROM accounts a ORDER BY a.name LIMIT $1";
+                     WHERE p.account = a.name AND p.ends_at_ms IS NULL AND p.ended_at_ms IS NULL) FROM accounts a ORDER BY a.name LIMIT $1";
     let rows = sqlx::query(statement).bind(limit).fetch_all(db.read()).await?;
     let listed = |row: &sqlx::any::AnyRow| {
         Ok(Listed {

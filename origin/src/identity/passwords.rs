@@ -30,7 +30,7 @@ pub struct Known {
     pub created_by: String,
     /// In Unix milliseconds.
     pub created_at_ms: i64,
-    /// `None`: until it is replaced.
+    /// When it ended, or will; `None`: until it is replaced.
     pub ends_at_ms: Option<i64>,
     /// Within a minute.
     pub last_used_at_ms: Option<i64>,
@@ -98,7 +98,7 @@ impl Known {
 /// # Errors
 /// From the database.
 pub async fn list(db: &Db, account: &AccountName) -> Result<Vec<Known>, DbError> {
-    let statement = "SELECT number, created_by, created_at_ms, ends_at_ms, last_used_at_ms FROM api_passwords \
+    let statement = "SELECT number, created_by, created_at_ms, COALESCE(ended_at_ms, ends_at_ms), last_used_at_ms FROM api_passwords \
                      WHERE account = $1 ORDER BY number DESC LIMIT $2";
     let rows = sqlx::query(statement).bind(account.to_string()).bind(MAX_LISTED).fetch_all(db.read()).await?;
     let known = |row: &sqlx::any::AnyRow| {
@@ -119,7 +119,8 @@ pub async fn list(db: &Db, account: &AccountName) -> Result<Vec<Known>, DbError>
 /// From the database.
 pub async fn count_due(db: &Db, reminder: Reminder, now_ms: i64) -> Result<i64, DbError> {
     let statement = "SELECT COUNT(*) FROM accounts a JOIN api_passwords p ON p.account = a.name \
-                     WHERE a.status = 'active' AND a.auth_mode = 'basic' AND p.ends_at_ms IS NULL AND p.created_at_ms <= $1";
+                     WHERE a.status = 'active' AND a.auth_mode = 'basic' AND p.ends_at_ms IS NULL \
+                     AND p.ended_at_ms IS NULL AND p.created_at_ms <= $1";
     let before_ms = now_ms.saturating_sub(reminder.after_ms);
     Ok(sqlx::query(statement).bind(before_ms).fetch_one(db.read()).await?.try_get(0)?)
 }
@@ -164,9 +165,11 @@ pub async fn rotate(
     if how.overlap_ms == 0 {
         end_all(tx, account, how.now_ms).await?;
     } else {
-        let statement = "UPDATE api_passwords SET ends_at_ms = $2 WHERE account = $1 AND ends_at_ms > $2";
+        let statement = "UPDATE api_passwords SET ended_at_ms = $2 \
+                         WHERE account = $1 AND ended_at_ms IS NULL AND ends_at_ms > $2";
         sqlx::query(statement).bind(account.to_string()).bind(how.now_ms).execute(&mut **tx).await?;
-        let statement = "UPDATE api_passwords SET ends_at_ms = $2 WHERE account = $1 AND ends_at_ms IS NULL";
+        let statement = "UPDATE api_passwords SET ends_at_ms = $2 \
+                         WHERE account = $1 AND ended_at_ms IS NULL AND ends_at_ms IS NULL";
         let ends_at_ms = how.now_ms.saturating_add(how.overlap_ms);
         sqlx::query(statement).bind(account.to_string()).bind(ends_at_ms).execute(&mut **tx).await?;
     }
@@ -179,8 +182,8 @@ pub async fn rotate(
 /// # Errors
 /// From the database.
 pub async fn end_all(tx: &mut Tx, account: &AccountName, now_ms: i64) -> Result<(), DbError> {
-    let statement =
-        "UPDATE api_passwords SET ends_at_ms = $2 WHERE account = $1 AND (ends_at_ms IS NULL OR ends_at_ms > $2)";
+    let statement = "UPDATE api_passwords SET ended_at_ms = $2 WHERE account = $1 \
+                     AND ended_at_ms IS NULL AND (ends_at_ms IS NULL OR ends_at_ms > $2)";
     sqlx::query(statement).bind(account.to_string()).bind(now_ms).execute(&mut **tx).await?;
     Ok(())
 }

@@ -36,7 +36,7 @@ use zeroize::Zeroizing;
 use self::challenges::{Challenges, Kept, Sent};
 use self::limits::Limits;
 use self::request::{ChallengeQuery, Identity, LoginBody, Refused};
-use self::rsa::{Wanted, Workers};
+use self::rsa::{NOBODYS_KEY, Wanted, Workers};
 use super::account::Account;
 use super::enrolments::{self, Standing};
 use super::sessions::{self, Session};
@@ -145,12 +145,15 @@ impl Logins {
         let address = &call.signed.client_address;
         self.challenge_limits.take(address, &identity, self.clock.now_ms()).map_err(ApiError::retry_after)?;
         let unsealed = self.unsealed()?;
-        let standing = enrolments::standing(self.db.aside(), &identity).await?.filter(|standing| standing.is_active);
-        let (key, credential_version) = match standing {
-            Some(Standing { public_key, credential_version, .. }) => (Some(public_key), credential_version),
-            None => (None, 0),
+        let standing = enrolments::standing(self.db.aside(), &identity, NOBODYS_KEY).await?;
+        let credential_version = if standing.may_log_in { standing.credential_version } else { 0 };
+        let wanted = Wanted {
+            unsealed,
+            identity: identity.clone(),
+            is_enrolled: standing.may_log_in,
+            key: standing.public_key,
+            client_challenge: query.challenge,
         };
-        let wanted = Wanted { unsealed, identity: identity.clone(), key, client_challenge: query.challenge };
         let prepared = self.workers.prepare(wanted).await?;
         let text = STANDARD.encode(*prepared.challenge);
         let now_ms = self.clock.now_db();
@@ -182,8 +185,8 @@ impl Logins {
         // Before anything is used up: a login that the seal interrupts may be tried again.
         drop(self.unsealed()?);
         let kept = self.challenges.take(&challenge_hash).await?;
-        let standing = enrolments::standing(self.db.aside(), &identity.text).await?;
-        let proved = self.judge(identity, kept, standing.as_ref(), &response, &body.password);
+        let standing = enrolments::standing(self.db.aside(), &identity.text, NOBODYS_KEY).await?;
+        let proved = self.judge(identity, kept, &standing, &response, &body.password);
         let proved = proved.ok_or(Problem::BadCredentials)?;
         if !proved.has_password {
             self.count_failure(&proved).await?;
@@ -224,24 +227,20 @@ impl Logins {
         &self,
         identity: Identity,
         kept: Option<Kept>,
-        standing: Option<&Standing>,
+        standing: &Standing,
         response: &[u8; 32],
         password: &str,
     ) -> Option<Proved> {
         let now_ms = self.clock.now_db();
         let (is_kept, kept) = (kept.is_some(), kept.unwrap_or_else(nothing_kept));
         let is_answered = bool::from(Sha256::digest(response).as_slice().ct_eq(&kept.answer_hash));
-        let impossible = PasswordVerifier::impossible();
-        let verifier = standing.map_or(&impossible, |standing| &standing.verifier);
         let has_password = match ApiPassword::parse(password) {
-            Ok(password) => verifier.accepts(&password),
-            Err(_) => impossible.accepts(&ApiPassword::from_entropy(&NO_PASSWORD)),
+            Ok(password) => standing.verifier.accepts(&password),
+            Err(_) => PasswordVerifier::impossible().accepts(&ApiPassword::from_entropy(&NO_PASSWORD)),
         };
-        let may = standing.is_some_and(|standing| {
-            standing.is_active
-                && standing.credential_version == kept.credential_version
-                && now_ms >= standing.blocked_until_ms
-        });
+        let may = standing.may_log_in
+            && standing.credential_version == kept.credential_version
+            && now_ms >= standing.blocked_until_ms;
         let is_right = is_kept & is_answered & (kept.identity == identity.text) & (now_ms < kept.expires_at_ms) & may;
         let account = identity.name.filter(|_| is_right)?;
         Some(Proved { account, credential_version: kept.credential_version, has_password })
@@ -264,12 +263,11 @@ impl Logins {
     async fn open_session(&self, proved: &Proved) -> Result<Response, ApiError> {
         let (account, now_ms) = (&proved.account, self.clock.now_db());
         let mut tx = self.audit.begin().await?;
-        let standing = enrolments::standing(&mut **tx.tx(), &account.to_string()).await?;
-        let standing = standing.filter(|standing| {
-            let is_same = standing.credential_version == proved.credential_version;
-            standing.is_active && is_same && now_ms >= standing.blocked_until_ms
-        });
-        let standing = standing.ok_or(Problem::BadCredentials)?;
+        let standing = enrolments::standing(&mut **tx.tx(), &account.to_string(), NOBODYS_KEY).await?;
+        let is_same = standing.credential_version == proved.credential_version;
+        if !(standing.may_log_in && is_same && now_ms >= standing.blocked_until_ms) {
+            return Err(Problem::BadCredentials.into());
+        }
         if standing.mode == AuthMode::Basic {
             enrolments::proved(tx.tx(), account, now_ms).await?;
             tx.push(Entry::new("login.proved", account.to_string()));

@@ -20,7 +20,7 @@ use crate::web::ApiError;
 
 /// `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:4096 | openssl pkey -pubout -outform DER`: the private half was
 /// never written anywhere, and what is encrypted to it is never sent.
-const NOBODYS_KEY: &[u8] = include_bytes!("nobody.der");
+pub(super) const NOBODYS_KEY: &[u8] = include_bytes!("nobody.der");
 /// How many wait for each that works: the last of them for some 100 ms.
 const WAITING_PER_PERMIT: usize = 32;
 
@@ -45,8 +45,10 @@ pub(super) struct Prepared {
 pub(super) struct Wanted {
     pub(super) unsealed: Arc<Unsealed>,
     pub(super) identity: String,
-    /// The enrolled key, DER; `None` for whoever cannot log in.
-    pub(super) key: Option<Vec<u8>>,
+    /// Whether the key is that of the identity; else a decoy is sent.
+    pub(super) is_enrolled: bool,
+    /// The enrolled key, or a stand-in; DER.
+    pub(super) key: Vec<u8>,
     pub(super) client_challenge: Box<[u8; CIPHERTEXT_BYTES]>,
 }
 
@@ -97,8 +99,8 @@ fn prepare(wanted: &Wanted, entropy: &mut dyn Entropy) -> Result<Prepared, Prepa
     entropy.fill(&mut random)?;
     let decoy = wanted.unsealed.decoy(&wanted.identity, &random);
     let mut challenge = Box::new([0; CIPHERTEXT_BYTES]);
-    encrypt(wanted.key.as_deref().unwrap_or(NOBODYS_KEY), &*secret, &mut challenge).ok_or(PrepareError::Key)?;
-    let is_decoy = Choice::from(u8::from(wanted.key.is_none()));
+    encrypt(&wanted.key, &*secret, &mut challenge).ok_or(PrepareError::Key)?;
+    let is_decoy = Choice::from(u8::from(!wanted.is_enrolled));
     for (byte, other) in challenge.iter_mut().zip(decoy) {
         byte.conditional_assign(&other, is_decoy);
     }
