@@ -5,7 +5,7 @@
 
 use core::cell::RefCell;
 
-use scanvault_protocol::record::{TokenKeys, Update};
+use scanvault_protocol::record::{Mark, TokenKeys, Update};
 
 use crate::authenticate::Caller;
 use crate::budget::{Budgets, Charge};
@@ -56,7 +56,8 @@ impl State {
         let is_refused = matches!(status, Some(401 | 429 | 513));
         match caller {
             Caller::Session { hash, .. } if matches!(status, Some(401 | 513)) => self.tokens.doubt(hash),
-            _ if matches!(status, Some(200..=299)) => self.budgets.prove(caller),
+            // Once in a while does: what is verified was right a moment ago.
+            _ if matches!(status, Some(200..=299)) && caller.mark() != Mark::Verified => self.budgets.prove(caller),
             _ => {}
         }
         if let Some(charge) = charge.filter(|_| !is_refused) {

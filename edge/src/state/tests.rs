@@ -1,5 +1,5 @@
 use scanvault_protocol::password::ApiPassword;
-use scanvault_protocol::record::{Mark, Record};
+use scanvault_protocol::record::Record;
 use scanvault_protocol::token::Session;
 use scanvault_protocol::{AccountName, AuthMode, Role};
 

@@ -84,14 +84,14 @@ function credentialRows({ ours, theirs, pid }) {
     row(ours, "ours, Basic", asked(CODE, () => basic), { beside: plain }),
     row(ours, "ours, repeated Bearer", asked(CODE, () => repeated), { beside: plain }),
     row(ours, "ours, first Bearer", asked(CODE, once), { beside: plain }),
+    // Judged and refused here, as its role is another one: nothing but the check, and an answer. It follows the row that
+    // has the edge told of the key. Beside it the same refusal without a check.
+    row(ours, "ours, first Bearer, refused", asked(CODE, elsewhere), { expect: 403, beside: "JS, verify" }),
+    row(ours, "ours, refusal", asked(CODE, () => "Basic x"), { expect: 401, beside: "JS, hello" }),
     row(theirs, "JS, no credential", () => ({ path: "/forward" })),
     row(theirs, "JS, verify and forward", asked("/forward", once), { beside: "JS, no credential" }),
     row(theirs, "JS, hello", () => ({ path: "/hello" })),
     row(theirs, "JS, verify", asked("/verify", once), { beside: "JS, hello" }),
-    // Judged and refused here, as its role is another one: nothing but the check, and an answer. Beside it the same
-    // refusal without a check.
-    row(ours, "ours, refusal", asked(CODE, () => "Basic x"), { expect: 401, beside: "JS, hello" }),
-    row(ours, "ours, first Bearer, refused", asked(CODE, elsewhere), { expect: 403, beside: "JS, verify" }),
   ];
 }
 
