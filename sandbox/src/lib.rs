@@ -8,3 +8,4 @@ pub mod clearhaus;
 pub mod common;
 pub mod dev_ca;
 pub mod receiver;
+pub mod threedsecure;

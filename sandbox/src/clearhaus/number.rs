@@ -4,10 +4,9 @@ use zeroize::Zeroizing;
 
 use super::{
     fields::{check, digits, required},
-    form::Form,
     status::{Code, Refusal},
 };
-use crate::common::clock;
+use crate::common::{clock, form::Form};
 
 /// A number and the month in which it ends. No `Debug`: it would print the number.
 pub(super) struct Number {

@@ -5,6 +5,8 @@ pub mod book;
 pub mod clock;
 pub mod faults;
 pub mod files;
+pub(crate) mod form;
 pub mod ids;
 pub mod secret;
 pub mod serve;
+pub(crate) mod web;

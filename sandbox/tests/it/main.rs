@@ -10,8 +10,10 @@
 mod access;
 mod authorize;
 mod binary;
+mod browser;
 mod dev_ca;
 mod faults;
 mod movements;
 mod receiver;
 mod support;
+mod threedsecure;
