@@ -7,5 +7,6 @@
 pub mod clearhaus;
 pub mod common;
 pub mod dev_ca;
+pub mod mobilepay;
 pub mod receiver;
 pub mod threedsecure;

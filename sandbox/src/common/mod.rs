@@ -7,6 +7,7 @@ pub mod faults;
 pub mod files;
 pub(crate) mod form;
 pub mod ids;
+pub mod out;
 pub mod secret;
 pub mod serve;
 pub(crate) mod web;

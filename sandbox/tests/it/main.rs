@@ -13,6 +13,7 @@ mod binary;
 mod browser;
 mod dev_ca;
 mod faults;
+mod mobilepay;
 mod movements;
 mod receiver;
 mod support;

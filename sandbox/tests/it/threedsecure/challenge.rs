@@ -16,7 +16,7 @@ fn cres(form: &Form) -> Value {
     serde_json::from_slice(&json).unwrap()
 }
 
-async fn press(sim: &Sim, ares: &Value, button: &str) -> browser::Form {
+async fn press(sim: &Sim, ares: &Value, button: &str) -> Form {
     let page = browser::form(&sim.challenge(ares).await);
     assert_eq!(page.buttons.len(), 3);
     let answered = browser::post(sim.server.address, &page.action, &page.body(Some(button))).await;
