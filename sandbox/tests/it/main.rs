@@ -15,6 +15,7 @@ mod dev_ca;
 mod faults;
 mod mobilepay;
 mod movements;
+mod nets;
 mod receiver;
 mod support;
 mod threedsecure;
