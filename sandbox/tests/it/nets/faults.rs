@@ -53,5 +53,4 @@ async fn garbage_delays_and_silence() {
     let request = authorization("order-4", 1000);
     assert!(tokio::time::timeout(SILENCE, sim.try_send(&request)).await.is_err(), "it never answers");
     assert_eq!(sim.moved().len(), 4, "all of them were booked");
-
 }
