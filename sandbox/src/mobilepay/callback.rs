@@ -205,7 +205,8 @@ fn callback(
     second: bool,
     flat: bool,
 ) -> Value {
-    let fresh = || STANDARD.encode(Sha256::digest(seed).get(..20).unwrap_or_default());
+    // The first character is A, as a Mastercard cryptogram's (DSRP) may be.
+    let fresh = || STANDARD.encode([&[0], Sha256::digest(seed).get(..19).unwrap_or_default()].concat());
     let documented = card.cryptogram.filter(|_| !second).map(str::to_owned);
     let created = &payment.created;
     let completed = format!("{}{LANDING_PATH}/{}/soft-decline/{attempt}", created.base, created.token);

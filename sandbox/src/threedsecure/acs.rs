@@ -142,7 +142,7 @@ pub(super) fn padded(id: &str, json: &str) -> String {
 
 /// The sandbox has refused padding since 2021.
 fn decoded<T: for<'de> Deserialize<'de>>(text: Option<&str>) -> Result<T, Refused> {
-    let bytes = text.and_then(|text| from_base64url(text)).ok_or(Refused::Message)?;
+    let bytes = text.and_then(from_base64url).ok_or(Refused::Message)?;
     serde_json::from_slice(&bytes).map_err(|_| Refused::Message)
 }
 

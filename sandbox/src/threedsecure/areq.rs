@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{
-    erro::{Code, Erro},
+    erro::{Code, DEFAULT_VERSION, Erro},
     script::VERSIONS,
 };
 
@@ -135,10 +135,8 @@ impl AReq {
     }
 
     pub(super) fn refused(&self, code: Code, detail: &str) -> Erro {
-        let version = match self.text("messageVersion") {
-            known if VERSIONS.contains(&known) => known,
-            _ => "2.2.0",
-        };
+        let given = self.text("messageVersion");
+        let version = VERSIONS.into_iter().find(|known| *known == given).unwrap_or(DEFAULT_VERSION);
         let erro = Erro::new(code, detail).about("AReq");
         match self.text("threeDSServerTransID") {
             id if Uuid.fits(&Value::from(id)) => erro.of(id, version),

@@ -9,21 +9,41 @@ use serde_json::{Map, Value, json};
 
 use super::guesses::ERRO_STATUS;
 
-/// The number and its documented meaning.
+/// The documented number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Code(pub(super) &'static str, &'static str);
+pub(super) struct Code(&'static str);
+
+/// The documented meanings of those that this server gives.
+const MEANINGS: [(Code, &str); 9] = [
+    (Code::MESSAGE, "Message received invalid"),
+    (Code::VERSION, "Message version number not supported"),
+    (Code::MISSING, "Required data element missing"),
+    (Code::FORMAT, "Format of one or more data elements is invalid"),
+    (Code::ENDPOINT, "Access denied, invalid endpoint"),
+    (Code::ISO, "ISO code not valid"),
+    (Code::DATA_NOT_VALID, "Transaction data not valid"),
+    (Code::MCC, "MCC not valid for payment system"),
+    (Code::CONNECTION, "Unable to contact Directory Server"),
+];
 
 impl Code {
-    pub(super) const MESSAGE: Self = Self("101", "Message received invalid");
-    pub(super) const VERSION: Self = Self("102", "Message version number not supported");
-    pub(super) const MISSING: Self = Self("201", "Required data element missing");
-    pub(super) const FORMAT: Self = Self("203", "Format of one or more data elements is invalid");
-    pub(super) const ENDPOINT: Self = Self("303", "Access denied, invalid endpoint");
-    pub(super) const ISO: Self = Self("304", "ISO code not valid");
-    pub(super) const DATA_NOT_VALID: Self = Self("305", "Transaction data not valid");
-    pub(super) const MCC: Self = Self("306", "MCC not valid for payment system");
-    pub(super) const CONNECTION: Self = Self("405", "Unable to contact Directory Server");
+    pub(super) const MESSAGE: Self = Self("101");
+    pub(super) const VERSION: Self = Self("102");
+    pub(super) const MISSING: Self = Self("201");
+    pub(super) const FORMAT: Self = Self("203");
+    pub(super) const ENDPOINT: Self = Self("303");
+    pub(super) const ISO: Self = Self("304");
+    pub(super) const DATA_NOT_VALID: Self = Self("305");
+    pub(super) const MCC: Self = Self("306");
+    pub(super) const CONNECTION: Self = Self("405");
+
+    fn meaning(self) -> &'static str {
+        MEANINGS.iter().find(|(code, _)| *code == self).map_or("", |(_, meaning)| meaning)
+    }
 }
+
+/// Of an answer to a message whose version is not known.
+pub(super) const DEFAULT_VERSION: &str = "2.2.0";
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Erro {
@@ -31,14 +51,13 @@ pub(super) struct Erro {
     description: Option<&'static str>,
     detail: String,
     message: Option<&'static str>,
-    version: String,
+    version: &'static str,
     id: Option<String>,
 }
 
 impl Erro {
     pub(super) fn new(code: Code, detail: impl Into<String>) -> Self {
-        let version = super::script::VERSIONS.get(1).copied().unwrap_or_default().to_owned();
-        Self { code, description: None, detail: detail.into(), message: None, version, id: None }
+        Self { code, description: None, detail: detail.into(), message: None, version: DEFAULT_VERSION, id: None }
     }
 
     /// A text of its own in place of the code's meaning.
@@ -53,9 +72,8 @@ impl Erro {
         self
     }
 
-    pub(super) fn of(mut self, id: &str, version: &str) -> Self {
-        self.id = Some(id.to_owned());
-        version.clone_into(&mut self.version);
+    pub(super) fn of(mut self, id: &str, version: &'static str) -> Self {
+        (self.id, self.version) = (Some(id.to_owned()), version);
         self
     }
 }
@@ -66,7 +84,7 @@ impl IntoResponse for Erro {
         let mut body = Map::from_iter([
             ("errorCode".to_owned(), json!(self.code.0)),
             ("errorComponent".to_owned(), json!("S")),
-            ("errorDescription".to_owned(), json!(self.description.unwrap_or(self.code.1))),
+            ("errorDescription".to_owned(), json!(self.description.unwrap_or_else(|| self.code.meaning()))),
             ("errorDetail".to_owned(), json!(self.detail)),
             ("messageType".to_owned(), json!("Erro")),
             ("messageVersion".to_owned(), json!(self.version)),

@@ -54,7 +54,7 @@ async fn unknown() -> Response {
 async fn preauth(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
     let body = match read(&server, &headers, &body) {
         Ok(body) => body,
-        Err(response) => return response,
+        Err(refusal) => return refusal.into_response(),
     };
     let fault = server.faults.draw(Kind::Preauth, None);
     faults::carry_out(fault, || server.preauth(&body, &base(&server, &headers))).await
@@ -62,10 +62,10 @@ async fn preauth(State(server): Shared, headers: HeaderMap, body: Bytes) -> Resp
 
 async fn auth(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
     let areq = read(&server, &headers, &body)
-        .and_then(|body| AReq::read(body, server.options.scheme_rules).map_err(IntoResponse::into_response));
+        .and_then(|body| AReq::read(body, server.options.scheme_rules).map_err(Refusal::Erro));
     let areq = match areq {
         Ok(areq) => areq,
-        Err(response) => return response,
+        Err(refusal) => return refusal.into_response(),
     };
     let fault = server.faults.draw(Kind::Auth, areq.amount());
     faults::carry_out(fault, || server.auth(&areq, &base(&server, &headers))).await
@@ -74,7 +74,7 @@ async fn auth(State(server): Shared, headers: HeaderMap, body: Bytes) -> Respons
 async fn postauth(State(server): Shared, headers: HeaderMap, body: Bytes) -> Response {
     let body = match read(&server, &headers, &body) {
         Ok(body) => body,
-        Err(response) => return response,
+        Err(refusal) => return refusal.into_response(),
     };
     let amount = server::id(&body).ok().and_then(|id| server.amount(&id));
     let fault = server.faults.draw(Kind::Postauth, amount);
@@ -132,19 +132,36 @@ async fn finish(server: &Server, opened: &acs::Opened, outcome: &str) -> Respons
     .await
 }
 
+/// Why a message is not looked at any further.
+enum Refusal {
+    Key,
+    Erro(Erro),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        match self {
+            // Documented to the byte.
+            Self::Key => {
+                let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
+                (StatusCode::UNAUTHORIZED, kind, "Invalid API Key").into_response()
+            }
+            Self::Erro(erro) => erro.into_response(),
+        }
+    }
+}
+
 /// The API key first, then a JSON object.
-fn read(server: &Server, headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Response> {
+fn read(server: &Server, headers: &HeaderMap, body: &[u8]) -> Result<Map<String, Value>, Refusal> {
     if !server.authenticated(headers) {
         tracing::info!("wrong or no API key");
-        // Documented to the byte.
-        let kind = [(header::CONTENT_TYPE, "text/plain; charset=utf-8")];
-        return Err((StatusCode::UNAUTHORIZED, kind, "Invalid API Key").into_response());
+        return Err(Refusal::Key);
     }
     let kind = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if !kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("application/json") {
-        return Err(Erro::new(Code::MESSAGE, "the body must be application/json").into_response());
+        return Err(Refusal::Erro(Erro::new(Code::MESSAGE, "the body must be application/json")));
     }
-    serde_json::from_slice(body).map_err(|_| Erro::new(Code::MESSAGE, "the body is no JSON object").into_response())
+    serde_json::from_slice(body).map_err(|_| Refusal::Erro(Erro::new(Code::MESSAGE, "the body is no JSON object")))
 }
 
 fn form(body: &[u8]) -> Result<Form, Refused> {

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::{
     areq::{AReq, is_uuid},
-    erro::{Code, Erro},
+    erro::{Code, DEFAULT_VERSION, Erro},
     guesses::{AUTO_PATH, CHECKS_COMPLETION, NOT_DECOUPLED, UNKNOWN_ID, UNSCRIPTED},
     messages::{self, Entry},
     script::{Challenge, Method, Outcome, Script},
@@ -160,13 +160,15 @@ impl Server {
         let now = self.clock.now();
         self.with(&id, |transaction| {
             let Some(transaction) = transaction.filter(|known| known.alive(now)) else {
-                return Erro::new(Code::FORMAT, "Unknown threeDSServerTransID").of(&id, "2.2.0").into_response();
+                return Erro::new(Code::FORMAT, "Unknown threeDSServerTransID")
+                    .of(&id, DEFAULT_VERSION)
+                    .into_response();
             };
             match transaction.stage {
                 Stage::Done { result, .. } => answer(messages::result(transaction, &id, result)),
                 _ => Erro::new(Code::DATA_NOT_VALID, "No response from directory server yet")
                     .described("No RReq has been received")
-                    .of(&id, "2.2.0")
+                    .of(&id, DEFAULT_VERSION)
                     .into_response(),
             }
         })

@@ -61,7 +61,7 @@ pub(crate) async fn try_post(address: SocketAddr, path: &str, body: &str) -> Opt
 
 /// The path of a URL of this server.
 pub(crate) fn path(url: &str, address: SocketAddr) -> String {
-    url.strip_prefix(&format!("http://{address}")).unwrap_or_else(|| panic!("{url} is not of {address}")).to_owned()
+    url.strip_prefix(&format!("http://{address}")).expect("a page of this server").to_owned()
 }
 
 pub(crate) fn encode(text: &str) -> String {

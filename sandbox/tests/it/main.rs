@@ -19,3 +19,4 @@ mod nets;
 mod receiver;
 mod support;
 mod threedsecure;
+mod together;

@@ -4,7 +4,7 @@
 pub const HEADER: usize = 32;
 /// The default identity, bytes 2 to 27.
 pub const IDENTITY: [u8; 26] =
-    [0, 0, 0x52, 0x48, 0, 2, 0x20, 0, 0, 0, 0, 0, 0, 0, 0x32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    [0, 0, 0x52, 0x48, 0, 2, 0x20, 0, 0, 0, 0, 0, 0, 0x32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {

@@ -121,6 +121,14 @@ impl Sim {
         assert_eq!(self.state(reference).await, "AUTHORIZED");
     }
 
+    /// What a card callback hands over for this amount.
+    pub(crate) async fn network_token(&self, reference: &str, value: u64) -> Value {
+        let merchant = Merchant::start().await;
+        let landing = self.created(&passthrough(reference, value, &merchant)).await;
+        self.press(&landing, "approve").await;
+        merchant.received()[0].json()["cardInfo"]["networkToken"].clone()
+    }
+
     async fn modify(&self, reference: &str, act: &str, value: u64) -> Answer {
         self.post(&format!("{PAYMENTS}/{reference}/{act}"), &modification(value)).await
     }

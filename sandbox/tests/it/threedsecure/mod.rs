@@ -58,19 +58,19 @@ impl Sim {
     }
 
     /// The AReq of such an id, and what came of it.
-    async fn auth(&self, number: &str) -> Value {
+    pub(crate) async fn auth(&self, number: &str) -> Value {
         let id = self.preauth(number).await;
         let answer = self.post("/auth", &areq(number, &id)).await;
         assert_eq!((answer.status, &answer.json()["messageType"]), (200, &json!("ARes")), "{}", answer.text());
         answer.json()
     }
 
-    async fn postauth(&self, id: &str) -> Answer {
+    pub(crate) async fn postauth(&self, id: &str) -> Answer {
         self.post("/postauth", &json!({"threeDSServerTransID": id})).await
     }
 
     /// Opens the challenge of an ARes, as the pay page's form does.
-    async fn challenge(&self, ares: &Value) -> Answer {
+    pub(crate) async fn challenge(&self, ares: &Value) -> Answer {
         let path = browser::path(ares["acsURL"].as_str().unwrap(), self.server.address);
         browser::post(self.server.address, &path, &challenge_body(ares)).await
     }
