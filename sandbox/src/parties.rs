@@ -111,12 +111,13 @@ impl Parties {
             public_url: self.mobilepay_url.clone(),
             rate_limits: !self.no_rate_limits,
             flat_callbacks: self.flat_callbacks,
+            registrations: folders.state.map(|state| state.join("mobilepay/webhooks.json")),
             ..mobilepay::Options::default()
         };
         let caller = Caller::new(self.mobilepay_ca.as_deref())?;
         let (clock, ids) = (Clock::System, Ids::from_system());
         let service = mobilepay::Service::new(access, options, clock, ids, book.clone(), faults.clone(), caller);
-        let service = Arc::new(service);
+        let service = Arc::new(service?);
         let swept = service.clone();
         tokio::spawn(async move {
             loop {

@@ -6,7 +6,7 @@ use super::payment::State;
 
 /// Path of the shopper's page; a `redirectUrl` is opaque to merchants. QR payments get it, too, instead of an image.
 pub(super) const LANDING_PATH: &str = "/landing";
-/// A refused card leaves the payment open: the shopper may take another card in the app.
+/// A refused card leaves the payment open: the shopper may take another card in the app. So does a wallet's magic amount.
 pub(super) const AFTER_FAIL: State = State::Created;
 /// "A 500 or time-out is non-retryable for the user."
 pub(super) const AFTER_NO_ANSWER: State = State::Aborted;

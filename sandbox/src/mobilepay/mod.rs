@@ -6,9 +6,8 @@
 //! signed with the provider's client secret, with a network token in clear: the documented test numbers only.
 //!
 //! What the documentation leaves open is a constant in [`guesses`]. Not simulated: receipts, profiles, shipping,
-//! push messages' delivery, encrypted card numbers (so no stand-alone Dankort). Access tokens and webhook
-//! registrations do not survive a restart; payments and the answers of idempotency keys that booked do, with a state
-//! directory.
+//! push messages' delivery, encrypted card numbers (so no stand-alone Dankort). Access tokens do not survive a restart;
+//! payments, webhook registrations and the answers of idempotency keys that booked do, with a state directory.
 
 mod access;
 mod callback;

@@ -140,7 +140,7 @@ async fn show(service: &Service, headers: &HeaderMap, at: (&str, &str), events: 
     faults::carry_out(fault, || service.read(&caller, at, events)).await
 }
 
-/// The test environment approves without the shopper.
+/// The test environment approves without the shopper. It wants one approval by hand before; here everybody has given it.
 async fn force(
     State(service): Shared,
     Path(reference): Path<String>,

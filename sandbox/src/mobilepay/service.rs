@@ -3,6 +3,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
+    io,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -44,12 +46,14 @@ pub struct Options {
     pub flat_callbacks: bool,
     /// What "a second" is for the pauses between a webhook's attempts.
     pub webhook_second: Duration,
+    /// Keeps webhook registrations over restarts.
+    pub registrations: Option<PathBuf>,
 }
 
 impl Default for Options {
     fn default() -> Self {
         let webhook_second = Duration::from_secs(1);
-        Self { public_url: None, rate_limits: true, flat_callbacks: false, webhook_second }
+        Self { public_url: None, rate_limits: true, flat_callbacks: false, webhook_second, registrations: None }
     }
 }
 
@@ -84,7 +88,10 @@ pub(super) struct State {
 }
 
 impl Service {
-    /// Continues from what the book already holds.
+    /// Continues from what the book already holds. Webhooks are sent by tasks of the runtime that this is called in.
+    ///
+    /// # Errors
+    /// When kept registrations cannot be read.
     pub fn new(
         access: Access,
         options: Options,
@@ -93,7 +100,7 @@ impl Service {
         book: Arc<Book<Entry>>,
         faults: Arc<Faults>,
         caller: out::Caller,
-    ) -> Self {
+    ) -> io::Result<Self> {
         let mut state = State {
             ids,
             payments: BTreeMap::new(),
@@ -103,8 +110,9 @@ impl Service {
             calls: HashMap::new(),
         };
         book.entries().iter().for_each(|entry| state.apply(entry));
-        let webhooks = Webhooks::new(caller.clone(), clock.clone(), faults.clone(), options.webhook_second);
-        Self { access, options, clock, faults, caller, webhooks, book, state: Mutex::new(state) }
+        let (second, kept) = (options.webhook_second, options.registrations.clone());
+        let webhooks = Webhooks::open(caller.clone(), clock.clone(), faults.clone(), second, kept)?;
+        Ok(Self { access, options, clock, faults, caller, webhooks, book, state: Mutex::new(state) })
     }
 
     /// All numbers are texts, as documented.

@@ -1,9 +1,27 @@
 //! Card passthrough: the provider is asked, and what its answer does.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
-use scanvault_sandbox::mobilepay::Options;
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
+};
+use scanvault_sandbox::{
+    common::{ids::Ids, out::Caller},
+    dev_ca::{DevCa, generate},
+    mobilepay::Options,
+};
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tokio_rustls::TlsAcceptor;
 
 use super::{CLIENT_SECRET, Merchant, Sim, passthrough};
 use crate::{browser, support::send};
@@ -92,6 +110,67 @@ async fn refusals_leave_it_open_and_silence_ends_it() {
         assert!(sim.press(&landing, "approve").await.text().contains("did not answer"));
         assert_eq!(sim.state(&reference).await, "ABORTED");
     }
+    assert_eq!(sim.moved(), [("AUTHORIZED".to_owned(), 1000)]);
+}
+
+/// A listener with a certificate of `ca` that takes any request for a reservation.
+async fn tls_merchant(ca: &DevCa) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let chain = CertificateDer::pem_slice_iter(ca.server.as_bytes()).collect::<Result<_, _>>().unwrap();
+    let key = PrivateKeyDer::from_pem_slice(ca.server_key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let acceptor = TlsAcceptor::from(Arc::new(config.with_single_cert(chain, key).unwrap()));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let _ = stream.read(&mut [0; 16 * 1024]).await;
+            let body = r#"{"status":"RESERVE"}"#;
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            let _ = stream.shutdown().await;
+        }
+    });
+    address
+}
+
+#[tokio::test]
+async fn a_listener_with_a_development_certificate() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let ca = generate(&[], &[], now, &mut Ids::seeded([7; 32])).unwrap();
+    let file = std::env::temp_dir().join(format!("scanvault-callback-ca-{}.pem", std::process::id()));
+    std::fs::write(&file, &ca.ca).unwrap();
+    let (address, merchant) = (tls_merchant(&ca).await, Merchant::start().await);
+    for (trusted, state) in [(Some(file.as_path()), "AUTHORIZED"), (None, "ABORTED")] {
+        let sim = Sim::calling(Options::default(), Arc::default(), Caller::new(trusted).unwrap()).await;
+        let mut body = passthrough("order-0001", 1000, &merchant);
+        body["cardPassthrough"]["cardCallbackUrl"] = json!(format!("https://{address}/card"));
+        let landing = sim.created(&body).await;
+        sim.press(&landing, "approve").await;
+        assert_eq!(sim.state("order-0001").await, state);
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[tokio::test]
+async fn sixty_four_presses_and_one_callback() {
+    let (sim, merchant) = start().await;
+    let sim = Arc::new(sim);
+    sim.order(r#"{"match":{"kind":"callback"},"fault":"delay","delay_ms":300}"#).await;
+    merchant.will_answer(200, &json!({"status": "RESERVE"}));
+    let landing = sim.created(&passthrough("order-0001", 1000, &merchant)).await;
+    let press = || {
+        let (sim, landing) = (sim.clone(), landing.clone());
+        tokio::spawn(async move { sim.press(&landing, "approve").await.status })
+    };
+    let presses: Vec<_> = (0..64).map(|_| press()).collect();
+    let mut back = 0;
+    for press in presses {
+        back += u32::from(press.await.unwrap() == 303);
+    }
+    assert_eq!((back, merchant.received().len()), (1, 1));
     assert_eq!(sim.moved(), [("AUTHORIZED".to_owned(), 1000)]);
 }
 

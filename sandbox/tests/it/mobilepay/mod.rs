@@ -51,12 +51,16 @@ impl Sim {
 
     /// With a book of an earlier run.
     async fn with(options: Options, book: Arc<Book<Entry>>) -> Self {
+        Self::calling(options, book, Caller::new(None).unwrap()).await
+    }
+
+    async fn calling(options: Options, book: Arc<Book<Entry>>, caller: Caller) -> Self {
         let (clock, faults) = (Clock::manual(START), Arc::new(Faults::default()));
         let secret = SecretText::new;
         let access = Access::new(secret("client-id"), secret(CLIENT_SECRET), secret("subscription"));
-        let (ids, caller) = (Ids::seeded([4; 32]), Caller::new(None).unwrap());
+        let ids = Ids::seeded([4; 32]);
         let service = Service::new(access, options, clock.clone(), ids, book.clone(), faults.clone(), caller);
-        let router = mobilepay::router(Arc::new(service)).merge(admin::router(book.clone(), faults));
+        let router = mobilepay::router(Arc::new(service.unwrap())).merge(admin::router(book.clone(), faults));
         let server = support::Server::start(router).await;
         let headers = [
             ("client_id", "client-id"),

@@ -1,5 +1,8 @@
 //! Registrations and signed, ordered, repeated deliveries.
 
+use std::{os::unix::fs::PermissionsExt, sync::Arc};
+
+use scanvault_sandbox::mobilepay::Options;
 use serde_json::{Value, json};
 
 use super::{Merchant, PAYMENTS, Sim, problem, wallet};
@@ -62,6 +65,22 @@ async fn again_until_it_is_taken_and_nothing_overtakes() {
     let received = merchant.wait(9).await;
     assert_eq!(received[7].body, received[8].body, "a wrong signature, then the right one");
     assert_ne!(received[7].headers["authorization"], received[8].headers["authorization"]);
+}
+
+#[tokio::test]
+async fn kept_over_a_restart() {
+    let merchant = Merchant::start().await;
+    let file = std::env::temp_dir().join(format!("scanvault-webhooks-{}.json", std::process::id()));
+    let _ = std::fs::remove_file(&file);
+    let options = Options { registrations: Some(file.clone()), ..Options::default() };
+    let sim = Sim::with(options.clone(), Arc::default()).await;
+    let secret = register(&sim, &merchant, "/kept").await["secret"].as_str().unwrap().to_owned();
+    drop(sim);
+    let sim = Sim::with(options, Arc::default()).await;
+    sim.created(&wallet("order-0001", 1)).await;
+    assert!(merchant.wait(1).await[0].verified(&secret));
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    std::fs::remove_file(&file).unwrap();
 }
 
 #[tokio::test]
