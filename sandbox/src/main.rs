@@ -161,10 +161,14 @@ async fn serve_parties(args: Serve) -> Outcome {
     let gateway = Gateway::new(access, options, Clock::System, Ids::from_system(), book.clone(), faults.clone());
     let router = clearhaus::router(Arc::new(gateway)).merge(admin::router(book, faults));
     let (listener, address) = bind(&args.listen).await?;
-    tracing::info!(party = "clearhaus", listen = %address, "listening");
+    let mut listening = vec![("clearhaus", address)];
     if let Some(credentials) = args.credentials.as_deref().or(args.state_dir.as_deref()) {
         let folders = Folders { credentials, state: args.state_dir.as_deref(), public: args.listen.public };
-        args.parties.start(&folders).await?;
+        listening.extend(args.parties.start(&folders).await?);
+    }
+    // Told when all of them are there: scripts wait for the first line.
+    for (party, listen) in listening {
+        tracing::info!(party, %listen, "listening");
     }
     until_signal(listener, router).await
 }

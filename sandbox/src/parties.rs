@@ -74,21 +74,24 @@ pub(crate) struct Folders<'a> {
     pub(crate) public: bool,
 }
 
-type Started = Result<(), Box<dyn Error>>;
+/// A party's name and where it listens.
+pub(crate) type Listening = (&'static str, SocketAddr);
+type Started = Result<Listening, Box<dyn Error>>;
 
 impl Parties {
     /// Starts those that were asked for, in tasks that end with the process.
-    pub(crate) async fn start(&self, folders: &Folders<'_>) -> Started {
+    pub(crate) async fn start(&self, folders: &Folders<'_>) -> Result<Vec<Listening>, Box<dyn Error>> {
+        let mut started = Vec::new();
         if let Some(address) = self.threedsecure {
-            self.start_threedsecure(address, folders).await?;
+            started.push(self.start_threedsecure(address, folders).await?);
         }
         if let Some(address) = self.mobilepay {
-            self.start_mobilepay(address, folders).await?;
+            started.push(self.start_mobilepay(address, folders).await?);
         }
         if let (Some(address), Some(admin)) = (self.nets, self.nets_admin) {
-            self.start_nets(address, admin, folders).await?;
+            started.extend(self.start_nets(address, admin, folders).await?);
         }
-        Ok(())
+        Ok(started)
     }
 
     async fn start_threedsecure(&self, address: SocketAddr, folders: &Folders<'_>) -> Started {
@@ -129,14 +132,19 @@ impl Parties {
         listen("mobilepay", address, folders.public, router).await
     }
 
-    async fn start_nets(&self, address: SocketAddr, admin: SocketAddr, folders: &Folders<'_>) -> Started {
+    async fn start_nets(
+        &self,
+        address: SocketAddr,
+        admin: SocketAddr,
+        folders: &Folders<'_>,
+    ) -> Result<[Listening; 2], Box<dyn Error>> {
         let tls = self.nets_tls.as_deref().map(nets::Tls::load).transpose()?;
         let (book, faults) = folders.book("nets")?;
         let bank = nets::Bank::new(Clock::System, Ids::from_system(), book.clone(), faults.clone());
         let listener = bind(address, folders.public).await?;
-        tracing::info!(party = "nets", tls = tls.is_some(), listen = %listener.local_addr()?, "listening");
+        let nets = ("nets", listener.local_addr()?);
         tokio::spawn(nets::serve(listener, tls, Arc::new(bank)));
-        listen("nets-admin", admin, folders.public, admin::router(book, faults)).await
+        Ok([nets, listen("nets-admin", admin, folders.public, admin::router(book, faults)).await?])
     }
 }
 
@@ -174,7 +182,7 @@ async fn bind(address: SocketAddr, public: bool) -> io::Result<TcpListener> {
 
 async fn listen(party: &'static str, address: SocketAddr, public: bool, router: Router) -> Started {
     let listener = bind(address, public).await?;
-    tracing::info!(party, listen = %listener.local_addr()?, "listening");
+    let address = listener.local_addr()?;
     tokio::spawn(serve::serve(listener, router));
-    Ok(())
+    Ok((party, address))
 }
