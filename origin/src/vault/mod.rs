@@ -49,7 +49,7 @@ mod public_key;
 #[cfg(test)]
 mod shamir_check;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 use crate::hex;
 

@@ -74,7 +74,7 @@ pub(super) fn made(threshold: u8, total: u8) -> (VaultRecord, Vec<String>) {
     (new.record, texts)
 }
 
-pub(super) fn open_vault() -> (Vault, Arc<Unsealed>, Vec<String>) {
+pub(crate) fn open_vault() -> (Vault, Arc<Unsealed>, Vec<String>) {
     let (record, shares) = made(2, 3);
     let vault = Vault::new(Some(record));
     vault.submit_share(&shares[0], NOW).unwrap();

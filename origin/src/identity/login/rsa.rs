@@ -1,34 +1,40 @@
-//! The RSA work of a challenge, away from the threads that answer.
+//! The RSA work of a challenge, on threads of its own.
 //!
-//! Whoever asks causes milliseconds of it, without having proved anything. So it is bounded: one at a time for each two
-//! processors, a short queue, and who comes when that is full is told to come again. Payments keep the other half of the
-//! machine.
+//! Whoever asks causes milliseconds of it, without having proved anything. So it is bounded: one thread for each two
+//! processors, a short queue, and who comes when that is full is told to come again. The threads have a low priority, so
+//! that they take what payments leave of the machine.
 
 use std::num::NonZeroUsize;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
 
 use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncryptingKey};
 use scanvault_protocol::Problem;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable};
-use tokio::sync::Semaphore;
+use tokio::sync::oneshot;
 use zeroize::Zeroizing;
 
 use crate::vault::login::{CHALLENGE_BYTES, CIPHERTEXT_BYTES, DECOY_RANDOM_BYTES};
+use crate::vault::memory::wipe_stack;
 use crate::vault::{Entropy, EntropyError, SystemEntropy, Unsealed};
 use crate::web::ApiError;
 
 /// `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:4096 | openssl pkey -pubout -outform DER`: the private half was
 /// never written anywhere, and what is encrypted to it is never sent.
 pub(super) const NOBODYS_KEY: &[u8] = include_bytes!("nobody.der");
-/// How many wait for each that works: the last of them for some 100 ms.
-const WAITING_PER_PERMIT: usize = 32;
+/// How many wait for each thread: the last of them for some 100 ms, longer when payments are busy.
+const WAITING_PER_THREAD: usize = 32;
+/// The threads' `nice` value: about a tenth of a processor that others want too.
+const NICENESS: i32 = 10;
 
-/// The bound on the work.
-pub(super) struct Workers {
-    /// Who is working or waiting.
-    admitted: Arc<Semaphore>,
-    working: Arc<Semaphore>,
+/// The threads, by the queue that they take from. They end with it.
+pub(super) struct Workers(SyncSender<Job>);
+
+struct Job {
+    wanted: Wanted,
+    answer: oneshot::Sender<Result<Prepared, PrepareError>>,
 }
 
 /// Both directions of a challenge, made.
@@ -65,12 +71,18 @@ enum PrepareError {
 impl Workers {
     /// For this machine.
     pub(super) fn new() -> Self {
-        let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-        let permits = (processors / 2).max(1);
-        Self {
-            admitted: Arc::new(Semaphore::new(permits * (1 + WAITING_PER_PERMIT))),
-            working: Arc::new(Semaphore::new(permits)),
+        let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let threads = (processors / 2).max(1);
+        let (queue, jobs) = sync_channel(threads * WAITING_PER_THREAD);
+        let jobs = Arc::new(Mutex::new(jobs));
+        for _ in 0..threads {
+            let jobs = Arc::clone(&jobs);
+            let started = thread::Builder::new().name("login-rsa".to_owned()).spawn(move || work(&jobs));
+            if let Err(error) = started {
+                tracing::error!(cause = %error, "no thread for logins");
+            }
         }
+        Self(queue)
     }
 
     /// Makes a challenge when it is its turn.
@@ -78,15 +90,26 @@ impl Workers {
     /// # Errors
     /// [`Problem::Overloaded`] when too many wait.
     pub(super) async fn prepare(&self, wanted: Wanted) -> Result<Prepared, ApiError> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| Problem::Overloaded)?;
-        let working = Arc::clone(&self.working).acquire_owned().await.map_err(|_| Problem::Overloaded)?;
-        let made = tokio::task::spawn_blocking(move || {
-            let made = prepare(&wanted, &mut SystemEntropy::new());
-            // Held until the work is over, whether or not somebody still waits for it.
-            drop((working, admitted));
-            made
-        });
+        let (answer, made) = oneshot::channel();
+        self.0.try_send(Job { wanted, answer }).map_err(|_| Problem::Overloaded)?;
         made.await.map_err(|error| ApiError::internal(&error))?.map_err(|error| ApiError::internal(&error))
+    }
+}
+
+/// A thread's life. The lock is held while it waits for a job, not while it works.
+fn work(jobs: &Mutex<Receiver<Job>>) {
+    // Of this thread alone, on Linux. Where it is not allowed, payments and logins share evenly.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+    let mut entropy = SystemEntropy::new();
+    loop {
+        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(Job { wanted, answer }) = job else { return };
+        // Who has hung up gets nothing; the caller cannot tell, and the work is saved.
+        if !answer.is_closed() {
+            let _ = answer.send(prepare(&wanted, &mut entropy));
+            drop(wanted);
+            wipe_stack();
+        }
     }
 }
 
@@ -119,6 +142,7 @@ fn encrypt(key: &[u8], text: &[u8], room: &mut [u8; CIPHERTEXT_BYTES]) -> Option
 mod tests {
     use super::*;
     use crate::identity::enrolled_key::EnrolledKey;
+    use crate::vault::testing::open_vault;
     use base64::Engine;
     use base64::engine::general_purpose::STANDARD;
 
@@ -133,11 +157,24 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_when_the_queue_is_full_is_told_so() {
-        let workers = Workers::new();
-        let all = workers.admitted.available_permits();
-        let held = Arc::clone(&workers.admitted).try_acquire_many_owned(u32::try_from(all).unwrap()).unwrap();
-        assert!(workers.admitted.try_acquire().is_err());
-        drop(held);
-        assert!(workers.admitted.try_acquire().is_ok());
+        let (queue, jobs) = sync_channel(1);
+        let workers = Arc::new(Workers(queue));
+        let (_vault, unsealed, _shares) = open_vault();
+        let wanted = || Wanted {
+            unsealed: Arc::clone(&unsealed),
+            identity: "merchant-25".to_owned(),
+            is_enrolled: false,
+            key: NOBODYS_KEY.to_vec(),
+            client_challenge: Box::new([1; CIPHERTEXT_BYTES]),
+        };
+        let first = tokio::spawn({
+            let (workers, wanted) = (Arc::clone(&workers), wanted());
+            async move { workers.prepare(wanted).await.is_ok() }
+        });
+        tokio::task::yield_now().await; // it is in the queue, for no thread to take yet
+        let refused = workers.prepare(wanted()).await.err().map(|error| error.problem());
+        assert_eq!(refused, Some(Problem::Overloaded));
+        thread::spawn(move || work(&Mutex::new(jobs)));
+        assert!(first.await.unwrap());
     }
 }
