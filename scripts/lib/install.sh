@@ -33,6 +33,7 @@ system_package() {
   postgres) echo postgresql ;;
   psql) echo postgresql-client ;;
   cc) echo "gcc libc6-dev" ;;
+  zbarimg) echo zbar-tools ;;
   *) echo "$1" ;;
   esac
 }
