@@ -4,19 +4,18 @@ use std::fs::Permissions;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Certificate;
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
 use super::config::{Config, ConfigError, Mode};
 use super::router::{answer_admin, answer_public};
-use super::{App, telemetry};
+use super::{App, reload, telemetry};
 use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::audit::Audit;
@@ -34,7 +33,7 @@ use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
 use crate::web::listener::{self, Service};
 use crate::web::nonces::Nonces;
-use crate::web::tls::{self, TlsError};
+use crate::web::tls::{Clients, Files, Tls, TlsError};
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const LOOK_FOR_WORK_EVERY: Duration = Duration::from_secs(1);
@@ -71,30 +70,30 @@ pub enum ServeError {
 pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), ServeError> {
     telemetry::start(&config.log);
     config.check()?;
-    config.check_certificate()?;
+    let listeners = Listeners::read(&config)?;
     if config.mode == Mode::Production && config.operators.is_none() {
         tracing::warn!("no file of operators: the origin's own user and root are one operator, `owner`");
     }
-    let tls = tls::server_config(&config.tls_cert, &config.tls_key)?;
     let db = Db::open(&config.database_url).await?;
     let bell = Arc::new(Notify::new());
     let (running, mut all_done) = mpsc::channel(1);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let app = Arc::new(build(&config, db, clock, &bell, running, memory).await?);
     let public = bind_tcp(config.listen).await?;
-    let admin_tls = bind_admin_tls(&config).await?;
+    let admin_tls = bind_admin_tls(&config, &listeners).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
     let worker = Arc::new(outbox_worker(&config, &app, &bell)?);
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
-    let public_task = tokio::spawn(listener::serve_tls(public, tls, public_service(&app), stop.clone()));
+    let public_task =
+        tokio::spawn(listener::serve_tls(public, Arc::clone(&listeners.public), public_service(&app), stop.clone()));
     let admin_task = tokio::spawn(listener::serve_unix(admin, admin_service(&app), stop.clone()));
     let admin_tls_task = tokio::spawn(serve_admin_tls(admin_tls, admin_service(&app), stop.clone()));
     let outbox_task = tokio::spawn(worker.run(stop.clone()));
     let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop.clone()));
     let reencrypt_task = tokio::spawn(reencrypt(Arc::clone(&app), stop));
-    let reload_task = tokio::spawn(reload(Arc::clone(&app), config.clone()));
+    let reload_task = tokio::spawn(reload::on_hangup(Arc::clone(&app), config.clone(), listeners));
     tracing::info!(operators = %app.admin.operators.live(), "operators");
     let (listen, admin_socket) = (config.listen, config.admin_socket.display());
     tracing::info!(%listen, %admin_socket, admin_listen = config.admin_listen.map(tracing::field::display), memory = ?memory, "listening");
@@ -228,7 +227,7 @@ fn admin_service(app: &Arc<App>) -> Service {
 }
 
 /// The user that this process runs as.
-fn own_uid() -> u32 {
+pub(super) fn own_uid() -> u32 {
     rustix::process::getuid().as_raw()
 }
 
@@ -236,13 +235,36 @@ async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ServeError> {
     TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address.to_string(), error))
 }
 
-type AdminTls = (TcpListener, Arc<ServerConfig>);
+/// The TLS of the listeners on TCP.
+pub(super) struct Listeners {
+    pub(super) public: Arc<Tls>,
+    pub(super) admin: Option<Arc<Tls>>,
+}
 
-/// `None` when no address is set. The configuration was checked: a CA is named with the address.
-async fn bind_admin_tls(config: &Config) -> Result<Option<AdminTls>, ServeError> {
-    let (Some(address), Some(client_ca)) = (config.admin_listen, &config.admin_client_ca) else { return Ok(None) };
-    let tls = tls::admin_server_config(&config.tls_cert, &config.tls_key, client_ca)?;
-    Ok(Some((bind_tcp(address).await?, tls)))
+impl Listeners {
+    /// The configuration was checked: with an admin address a CA is named.
+    fn read(config: &Config) -> Result<Self, ServeError> {
+        let read = |clients, client_ca: Option<&PathBuf>| {
+            let (certificate, key) = (config.tls_cert.clone(), config.tls_key.clone());
+            let files = Files { certificate, key, client_ca: client_ca.cloned() };
+            config.check_tls(&files)?;
+            Ok::<_, ServeError>(Arc::new(Tls::read(clients, files)?))
+        };
+        let public = read(Clients::Signing, config.tls_client_ca.as_ref())?;
+        let admin = match config.admin_listen {
+            Some(_) => Some(read(Clients::Operators, config.admin_client_ca.as_ref())?),
+            None => None,
+        };
+        Ok(Self { public, admin })
+    }
+}
+
+type AdminTls = (TcpListener, Arc<Tls>);
+
+/// `None` when no address is set.
+async fn bind_admin_tls(config: &Config, listeners: &Listeners) -> Result<Option<AdminTls>, ServeError> {
+    let (Some(address), Some(tls)) = (config.admin_listen, &listeners.admin) else { return Ok(None) };
+    Ok(Some((bind_tcp(address).await?, Arc::clone(tls))))
 }
 
 async fn serve_admin_tls(
@@ -271,11 +293,11 @@ async fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, ServeError> {
 /// The kernel's word on who connects is the check. The mode only keeps others from knocking, where no other user is an
 /// operator; where one is, everybody may knock. What keeps strangers from filling the socket with connections then is the
 /// mode of the folder it lies in: that is the host's to set.
-fn socket_mode(app: &App) -> u32 {
+pub(super) fn socket_mode(app: &App) -> u32 {
     if app.admin.operators.live().have_other_users(own_uid()) { 0o666 } else { 0o600 }
 }
 
-fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
+pub(super) fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
     std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
@@ -330,42 +352,6 @@ async fn reencrypt(app: Arc<App>, mut stop: watch::Receiver<bool>) {
             () = tokio::time::sleep(wait) => {}
             _ = stop.changed() => return,
         }
-    }
-}
-
-/// SIGHUP: the link's secrets and the operators are read again, so that both change with the vault open. A file that is
-/// broken changes nothing, and does not keep the other from being read.
-async fn reload(app: Arc<App>, config: Config) {
-    use tokio::signal::unix::{SignalKind, signal};
-    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
-    while hangups.recv().await.is_some() {
-        reload_link_keys(&app, &config);
-        if config.operators.is_some() {
-            reload_operators(&app, &config);
-        }
-    }
-}
-
-fn reload_link_keys(app: &App, config: &Config) {
-    match config.read_link_keys() {
-        Ok(keys) => {
-            tracing::warn!(keys = ?keys, "link keys replaced");
-            app.link.keys.replace(keys);
-        }
-        Err(error) => tracing::error!(cause = %error, "link keys not replaced: the old ones stay"),
-    }
-}
-
-fn reload_operators(app: &App, config: &Config) {
-    match config.read_operators(own_uid()) {
-        Ok(operators) => {
-            tracing::warn!(operators = %operators, "operators replaced");
-            app.admin.operators.replace(operators);
-            if let Err(error) = set_mode(&config.admin_socket, socket_mode(app)) {
-                tracing::error!(cause = %error, "the admin socket's mode could not be set");
-            }
-        }
-        Err(error) => tracing::error!(cause = %error, "operators not replaced: the old ones stay"),
     }
 }
 
