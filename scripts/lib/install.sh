@@ -35,6 +35,7 @@ system_package() {
   psql) echo postgresql-client ;;
   cc) echo "gcc libc6-dev" ;;
   zbarimg) echo zbar-tools ;;
+  testssl) echo testssl.sh ;;
   libqrencode) echo "libqrencode-dev libpng-dev" ;;
   *) echo "$1" ;;
   esac
