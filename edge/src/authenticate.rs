@@ -1,25 +1,85 @@
 //! Who calls, as far as the edge can tell. It refuses only what no record could make right.
+//!
+//! A token that holds wins over a password beside it; one that does not is ignored in the password's favour. What the
+//! edge cannot judge (a name that it was not told of, a key that it does not know) goes on `unverified`. The signature
+//! alone is not checked here: the runtime does that, and [`Check::conclude`] takes its answer.
 
 use scanvault_protocol::account::AccountName;
+use scanvault_protocol::authorization::{self, Authorization, BearerToken};
+use scanvault_protocol::record::Mark;
 use scanvault_protocol::route::Audience;
-use scanvault_protocol::{Problem, authorization};
+use scanvault_protocol::token::{Parsed, Session};
+use scanvault_protocol::{Problem, Role};
+
+use crate::records::Records;
+use crate::tokens::{TokenHash, Tokens};
 
 /// The caller of a request that may go on.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// Nobody was asked.
     Anonymous,
-    /// A name with a well-formed password. The origin checks it: the edge keeps no credential records.
-    Claimed(AccountName),
+    /// A name with a well-formed password.
+    Named { account: AccountName, mark: Mark },
+    /// A token that holds, as far as that can be known without asking.
+    Session { hash: TokenHash, roles: Vec<Role>, mark: Mark },
+    /// A token that the edge cannot judge.
+    Unread { mark: Mark },
 }
 
 impl Caller {
-    /// The value of the `scanvault-credential` header.
+    /// What the origin is told of it.
     #[must_use]
-    pub fn mark(&self) -> &'static str {
+    pub fn mark(&self) -> Mark {
         match self {
-            Self::Anonymous => "none",
-            Self::Claimed(_) => "unverified",
+            Self::Anonymous => Mark::None,
+            Self::Named { mark, .. } | Self::Session { mark, .. } | Self::Unread { mark } => *mark,
+        }
+    }
+}
+
+/// What came of reading the header.
+#[derive(Debug)]
+pub enum Judgement {
+    /// That is the caller.
+    Settled(Caller),
+    /// It depends on a signature.
+    Signature(Box<Check>),
+}
+
+/// A token whose claims hold, and whose signature has still to be checked.
+#[derive(Debug)]
+pub struct Check {
+    /// The Ed25519 public key (RFC 8032 §5.1.5).
+    pub key: [u8; 32],
+    /// What is to be checked.
+    pub signature: [u8; 64],
+    token: BearerToken,
+    hash: TokenHash,
+    session: Session,
+    /// What the password beside it is worth, if there is one.
+    otherwise: Result<Caller, Problem>,
+}
+
+impl Check {
+    /// What is signed.
+    #[must_use]
+    pub fn signed(&self) -> &[u8] {
+        self.token.expose().rsplit_once('.').map_or(&[], |(signed, _)| signed.as_bytes())
+    }
+
+    /// Takes the answer: whether the signature holds, `None` when the runtime could not say.
+    ///
+    /// # Errors
+    /// [`Problem::InvalidOrExpiredJwt`] when it does not and there is no password beside it.
+    pub fn conclude(self, holds: Option<bool>, tokens: &mut Tokens, now_ms: u64) -> Result<Caller, Problem> {
+        match holds {
+            Some(true) => {
+                tokens.remember(self.hash, &self.session, &self.key);
+                Ok(Caller::Session { hash: self.hash, roles: self.session.roles, mark: tokens.mark(now_ms) })
+            }
+            Some(false) => self.otherwise,
+            None => Ok(unread(&self.otherwise)),
         }
     }
 }
@@ -30,75 +90,66 @@ impl Caller {
 /// header, are refused everywhere.
 ///
 /// # Errors
-/// See [`authorization::parse`]; [`Problem::InvalidOrExpiredJwt`] for a token with nothing beside it: nobody has been
-/// given one, so none can be valid.
-pub fn caller(audience: Audience, header: Option<&str>) -> Result<Caller, Problem> {
+/// See [`authorization::parse`]; [`Problem::InvalidOrExpiredJwt`] for a token that cannot be right, with no password
+/// beside it.
+pub fn judge(
+    audience: Audience,
+    header: Option<&str>,
+    records: &Records,
+    tokens: &Tokens,
+    now_ms: u64,
+) -> Result<Judgement, Problem> {
     let offered = authorization::parse(header);
     if audience == Audience::Anyone {
         let is_unreadable = matches!(offered, Err(Problem::BadRequest | Problem::HeadersTooLarge));
-        return if is_unreadable { offered.map(|_| Caller::Anonymous) } else { Ok(Caller::Anonymous) };
+        let anonymous = Judgement::Settled(Caller::Anonymous);
+        return if is_unreadable { offered.map(|_| anonymous) } else { Ok(anonymous) };
     }
-    match offered?.basic {
-        Some(basic) => Ok(Caller::Claimed(basic.account)),
-        None => Err(Problem::InvalidOrExpiredJwt),
+    let Authorization { basic, bearer } = offered?;
+    let named = basic.map(|basic| {
+        let mark = records.check(&basic.account, &basic.password, now_ms);
+        Caller::Named { account: basic.account, mark }
+    });
+    match (bearer, named) {
+        (Some(token), named) => judge_token(token, named.ok_or(Problem::InvalidOrExpiredJwt), tokens, now_ms),
+        (None, Some(named)) => Ok(Judgement::Settled(named)),
+        (None, None) => Err(Problem::BadCredentials),
     }
+}
+
+/// Cheapest first: the hash of a token that is known, then its form, its key, its claims.
+fn judge_token(
+    token: BearerToken,
+    otherwise: Result<Caller, Problem>,
+    tokens: &Tokens,
+    now_ms: u64,
+) -> Result<Judgement, Problem> {
+    let hash = Tokens::hash(&token);
+    if let Some(known) = tokens.remembered(&hash, now_ms) {
+        let caller = if known.is_doubted {
+            unread(&otherwise)
+        } else {
+            Caller::Session { hash, roles: known.roles.clone(), mark: tokens.mark(now_ms) }
+        };
+        return Ok(Judgement::Settled(caller));
+    }
+    let Ok(parsed) = Parsed::parse(&token) else { return otherwise.map(Judgement::Settled) };
+    let signature = parsed.signature;
+    let Some((keys, key)) = tokens.keys(now_ms).and_then(|keys| Some((keys, *keys.key(&parsed.key_id)?))) else {
+        return Ok(Judgement::Settled(unread(&otherwise)));
+    };
+    match parsed.into_session(&keys.issuer, now_ms / 1000) {
+        Ok(session) => Ok(Judgement::Signature(Box::new(Check { key, signature, token, hash, session, otherwise }))),
+        Err(_) => otherwise.map(Judgement::Settled),
+    }
+}
+
+/// The origin decides about the token. A password beside it that is right needs no budget: the mark says so, and asks to
+/// be told what was missing.
+fn unread(otherwise: &Result<Caller, Problem>) -> Caller {
+    let is_right = otherwise.as_ref().is_ok_and(|caller| matches!(caller.mark(), Mark::Verified | Mark::Renew));
+    Caller::Unread { mark: if is_right { Mark::Renew } else { Mark::Unverified } }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
-    use proptest::prelude::*;
-    use scanvault_protocol::Role;
-    use scanvault_protocol::password::ApiPassword;
-
-    const EXTERNAL: Audience = Audience::Role(Role::External);
-
-    fn basic() -> String {
-        let password = ApiPassword::from_entropy(&[9; 32]);
-        format!("Basic {}", STANDARD.encode(format!("merchant-25:{}", password.expose())))
-    }
-
-    #[test]
-    fn a_well_formed_password_is_a_claim_with_or_without_a_token_beside_it() {
-        let claim = Ok(Caller::Claimed(AccountName::Merchant(25)));
-        assert_eq!(caller(EXTERNAL, Some(&basic())), claim);
-        assert_eq!(caller(Audience::Authenticated, Some(&basic())), claim);
-        assert_eq!(caller(EXTERNAL, Some(&format!("Bearer a.b.c, {}", basic()))), claim);
-        assert_eq!(caller(EXTERNAL, Some(&format!("Bearer nonsense, {}", basic()))), claim);
-    }
-
-    #[test]
-    fn what_no_record_could_make_right_is_refused_with_the_text_of_the_reference() {
-        for (header, problem) in [
-            (None, Problem::BadCredentials),
-            (Some("Digest x"), Problem::BadCredentials),
-            (Some("Basic bWVyY2hhbnQtMjU6eA=="), Problem::BadCredentials),
-            (Some("Bearer"), Problem::InvalidJwt),
-            (Some("a.b.c"), Problem::InvalidJwt),
-            (Some("Bearer a.b.c"), Problem::InvalidOrExpiredJwt),
-            (Some("Bearer a.b.c, Basic x"), Problem::InvalidOrExpiredJwt),
-            (Some("Bearer a.b.c, Bearer a.b.c"), Problem::BadRequest),
-        ] {
-            assert_eq!(caller(EXTERNAL, header), Err(problem), "{header:?}");
-        }
-    }
-
-    #[test]
-    fn open_paths_ask_only_that_the_header_can_be_read_in_one_way() {
-        for header in [None, Some("Bearer"), Some("Basic x"), Some("Bearer a.b.c, Basic x")] {
-            assert_eq!(caller(Audience::Anyone, header), Ok(Caller::Anonymous), "{header:?}");
-        }
-        assert_eq!(caller(Audience::Anyone, Some("Basic x, Basic y")), Err(Problem::BadRequest));
-        let long = format!("Basic {}", "A".repeat(7000));
-        assert_eq!(caller(Audience::Anyone, Some(&long)), Err(Problem::HeadersTooLarge));
-    }
-
-    proptest! {
-        #[test]
-        fn nothing_but_a_password_of_ours_gets_through(header in "(Basic|Bearer|basic)? ?[ -~]{0,120}") {
-            prop_assert!(caller(EXTERNAL, Some(&header)).is_err());
-        }
-    }
-}
+mod tests;

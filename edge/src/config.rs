@@ -24,6 +24,10 @@ pub struct Config {
     pub qr: Settings,
     pub plain_http: PlainHttp,
     pub client_address: ClientAddress,
+    /// Off for tests and the demo, where everybody shares an address.
+    pub has_rate_limits: bool,
+    /// Whether refunds and reversals are refused with the reference's own status in place of 401.
+    pub is_513_asked_for: bool,
 }
 
 /// A region's origin.
@@ -95,6 +99,13 @@ impl Config {
                 });
             }
         };
+        let switch =
+            |binding: &'static str, default: bool| match read(binding).as_ref().map_or("", |value| value.trim()) {
+                "" => Ok(default),
+                "on" => Ok(true),
+                "off" => Ok(false),
+                _ => Err(ConfigError { binding, reason: "is neither `on` nor `off`" }),
+            };
         let link_key = LinkKey::parse(&required("LINK_KEY_ID")?, &required("LINK_SECRET")?).map_err(|_| {
             ConfigError { binding: "LINK_SECRET", reason: "and LINK_KEY_ID are not a name and 32 bytes" }
         })?;
@@ -107,6 +118,8 @@ impl Config {
             qr: qr_settings(&required("PUBLIC_URL")?, plain_http)?,
             plain_http,
             client_address,
+            has_rate_limits: switch("RATE_LIMITS", true)?,
+            is_513_asked_for: switch("SECURITY_VIOLATION_513", false)?,
         })
     }
 }
@@ -174,16 +187,20 @@ mod tests {
         assert_eq!(config.origin, Origin { authority: "origin.example:8443".into(), region: "a".into() });
         assert_eq!((code_url(&config).as_str(), config.link_key.id()), ("HTTPS://PAY.EXAMPLE/Q/0123456789", "edge-1"));
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Refuse, ClientAddress::Unknown));
+        assert_eq!((config.has_rate_limits, config.is_513_asked_for), (true, false));
         let config = parse(&[
             ("ALLOW_PLAIN_HTTP", Some("loopback")),
             ("PUBLIC_URL", Some("http://127.0.0.1:8787")),
             ("CLIENT_ADDRESS", Some("cf-connecting-ip")),
             ("ORIGIN_URL", Some("https://origin.example:443/")),
+            ("RATE_LIMITS", Some("off")),
+            ("SECURITY_VIOLATION_513", Some(" on ")),
         ])
         .unwrap();
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Loopback, ClientAddress::CfConnectingIp));
         assert_eq!(code_url(&config), "HTTP://127.0.0.1:8787/Q/0123456789");
         assert_eq!(config.origin.authority, "origin.example");
+        assert_eq!((config.has_rate_limits, config.is_513_asked_for), (false, true));
     }
 
     #[test]
@@ -202,6 +219,8 @@ mod tests {
             ("PUBLIC_URL", Some("https://pay.example/?a")),
             ("ALLOW_PLAIN_HTTP", Some("true")),
             ("CLIENT_ADDRESS", Some("x-forwarded-for")),
+            ("RATE_LIMITS", Some("false")),
+            ("SECURITY_VIOLATION_513", Some("yes")),
         ] {
             let error = parse(&[(binding, value)]).unwrap_err();
             assert_eq!(error.binding, binding, "{value:?}");

@@ -8,6 +8,7 @@ use core::net::IpAddr;
 use std::borrow::Cow;
 
 use scanvault_protocol::link::{self, LinkKey, Message, NONCE_BYTES};
+use scanvault_protocol::record::Mark;
 use scanvault_protocol::route::{Route, RouteSpec};
 use scanvault_protocol::{Problem, headers};
 
@@ -38,6 +39,17 @@ pub struct Outgoing<'a> {
     pub headers: Vec<(&'static str, Cow<'a, str>)>,
     pub body: &'a [u8],
     pub deadline_ms: u32,
+    /// What the origin is told of the credential.
+    pub mark: Mark,
+}
+
+impl Outgoing<'_> {
+    /// Whether an answer with this status is looked at for what it tells of credentials: never where none was offered,
+    /// and on what was verified only when it was refused, which is most of the traffic.
+    #[must_use]
+    pub fn is_told(&self, status: u16) -> bool {
+        self.mark.wants_record() || (self.mark == Mark::Verified && status >= 400)
+    }
 }
 
 /// What is known about a request that may go on.
@@ -80,7 +92,7 @@ pub fn sign<'a>(
         public_host: &target.host,
         client_address: &client,
         request_id,
-        credential: caller.mark(),
+        credential: caller.mark().as_str(),
         authorization,
         idempotency_key,
         content_type,
@@ -94,7 +106,7 @@ pub fn sign<'a>(
     let mut outgoing: Vec<(&'static str, Cow<'a, str>)> = vec![
         (headers::PUBLIC_HOST, Cow::Borrowed(&target.host)),
         (headers::REQUEST_ID, Cow::Borrowed(request_id)),
-        (headers::CREDENTIAL, Cow::Borrowed(caller.mark())),
+        (headers::CREDENTIAL, Cow::Borrowed(caller.mark().as_str())),
         (headers::CONTENT_DIGEST, Cow::Owned(digest)),
         (headers::CLIENT_ADDRESS, Cow::Owned(client)),
         (headers::SIGNATURE_INPUT, Cow::Owned(signed.input)),
@@ -105,7 +117,14 @@ pub fn sign<'a>(
     outgoing.extend(authorization.map(|value| (headers::AUTHORIZATION, Cow::Borrowed(value))));
     outgoing.extend(idempotency_key.map(|value| (headers::IDEMPOTENCY_KEY, Cow::Borrowed(value))));
     outgoing.extend(content_type.map(|value| (headers::CONTENT_TYPE, Cow::Borrowed(value))));
-    Ok(Outgoing { method: &inbound.method, url, headers: outgoing, body, deadline_ms: spec.deadline_ms })
+    Ok(Outgoing {
+        method: &inbound.method,
+        url,
+        headers: outgoing,
+        body,
+        deadline_ms: spec.deadline_ms,
+        mark: caller.mark(),
+    })
 }
 
 /// Whether a connection that was lost on try number `tries`, after `took_ms`, was dead before it was used: that shows at

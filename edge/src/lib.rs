@@ -1,8 +1,10 @@
-//! The worker at the edge: screen → route → authenticate → authorise → answer or forward → harden.
+//! The worker at the edge: screen → route → authenticate → authorise → budget → answer or forward → harden.
 //!
 //! Each step is a pure module that is tested natively. This file strings them together; `runtime.rs` reads and builds
 //! the runtime's objects, `config.rs` reads the bindings. No lock and no borrow is held across an `await`, and nothing
 //! asynchronous is shared between requests: one isolate interleaves many.
+//!
+//! What an isolate remembers is in `state.rs`: records, token keys, budgets. All of it comes from the origin's answers.
 //!
 //! The edge holds the link secret. It holds no card, no key and no data, and it decides alone only what no record of
 //! the origin's could make right.
@@ -10,22 +12,30 @@
 pub mod answer;
 pub mod authenticate;
 pub mod authorise;
+pub mod budget;
 pub mod config;
 pub mod forward;
+pub mod halves;
 pub mod harden;
 pub mod log;
+pub mod records;
 pub mod reply;
 pub mod route;
 pub mod runtime;
 pub mod screen;
+pub mod state;
+pub mod tokens;
 
 use core::fmt::Write;
 
 use scanvault_protocol::Problem;
 use scanvault_protocol::link::NONCE_BYTES;
 use scanvault_protocol::route::{self as protocol_route, Answerer, Route, RouteSpec};
+use worker::wasm_bindgen::JsValue;
 use worker::{Context, Env, console_log, event, web_sys};
 
+use crate::authenticate::{Caller, Judgement};
+use crate::budget::Charge;
 use crate::config::{ClientAddress, Config};
 use crate::forward::Admitted;
 use crate::log::Line;
@@ -35,70 +45,131 @@ use crate::screen::Inbound;
 
 /// The entry. It never returns `Err`: the runtime's own error page would leave without our headers.
 #[event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, _context: Context) -> worker::Result<web_sys::Response> {
+async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
     let began_ms = runtime::now_ms();
     let config = config::of_isolate(&env);
     let inbound = runtime::read(&request, config.map_or(ClientAddress::Unknown, |config| config.client_address));
-    let mut spec = None;
+    let mut trace = Trace::default();
     let request_id = random_id();
     let outcome = match (config, &request_id) {
-        (Ok(config), Some(request_id)) => serve(&request, &inbound, config, request_id, &mut spec).await,
+        (Ok(config), Some(request_id)) => serve(&request, &inbound, config, request_id, &mut trace).await,
         (Err(error), _) => Err(Refusal::caused(Problem::Internal, error.to_string())),
         (_, None) => Err(Refusal::caused(Problem::Internal, "no randomness")),
     };
     let request_id = request_id.unwrap_or_default();
     let refused = outcome.as_ref().err().map(Refusal::for_log);
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&request_id, inbound.is_head()));
-    harden::harden(&mut reply.head, spec, &request_id);
+    if let Some(address) = trace.failed_address {
+        context.wait_until(tell_limiter(env.into(), address));
+    }
+    harden::harden(&mut reply.head, trace.spec, &request_id);
     let took_ms = runtime::now_ms().saturating_sub(began_ms);
-    let pattern = spec.map(|spec| spec.path);
+    let pattern = trace.spec.map(|spec| spec.path);
     let line = Line::new(&request_id, &inbound.method, pattern, reply.head.status, took_ms, refused.as_ref());
     console_log!("{}", line.to_json());
     Ok(runtime::into_response(reply).unwrap_or_else(|_| web_sys::Response::error()))
 }
 
-/// The steps after one another; the first that refuses ends it. `found` tells the caller which row it was.
+/// What is worth knowing of a request when it is over.
+#[derive(Default)]
+struct Trace {
+    /// The row that it went to.
+    spec: Option<&'static RouteSpec>,
+    /// Where a credential came from that the origin refused.
+    failed_address: Option<u128>,
+}
+
+/// The steps after one another; the first that refuses ends it.
 ///
 /// Refused are, in this order: plain HTTP (308, 403), sizes and forms (431, 414, 400), unknown paths (404), methods
-/// (405), query names (400), credentials (401, 400), roles (403), bodies (415, 413, 400).
+/// (405), query names (400), credentials (401, 400), roles (403), bodies by their headers (415, 413), budgets (429),
+/// bodies as they are read (413, 400).
 async fn serve(
     request: &web_sys::Request,
     inbound: &Inbound,
     config: &Config,
     request_id: &str,
-    found: &mut Option<&'static RouteSpec>,
+    trace: &mut Trace,
 ) -> Result<RuntimeReply, Refusal> {
     let target = inbound.target.as_ref().ok_or(Problem::BadPath)?;
     screen::transport(inbound, target, config.plain_http)?;
     screen::limits(inbound, target)?;
     let spec = route::find(&inbound.method, &target.path)?.spec;
-    *found = Some(spec);
+    trace.spec = Some(spec);
     protocol_route::check_query(spec, target.query.as_deref())?;
-    let caller = authenticate::caller(spec.audience, inbound.authorization.as_ref().map(|value| value.as_str()))?;
+    let caller = identify(spec, inbound).await.map_err(|problem| spec.in_dialect(problem, config.is_513_asked_for))?;
     authorise::check(&caller, spec.audience)?;
-    let body = runtime::read_body(request, screen::body(inbound, spec)?).await?;
-    let if_none_match = inbound.if_none_match.as_deref();
+    let plan = screen::body(inbound, spec)?;
+    let charge = if config.has_rate_limits { charge(spec, inbound, &caller)? } else { None };
+    let outcome = async {
+        let body = runtime::read_body(request, plan).await?;
+        let admitted = Admitted { inbound, target, spec, caller: &caller, request_id };
+        respond(admitted, &body, config).await
+    }
+    .await;
+    let status = outcome.as_ref().ok().map(|reply| reply.head.status);
+    if state::with(|state| state.settle(&caller, charge.as_ref(), status)) {
+        trace.failed_address = charge.and_then(|charge| charge.address);
+    }
+    outcome
+}
+
+/// Answers here or asks the origin.
+async fn respond(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<RuntimeReply, Refusal> {
+    let Admitted { inbound, target, spec, .. } = request;
     match (spec.answerer, spec.route) {
         (Answerer::Edge, Route::QrImage) => {
-            answer::image(&target.path, target.query.as_deref(), if_none_match, &config.qr)
+            answer::image(&target.path, target.query.as_deref(), inbound.if_none_match.as_deref(), &config.qr)
         }
         (Answerer::Edge, Route::Monitor) => Ok(answer::monitor()),
-        (Answerer::Origin, _) => {
-            let admitted = Admitted { inbound, target, spec, caller: &caller, request_id };
-            ask_origin(admitted, &body, config).await
-        }
+        (Answerer::Origin, _) => ask_origin(request, body, config).await,
         (Answerer::Edge | Answerer::OriginInternal, _) => Err(Problem::NotFound.into()),
+    }
+}
+
+/// Who calls. Only a token that this isolate has not seen before waits for anything: for its signature.
+async fn identify(spec: &RouteSpec, inbound: &Inbound) -> Result<Caller, Problem> {
+    let header = inbound.authorization.as_ref().map(|value| value.as_str());
+    let now_ms = runtime::now_ms();
+    let judged =
+        state::with(|state| authenticate::judge(spec.audience, header, &state.records, &state.tokens, now_ms))?;
+    match judged {
+        Judgement::Settled(caller) => Ok(caller),
+        Judgement::Signature(check) => {
+            let holds = runtime::holds(&check.key, check.signed(), &check.signature).await;
+            state::with(|state| check.conclude(holds, &mut state.tokens, now_ms))
+        }
+    }
+}
+
+/// Takes from the budgets what this request costs.
+fn charge(spec: &RouteSpec, inbound: &Inbound, caller: &Caller) -> Result<Option<Charge>, Refusal> {
+    let (client, now_ms) = (inbound.client_address.as_deref(), runtime::now_ms());
+    state::with(|state| {
+        state.budgets.login(client, spec, now_ms)?;
+        state.budgets.admit(client, caller, now_ms)
+    })
+    .map_err(Refusal::wait)
+}
+
+async fn tell_limiter(env: JsValue, address: u128) {
+    if runtime::is_over_limit(env, address).await {
+        let now_ms = runtime::now_ms();
+        state::with(|state| state.budgets.block(address, now_ms));
     }
 }
 
 /// Lets through what the origin says to this very request.
 async fn ask_origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<RuntimeReply, Refusal> {
+    let asked_at_ms = runtime::now_ms();
     let answer = send_to_origin(request, body, config).await?;
     let mut head = answer.head;
     if let Err(refusal) = forward::judge(head.status, answer.echoed_id.as_deref(), request.request_id) {
         runtime::discard(answer.body).await;
         return Err(refusal);
     }
+    let now_ms = runtime::now_ms();
+    state::with(|state| state.learn(&answer.told, asked_at_ms, now_ms));
     if forward::is_unchanged(request.spec, &head, request.inbound.if_none_match.as_deref()) {
         runtime::discard(answer.body).await;
         head.status = 304;

@@ -1,5 +1,6 @@
 //! An answer before it leaves: status, headers, body. Pure; `lib.rs` turns it into the runtime's `Response`.
 
+use scanvault_protocol::limit;
 use scanvault_protocol::problem::{self, Problem};
 
 /// Header names are ours and constant; values may come from the origin.
@@ -39,6 +40,8 @@ pub enum Refusal {
         detail: Option<&'static str>,
         /// The value of `Allow` (RFC 9110 §15.5.6).
         allow: Option<String>,
+        /// In place of the row's seconds for `Retry-After`, where it is known how long to wait.
+        retry_after_secs: Option<u32>,
         /// For the log only, never sent.
         cause: Option<String>,
     },
@@ -55,13 +58,20 @@ impl Refusal {
     /// A problem with a text of its own.
     #[must_use]
     pub fn because(problem: Problem, detail: &'static str) -> Self {
-        Self::Problem { problem, detail: Some(detail), allow: None, cause: None }
+        Self::Problem { problem, detail: Some(detail), allow: None, retry_after_secs: None, cause: None }
     }
 
     /// A problem whose cause goes to the log.
     #[must_use]
     pub fn caused(problem: Problem, cause: impl Into<String>) -> Self {
-        Self::Problem { problem, detail: None, allow: None, cause: Some(cause.into()) }
+        Self::Problem { problem, detail: None, allow: None, retry_after_secs: None, cause: Some(cause.into()) }
+    }
+
+    /// Too many requests; `wait_ms` until there is room for one more.
+    #[must_use]
+    pub fn wait(wait_ms: u64) -> Self {
+        let retry_after_secs = Some(limit::retry_after_secs(wait_ms));
+        Self::Problem { problem: Problem::TooManyRequests, detail: None, allow: None, retry_after_secs, cause: None }
     }
 
     /// The name of the rule, for logs and metrics.
@@ -90,10 +100,11 @@ impl Refusal {
             Self::Redirect { location } => {
                 Reply { head: Head { status: 308, headers: vec![("location", location)] }, body: Body::Empty }
             }
-            Self::Problem { problem, detail, allow, .. } => {
+            Self::Problem { problem, detail, allow, retry_after_secs, .. } => {
                 let mut headers = vec![("content-type", problem::CONTENT_TYPE.to_owned())];
                 headers.extend(problem.www_authenticate().map(|value| ("www-authenticate", value.to_owned())));
-                headers.extend(problem.retry_after_secs().map(|secs| ("retry-after", secs.to_string())));
+                let retry_after_secs = retry_after_secs.or(problem.retry_after_secs());
+                headers.extend(retry_after_secs.map(|secs| ("retry-after", secs.to_string())));
                 headers.extend(allow.map(|value| ("allow", value)));
                 let body = problem.body(detail, request_id).into_bytes();
                 let body = if is_head { Body::Empty } else { Body::Bytes(body) };
@@ -105,7 +116,7 @@ impl Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self::Problem { problem, detail: None, allow: None, cause: None }
+        Self::Problem { problem, detail: None, allow: None, retry_after_secs: None, cause: None }
     }
 }
 
@@ -136,11 +147,21 @@ mod tests {
             problem: Problem::MethodNotAllowed,
             detail: None,
             allow: Some("POST".into()),
+            retry_after_secs: None,
             cause: None,
         };
         let reply = reply(refusal, true);
         assert_eq!(reply.body, Body::Empty);
         assert!(reply.head.headers.contains(&("allow", "POST".to_owned())));
+    }
+
+    #[test]
+    fn who_has_to_wait_is_told_how_long() {
+        for (wait_ms, secs) in [(1, "1"), (1000, "1"), (5999, "6")] {
+            let reply = reply(Refusal::wait(wait_ms), false);
+            assert_eq!(reply.head.status, 429);
+            assert!(reply.head.headers.contains(&("retry-after", secs.to_owned())), "{wait_ms}");
+        }
     }
 
     #[test]

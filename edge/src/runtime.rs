@@ -3,9 +3,13 @@
 //! The `web_sys` types are used directly: the wrappers of the `worker` crate turn unknown methods into GET and panic
 //! where a constructor throws.
 
-use scanvault_protocol::Problem;
-use worker::js_sys::{self, Uint8Array};
-use worker::wasm_bindgen::{JsCast, JsValue};
+use core::cell::RefCell;
+
+use scanvault_protocol::record::MAX_TOKEN_KEYS;
+use scanvault_protocol::{Problem, headers};
+use worker::js_sys::{self, Promise, Uint8Array};
+use worker::wasm_bindgen::prelude::wasm_bindgen;
+use worker::wasm_bindgen::{self, JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader};
 use zeroize::Zeroizing;
@@ -14,6 +18,10 @@ use crate::config::ClientAddress;
 use crate::forward::{Outgoing, PASSED_HEADERS};
 use crate::reply::{Body, Head, Refusal, Reply};
 use crate::screen::{BodyPlan, Inbound, Target};
+use crate::state::Told;
+
+/// The binding of the platform's limiter.
+const LIMITER: &str = "LIMITER";
 
 /// An answer whose body the runtime pumps by itself.
 pub type RuntimeReply = Reply<ReadableStream>;
@@ -24,30 +32,31 @@ pub fn now_ms() -> u64 {
     worker::Date::now().as_millis()
 }
 
-/// Reads what the screen and the steps after it look at.
+/// Reads what the screen and the steps after it look at, in one pass: a credential is copied once, and wiped.
 #[must_use]
 pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inbound {
-    let headers = request.headers();
-    let get = |name: &str| headers.get(name).ok().flatten();
-    let (mut header_count, mut header_bytes) = (0, 0);
-    for (name, value) in worker::Headers(request.headers()).entries() {
-        header_count += 1;
-        header_bytes += name.len() + value.len() + ": \r\n".len();
-    }
-    Inbound {
+    let mut inbound = Inbound {
         method: request.method(),
         target: Target::parse(&request.url()),
-        header_count,
-        header_bytes,
-        authorization: get("authorization").map(Zeroizing::new),
-        content_type: get("content-type"),
-        content_length: get("content-length"),
-        content_encoding: get("content-encoding"),
-        idempotency_key: get("idempotency-key"),
-        if_none_match: get("if-none-match"),
-        client_address: client_address.header().and_then(get),
         has_body: request.body().is_some(),
+        ..Inbound::default()
+    };
+    // Names come in lower case, repeated headers joined by a comma (Fetch standard, "sort and combine").
+    for (name, value) in worker::Headers(request.headers()).entries() {
+        inbound.header_count += 1;
+        inbound.header_bytes += name.len() + value.len() + ": \r\n".len();
+        match name.as_str() {
+            "authorization" => inbound.authorization = Some(Zeroizing::new(value)),
+            "content-type" => inbound.content_type = Some(value),
+            "content-length" => inbound.content_length = Some(value),
+            "content-encoding" => inbound.content_encoding = Some(value),
+            "idempotency-key" => inbound.idempotency_key = Some(value),
+            "if-none-match" => inbound.if_none_match = Some(value),
+            name if client_address.header() == Some(name) => inbound.client_address = Some(value),
+            _ => {}
+        }
     }
+    inbound
 }
 
 /// Reads the body into one buffer, and stops at the first byte over the limit.
@@ -79,6 +88,8 @@ pub struct FromOrigin {
     pub body: Option<ReadableStream>,
     /// The request id that it echoes.
     pub echoed_id: Option<String>,
+    /// What it tells of credentials, where that can be news.
+    pub told: Told,
 }
 
 /// No answer came. The outcome is unknown.
@@ -114,14 +125,16 @@ pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
         let message = js_sys::Reflect::get(&error, &"message".into()).ok().and_then(|text| text.as_string());
         NoAnswer { message: message.unwrap_or_default() }
     })?;
-    let headers = response.headers();
-    let get = |name: &str| headers.get(name).ok().flatten();
+    let answered = response.headers();
+    let get = |name: &str| answered.get(name).ok().flatten();
+    let told = |name: &str| outgoing.is_told(response.status()).then(|| get(name)).flatten();
     Ok(FromOrigin {
         head: Head {
             status: response.status(),
             headers: PASSED_HEADERS.iter().filter_map(|name| Some((*name, get(name)?))).collect(),
         },
-        echoed_id: get(scanvault_protocol::headers::REQUEST_ID),
+        echoed_id: get(headers::REQUEST_ID),
+        told: Told { record: told(headers::CREDENTIAL_RECORD), keys: told(headers::TOKEN_KEYS) },
         body: response.body(),
     })
 }
@@ -141,6 +154,68 @@ async fn fetch(outgoing: &Outgoing<'_>) -> Result<web_sys::Response, JsValue> {
     }
     let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
     JsFuture::from(global.fetch_with_str_and_init(&outgoing.url, &init)).await?.dyn_into()
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(catch, js_namespace = ["crypto", "subtle"], js_name = importKey)]
+    fn import_key(
+        format: &str,
+        key: &[u8],
+        algorithm: &str,
+        extractable: bool,
+        uses: &JsValue,
+    ) -> Result<Promise, JsValue>;
+
+    #[wasm_bindgen(catch, js_namespace = ["crypto", "subtle"], js_name = verify)]
+    fn verify(algorithm: &str, key: &JsValue, signature: &[u8], data: &[u8]) -> Result<Promise, JsValue>;
+}
+
+thread_local! {
+    /// Public keys as the runtime wants them, by their bytes. As many as the origin may tell of, and as many again.
+    static KEYS: RefCell<Vec<([u8; 32], JsValue)>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Whether an Ed25519 signature holds. `None` when the runtime cannot say, which it never did: a key that is no point
+/// of the curve, or an algorithm that it does not have.
+pub async fn holds(key: &[u8; 32], data: &[u8], signature: &[u8; 64]) -> Option<bool> {
+    let known = KEYS.with_borrow(|keys| keys.iter().find(|(bytes, _)| bytes == key).map(|(_, key)| key.clone()));
+    let key = match known {
+        Some(key) => key,
+        None => imported(key).await?,
+    };
+    // WebCrypto copies what it is given before it returns (its §14.3), so views of our memory do.
+    let answer = JsFuture::from(verify("Ed25519", &key, signature, data).ok()?).await.ok()?;
+    answer.as_bool()
+}
+
+/// What is kept is the key that came of it, not the promise: that belongs to one request.
+async fn imported(bytes: &[u8; 32]) -> Option<JsValue> {
+    let uses = js_sys::Array::of1(&"verify".into());
+    let key = JsFuture::from(import_key("raw", bytes, "Ed25519", false, &uses).ok()?).await.ok()?;
+    KEYS.with_borrow_mut(|keys| {
+        if keys.len() >= 2 * MAX_TOKEN_KEYS {
+            keys.clear();
+        }
+        keys.push((*bytes, key.clone()));
+    });
+    Some(key)
+}
+
+/// Tells the platform's limiter, where there is one, of a refused credential of this address. Whether it has had enough.
+pub async fn is_over_limit(env: JsValue, address: u128) -> bool {
+    let asked = || -> Result<Promise, JsValue> {
+        let limiter = js_sys::Reflect::get(&env, &LIMITER.into())?;
+        let limit: js_sys::Function = js_sys::Reflect::get(&limiter, &"limit".into())?.dyn_into()?;
+        let options = js_sys::Object::new();
+        js_sys::Reflect::set(&options, &"key".into(), &format!("{address:032x}").into())?;
+        limit.call1(&limiter, &options)?.dyn_into()
+    };
+    // Without the binding, `limiter` is undefined and has no members. A limiter that fails has not had enough.
+    let Ok(promise) = asked() else { return false };
+    let outcome = JsFuture::from(promise).await.unwrap_or_default();
+    let success = js_sys::Reflect::get(&outcome, &"success".into()).ok();
+    success.is_some_and(|success| success == JsValue::FALSE)
 }
 
 /// Drops an answer of the origin that is not passed on, so that its connection is free again.

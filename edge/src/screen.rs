@@ -4,7 +4,7 @@
 //! (`scanvault-*`, `signature*`, `content-digest`, `forwarded`, `x-forwarded-*`, …) need no stripping here: only the
 //! few fields of [`Inbound`] are ever read, and what is forwarded is built from them anew.
 
-use scanvault_protocol::route::{self, RouteSpec};
+use scanvault_protocol::route::{self, Method, RouteSpec};
 use scanvault_protocol::{Problem, path};
 use zeroize::Zeroizing;
 
@@ -17,6 +17,7 @@ pub const MAX_HEADER_BYTES: usize = 16 * 1024;
 const MAX_HOST_BYTES: usize = 255;
 
 /// A request as it came, read from the runtime once.
+#[derive(Default)]
 pub struct Inbound {
     /// As sent: methods are case-sensitive (RFC 9110 §9.1).
     pub method: String,
@@ -190,7 +191,9 @@ pub fn body(inbound: &Inbound, spec: &RouteSpec) -> Result<BodyPlan, Refusal> {
         Some(text) => Some(content_length(text).ok_or(Problem::BadRequest)?),
     };
     let over = if spec.max_body_bytes == 0 { OverLimit::NoneTaken } else { OverLimit::TooLarge };
-    if over == OverLimit::TooLarge {
+    // A row that takes any method has a body only where one is sent.
+    let has_body = spec.method != Method::Any || sends_body(inbound);
+    if over == OverLimit::TooLarge && has_body {
         let is_json = inbound.content_type.as_deref().is_some_and(is_json);
         // RFC 9110 §15.5.16: 415 is also for a content coding that is not taken. Compressed bodies would hide their size.
         let is_plain = inbound.content_encoding.as_deref().is_none_or(|it| it.trim().eq_ignore_ascii_case("identity"));

@@ -2,14 +2,16 @@
 
 ALTER TABLE accounts ADD COLUMN auth_mode TEXT NOT NULL DEFAULT 'basic';   -- basic, bearer: never both
 
--- API passwords, live and past. Live: ends_at_ms is null or lies ahead.
+-- API passwords, live and past. Live: not ended, and not over. What ends at once is marked, not timed: the clocks of two
+-- origins may differ, and a rotated password must be dead at both.
 CREATE TABLE api_passwords (
     account         TEXT   NOT NULL REFERENCES accounts (name),
     number          BIGINT NOT NULL,          -- from 1, for people
     verifier        {blob} NOT NULL,          -- SHA-256 of the password
     created_by      TEXT   NOT NULL,          -- the operator, or what made it
     created_at_ms   BIGINT NOT NULL,
-    ends_at_ms      BIGINT,                   -- null: until it is replaced
+    ends_at_ms      BIGINT,                   -- the end of an overlap; null: until it is ended
+    ended_at_ms     BIGINT,                   -- null: not ended
     last_used_at_ms BIGINT,                   -- within a minute
     PRIMARY KEY (account, number)
 );
@@ -43,10 +45,11 @@ CREATE INDEX sessions_by_expiry ON sessions (expires_at_ms);
 
 -- Challenges under way (PostgreSQL only; one process keeps them in memory). A crash empties it: logins begin anew.
 CREATE {unlogged} TABLE login_challenges (
-    challenge_hash  {blob} PRIMARY KEY,       -- SHA-256 of the challenge as it was sent
-    text_hash       {blob} NOT NULL UNIQUE,   -- SHA-256 of its base64 text: some clients hash that
-    identity        TEXT   NOT NULL,
-    answer_hash     {blob} NOT NULL,          -- SHA-256 of the right answer, which itself is a SHA-256
-    expires_at_ms   BIGINT NOT NULL
+    challenge_hash     {blob} PRIMARY KEY,    -- SHA-256 of the challenge as it was sent
+    text_hash          {blob} NOT NULL UNIQUE, -- SHA-256 of its base64 text: some clients hash that
+    identity           TEXT   NOT NULL,
+    credential_version BIGINT NOT NULL,       -- the account's when it was asked for; 0 where nobody is enrolled
+    answer_hash        {blob} NOT NULL,       -- SHA-256 of the right answer, which itself is a SHA-256
+    expires_at_ms      BIGINT NOT NULL
 );
 CREATE INDEX login_challenges_by_expiry ON login_challenges (expires_at_ms);

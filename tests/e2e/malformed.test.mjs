@@ -25,8 +25,6 @@ const ALLOWED = {
 onBothDatabases((at) => {
   test(`${MANY} malformed requests (SCANVAULT_SEED=${SEED}): the right status for each`, async (t) => {
     const { world } = at;
-    world.edgeSettings = { RATE_LIMITS: "off" };
-    await restartWithoutLimits(world);
     const merchant = await world.merchant("merchant-25", { webhook: false, acquirer: false });
     const who = await enrol(world, "merchant-25");
     await world.cli("account", "switch", "merchant-25", "bearer");
@@ -51,16 +49,7 @@ onBothDatabases((at) => {
     assert.equal((await session(world, who)).headerName, "Authorization", "logins work");
     assert.ok(!/panicked|RuntimeError|unreachable executed/.test(world.log("edge") + world.log("origin")), "nobody panicked");
   });
-});
-
-async function restartWithoutLimits(world) {
-  world.originSettings = { SCANVAULT_RATE_LIMITS: "off", SCANVAULT_LOG: "info" };
-  await world.stopOrigin();
-  await world.startOrigin();
-  await world.unseal();
-  await world.children.end("edge");
-  await world.startEdge();
-}
+}, { limits: "off" });
 
 /** Draws requests from a seed. */
 class Maker {

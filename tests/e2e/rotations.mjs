@@ -11,7 +11,7 @@ import { startWorld } from "./world.mjs";
 
 const USER = "merchant-25";
 const LANES = 2; // requests in flight at each edge
-const BETWEEN_MS = 40; // rotations; long enough for every edge to be asked in between
+const BETWEEN_MS = 150; // rotations; long enough for every edge to be asked in between
 
 /** The counts of a run; throws at the first request that was answered wrongly. */
 export async function rotations(world, { count, edges }) {

@@ -36,10 +36,10 @@ export function run(program, args, { env = {}, input = "", seconds = 30 } = {}) 
 }
 
 /** Starts everything but a vault and accounts. With `opened`, the vault is made and opened too. With `acquirerTls`
- * ("h2" or "http/1.1") the acquirer is reached over TLS by that protocol. */
-export async function startWorld(kind, { opened = true, acquirerTls } = {}) {
+ * ("h2" or "http/1.1") the acquirer is reached over TLS by that protocol. With `limits: "off"` nobody is answered 429. */
+export async function startWorld(kind, { opened = true, acquirerTls, limits = "on" } = {}) {
   const world = new World(kind);
-  world.acquirerTls = acquirerTls;
+  Object.assign(world, { acquirerTls, limits });
   try {
     await world.start();
     if (opened) {
@@ -135,6 +135,7 @@ export class World {
       SCANVAULT_CLEARHAUS_URL: this.terminator?.url ?? this.sandbox,
       SCANVAULT_EXTRA_CA: this.at("ca/ca.pem"),
       SCANVAULT_ALLOW_LOCAL_CALLBACKS: "true",
+      SCANVAULT_RATE_LIMITS: this.limits,
       SCANVAULT_LOG: "trace", // the leak scan looks at everything that could ever be logged
       ...this.originSettings,
     };
@@ -177,6 +178,7 @@ export class World {
       PUBLIC_URL: this.edge,
       ALLOW_PLAIN_HTTP: "loopback",
       CLIENT_ADDRESS: "none",
+      RATE_LIMITS: this.limits,
       ...this.edgeSettings,
     };
     const worker = { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${port}` };

@@ -14,7 +14,8 @@ const BUILD = join(ROOT, "edge/build");
 
 /**
  * Starts workers {name: changed bindings} in one workerd, each on a socket of its own with nothing in between, so that
- * paths and headers arrive as they are sent. `logs` are the JSON lines that they wrote.
+ * paths and headers arrive as they are sent. `ratelimits` among the bindings are the platform's limiters. `logs` are the
+ * JSON lines that they wrote.
  */
 export async function startEdge(origin, workers) {
   const logs = [];
@@ -27,7 +28,7 @@ export async function startEdge(origin, workers) {
     ALLOW_PLAIN_HTTP: "loopback",
     CLIENT_ADDRESS: "none",
   };
-  const worker = ([name, bindings]) => ({
+  const worker = ([name, { ratelimits, ...bindings }]) => ({
     name,
     modules: true,
     scriptPath: join(BUILD, "index.js"),
@@ -35,6 +36,7 @@ export async function startEdge(origin, workers) {
     modulesRules: [{ type: "CompiledWasm", include: ["**/*.wasm"], fallthrough: true }],
     compatibilityDate: compatibilityDate(),
     bindings: { ...defaults, ...bindings },
+    ratelimits,
     outboundService: { network: { allow: ["private"], tlsOptions: { trustedCertificates: [origin.ca] } } },
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
   });

@@ -9,7 +9,7 @@ use crate::vault_client::{CARDS, Client, PAN, SESSIONS, card, jwk_of, open_with,
 use crate::world::{Answer, Forward, World};
 
 /// What the audit holds of an action, oldest first.
-async fn audited(world: &World, action: &str) -> Vec<Value> {
+pub(crate) async fn audited(world: &World, action: &str) -> Vec<Value> {
     let rows =
         sqlx::query("SELECT entries FROM audit_links ORDER BY number").fetch_all(world.app.db.read()).await.unwrap();
     rows.iter()

@@ -2,8 +2,6 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use scanvault_protocol::Role;
-use scanvault_protocol::route::{Answerer, Audience, ROUTES};
 use serde_json::{Value, json};
 
 use crate::on_both;
@@ -63,37 +61,6 @@ on_both! {
         let shown = world.admin("GET", "/accounts/MERCHANT_25", &Value::Null).await.json();
         assert_eq!((&shown["account"], &shown["credentialVersion"]), (&json!("merchant-25"), &json!(2)));
         assert!(!shown.to_string().contains("sv_") && !shown.to_string().contains("whsec_"));
-    }
-
-    /// Every row of the edges' side with every kind of account (the internal side: see `cards`): who may not come in is told so, before anything else.
-    async fn every_route_asks_for_its_role(world: World) {
-        let mut world = world;
-        let merchant = world.ready().await;
-        let stk = world.account(&json!({"name": "vodacom-ussd", "role": "STK"})).await;
-        let wallet = world.account(&json!({"name": "a-wallet", "role": "WALLET"})).await;
-        let internal = world.account(&json!({"name": "backoffice", "role": "INTERNAL"})).await;
-        let psp = world.account(&json!({"name": "psp-13"})).await;
-        for spec in ROUTES.iter().filter(|spec| spec.answerer == Answerer::Origin) {
-            let path = spec.path.replace("{code}", "0123456789").replace("{transactionId}", "7").replace("{asset}", "pay.js")
-                .replace("{sessionId}", "c056b2d8-d6d1-4ea6-8752-e87f684b2903").replace("**", "any");
-            let forward = || match spec.method {
-                scanvault_protocol::route::Method::Get => Forward::get(path.clone()),
-                scanvault_protocol::route::Method::Delete => Forward::delete(path.clone()),
-                _ => Forward::post(path.clone(), &json!({})),
-            };
-            let anonymous = world.send(forward()).await.status;
-            for (name, auth) in [("merchant", &merchant), ("psp", &psp), ("stk", &stk), ("wallet", &wallet), ("internal", &internal)] {
-                let status = world.send(forward().with(auth)).await.status.as_u16();
-                let may = match spec.audience {
-                    Audience::Anyone | Audience::Authenticated => true,
-                    Audience::Role(Role::External) => matches!(name, "merchant" | "psp"),
-                    Audience::Role(role) => role.as_str().eq_ignore_ascii_case(name),
-                };
-                assert_eq!(status != 403, may, "{name} {path}: {status}");
-                assert_ne!(status, 401, "{name} {path}");
-            }
-            assert_eq!(anonymous.as_u16() == 401, spec.audience != Audience::Anyone, "{path}");
-        }
     }
 
     async fn accounts_are_checked_when_they_are_made(world: World) {

@@ -40,7 +40,7 @@ fn status_when_allowed(action: Action) -> u16 {
         Action::Metrics | Action::Live | Action::Ready => 200,
         Action::Operators | Action::WhoAmI => 200,
         Action::VaultStatus | Action::VaultSeal | Action::VaultUnsealReset | Action::Unsettled => 200,
-        Action::Keys | Action::ReshareShow | Action::ReencryptShow => 200,
+        Action::AccountList | Action::Keys | Action::ReshareShow | Action::ReencryptShow => 200,
         Action::AuditKeys | Action::AuditSnapshot => 200,
         Action::AuditPage | Action::AuditHashes | Action::AuditValue => 400,
         Action::AuditLast => 404,
@@ -48,8 +48,10 @@ fn status_when_allowed(action: Action) -> u16 {
         Action::ReshareStart | Action::ReshareSubmit | Action::ReshareProve | Action::ReshareCancel => 400,
         Action::KeyRotate | Action::KeyDestroy => 400,
         Action::VaultShares | Action::ReshareShares => 409,
-        Action::ReencryptStart => 503,
-        Action::AccountShow | Action::AccountRotate | Action::Settle => 404,
+        Action::ReencryptStart | Action::IdentityKey => 503,
+        Action::AccountShow | Action::AccountRotate | Action::AccountKeys | Action::Settle => 404,
+        Action::AccountSuspend | Action::AccountResume => 404,
+        Action::AccountSwitch | Action::AccountEnrol => 400,
     }
 }
 

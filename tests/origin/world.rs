@@ -11,11 +11,13 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use rsa::pkcs8::DecodePrivateKey;
-use scanvault_origin::app::config::{Config, Mode};
+use scanvault_origin::app::config::{Config, Mode, Switch};
 use scanvault_origin::app::router::{answer_admin, answer_public};
 use scanvault_origin::app::{App, serve};
+use scanvault_origin::ceremonies::operators::Operators;
 use scanvault_origin::clock::{Clock, ManualClock};
 use scanvault_origin::db::Db;
+use scanvault_origin::identity::store;
 use scanvault_origin::vault::memory;
 use scanvault_origin::web::listener::Peer;
 use scanvault_protocol::link::{self, LinkKey, Message};
@@ -99,6 +101,10 @@ pub(crate) struct Forward {
     pub(crate) body: Vec<u8>,
     /// The link key that it is signed with.
     pub(crate) key: &'static str,
+    /// What the edge thinks of the credentials; `None`: unverified, or none without any.
+    pub(crate) mark: Option<&'static str>,
+    /// The client's address.
+    pub(crate) client: &'static str,
 }
 
 impl Forward {
@@ -110,6 +116,8 @@ impl Forward {
             content_type: None,
             body: Vec::new(),
             key: "edge-1",
+            mark: None,
+            client: "203.0.113.7",
         }
     }
 
@@ -127,6 +135,16 @@ impl Forward {
 
     pub(crate) fn by(mut self, key: &'static str) -> Self {
         self.key = key;
+        self
+    }
+
+    pub(crate) fn marked(mut self, mark: &'static str) -> Self {
+        self.mark = Some(mark);
+        self
+    }
+
+    pub(crate) fn from(mut self, client: &'static str) -> Self {
+        self.client = client;
         self
     }
 
@@ -185,10 +203,17 @@ impl World {
 
     /// Another process on the same database, sealed.
     pub(crate) async fn beside(&self) -> App {
+        self.beside_with(|_| ()).await
+    }
+
+    /// The same, with other settings.
+    pub(crate) async fn beside_with(&self, change: impl FnOnce(&mut Config)) -> App {
+        let mut config = self.config.clone();
+        change(&mut config);
         let (running, _) = mpsc::channel(1);
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let bell = Arc::new(Notify::new());
-        serve::build(&self.config, self.app.db.clone(), clock, &bell, running, memory::protect()).await.unwrap()
+        serve::build(&config, self.app.db.clone(), clock, &bell, running, memory::protect()).await.unwrap()
     }
 
     /// Initialised and opened, with a merchant that takes cards; answers its `Authorization`.
@@ -230,7 +255,12 @@ impl World {
     }
 
     pub(crate) async fn merchant(&self, id: u64) -> String {
-        let account = json!({"name": format!("merchant-{id}"), "displayName": "Corner Shop",
+        self.merchant_of(id, None).await
+    }
+
+    /// A merchant that takes cards, and for which a PSP may act.
+    pub(crate) async fn merchant_of(&self, id: u64, psp: Option<&str>) -> String {
+        let account = json!({"name": format!("merchant-{id}"), "displayName": "Corner Shop", "psp": psp,
             "webhookUrl": "http://127.0.0.1:9/hook",
             "clearhaus": {"apiKey": API_KEY, "signingKeyId": SIGNING_KEY_ID, "signingKeyPem": SIGNING_KEY_PEM}});
         self.account(&account).await
@@ -244,9 +274,59 @@ impl World {
     }
 
     pub(crate) async fn admin(&self, method: &str, path: &str, body: &Value) -> Answer {
+        self.admin_as(0, method, path, body).await
+    }
+
+    /// A call of the operator who has this user id.
+    pub(crate) async fn admin_as(&self, uid: u32, method: &str, path: &str, body: &Value) -> Answer {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
-        Answer::of(answer_admin(Arc::clone(&self.app), request, Some(Peer::Uid(0))).await).await
+        Answer::of(answer_admin(Arc::clone(&self.app), request, Some(Peer::Uid(uid))).await).await
+    }
+
+    pub(crate) fn clock_ms(&self) -> u64 {
+        self.clock.now_ms()
+    }
+
+    /// Two operators besides root.
+    pub(crate) fn name_two_operators(&self) {
+        let text = format!(
+            "root operator {}\nalice operator {}\nbob operator {}",
+            Peer::Uid(0),
+            Peer::Uid(1001),
+            Peer::Uid(1003)
+        );
+        self.app.admin.operators.replace(Operators::parse(&text).unwrap());
+    }
+
+    /// What a login leaves behind: a session, and its token. Answers the `Authorization` and the session's id.
+    pub(crate) async fn session(&self, account: &str) -> (String, String) {
+        let account = store::find(&self.app.db, &account.parse().unwrap()).await.unwrap().unwrap();
+        let id = format!("c056b2d8-d6d1-4ea6-8752-{:012x}", NEXT.fetch_add(1, Ordering::SeqCst));
+        let issued = self.app.identity.tokens.issue(&account, &id, self.clock.now_secs()).unwrap();
+        let statement = "INSERT INTO sessions (id, account, credential_version, created_at_ms, expires_at_ms) \
+                         VALUES ($1, $2, $3, $4, $5)";
+        let expires_at_ms = i64::try_from(issued.expires_at_secs * 1000).unwrap();
+        let query = sqlx::query(statement).bind(id.clone()).bind(account.name.to_string());
+        let query = query.bind(account.credential_version).bind(self.clock.now_db()).bind(expires_at_ms);
+        query.execute(self.app.db.write()).await.unwrap();
+        (format!("Bearer {}", issued.token.as_str()), id)
+    }
+
+    /// An enrolled account, as far as the switch looks at it.
+    pub(crate) async fn enrolled(&self, account: &str, last_dry_run_at_ms: Option<i64>) {
+        let statement = "INSERT INTO enrolments (account, public_key, password_verifier, enrolled_by, enrolled_at_ms, \
+                         last_dry_run_at_ms, failures, blocked_until_ms) VALUES ($1, $2, $3, 'owner', $4, $5, 0, 0)";
+        let query = sqlx::query(statement).bind(account.to_owned()).bind(vec![1_u8]).bind(vec![0_u8; 32]);
+        let query = query.bind(self.clock.now_db()).bind(last_dry_run_at_ms);
+        query.execute(self.app.db.write()).await.unwrap();
+    }
+
+    /// Enrolled and switched: from here on a session proves it.
+    pub(crate) async fn in_bearer_mode(&self, account: &str) {
+        self.enrolled(account, None).await;
+        let answer = self.admin("POST", &format!("/accounts/{account}/switch"), &json!({"mode": "bearer"})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
     }
 
     /// Sends a request through the link.
@@ -271,9 +351,9 @@ impl World {
             query,
             content_digest: &digest,
             public_host: "pay.example",
-            client_address: "203.0.113.7",
+            client_address: forward.client,
             request_id: "0123456789abcdef0123456789abcdef",
-            credential: if forward.authorization.is_some() { "unverified" } else { "none" },
+            credential: forward.mark.unwrap_or(if forward.authorization.is_some() { "unverified" } else { "none" }),
             authorization: forward.authorization.as_deref(),
             idempotency_key: None,
             content_type: forward.content_type,
@@ -369,6 +449,10 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         data_key_max_age_days: 365,
         data_key_max_uses: 1 << 28,
         card_retention_days: 90,
+        rate_limits: Switch::On,
+        security_violation_513: false,
+        password_reminder_days: 90,
+        login_challenge_secs: None,
         log: "off".to_owned(),
     }
 }

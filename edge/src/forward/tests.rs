@@ -70,7 +70,7 @@ fn accepted(outgoing: &Outgoing<'_>) -> bool {
 #[test]
 fn the_origin_accepts_what_is_sent() {
     let target = Target::parse("https://pay.example/pluto/code/create").unwrap();
-    let caller = Caller::Claimed(AccountName::Merchant(25));
+    let caller = Caller::Named { account: AccountName::Merchant(25), mark: Mark::Unverified };
     let inbound = Inbound { idempotency_key: Some("k-1".into()), ..inbound("POST") };
     let spec = spec("POST", &target.path);
     let request = Admitted { inbound: &inbound, target: &target, spec, caller: &caller, request_id: ID };
@@ -114,13 +114,34 @@ fn an_open_path_forwards_no_credential_and_no_type_without_a_body() {
 #[test]
 fn what_cannot_be_signed_is_refused() {
     let target = Target::parse("https://pay.example/pluto/code/create").unwrap();
-    let caller = Caller::Claimed(AccountName::Merchant(25));
+    let caller = Caller::Named { account: AccountName::Merchant(25), mark: Mark::Unverified };
     for odd in ["k\u{e9}", "a\tb", "a\nscanvault-credential: verified"] {
         let inbound = Inbound { idempotency_key: Some(odd.into()), ..inbound("POST") };
         let spec = spec("POST", &target.path);
         let request = Admitted { inbound: &inbound, target: &target, spec, caller: &caller, request_id: ID };
         let refusal = sign(request, b"", &origin(), &key(), NOW, &[3; 16]).map(|_| ()).unwrap_err();
         assert_eq!(refusal.rule(), "bad-request", "{odd:?}");
+    }
+}
+
+#[test]
+fn what_the_origin_tells_an_edge_of_credentials_is_never_passed_on() {
+    for name in [headers::CREDENTIAL_RECORD, headers::TOKEN_KEYS, headers::CREDENTIAL, headers::AUTHORIZATION] {
+        assert!(!PASSED_HEADERS.contains(&name), "{name}");
+    }
+}
+
+#[test]
+fn what_is_told_is_looked_at_where_it_can_be_news() {
+    let outgoing =
+        |mark| Outgoing { method: "GET", url: String::new(), headers: vec![], body: b"", deadline_ms: 1, mark };
+    for (mark, expected) in [
+        (Mark::None, [false, false]),
+        (Mark::Unverified, [true, true]),
+        (Mark::Renew, [true, true]),
+        (Mark::Verified, [false, true]),
+    ] {
+        assert_eq!([200, 401].map(|status| outgoing(mark).is_told(status)), expected, "{mark:?}");
     }
 }
 

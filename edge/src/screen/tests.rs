@@ -153,6 +153,16 @@ fn an_announced_length_is_judged_before_a_byte_is_read() {
 }
 
 #[test]
+fn a_row_of_any_method_has_a_body_where_one_is_sent() {
+    let area = spec("GET", "/pluto/stk/anything");
+    let sent = post(None);
+    let none = Inbound { has_body: false, content_length: None, ..post(None) };
+    assert!(body(&none, area).is_ok_and(|plan| !plan.read));
+    assert_eq!(body(&sent, area), Err(Problem::UnsupportedMediaType.into()));
+    assert!(body(&post(Some("application/json")), area).is_ok_and(|plan| plan.read));
+}
+
+#[test]
 fn where_no_body_is_taken_none_is() {
     let query = spec("GET", "/pluto/code/0123456789");
     let refused = Err(OverLimit::NoneTaken.refusal());

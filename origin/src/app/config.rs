@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::ceremonies::KeyPolicy;
 use crate::ceremonies::operators::{Operators, OperatorsError};
+use crate::identity::login::{PRODUCTION_CHALLENGE_SECS, SANDBOX_CHALLENGE_SECS};
 use crate::web::link_check::LinkKeys;
 use crate::web::tls::Files;
 
@@ -35,6 +37,15 @@ pub enum Mode {
     Development,
     /// None of them is.
     Production,
+}
+
+/// Whether something is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// It is.
+    On,
+    /// It is not.
+    Off,
 }
 
 /// Flags of `scanvault serve`.
@@ -100,6 +111,18 @@ pub struct Config {
     /// How long the card of a payment is kept, in days; each payment with it begins them anew.
     #[arg(long, env = "SCANVAULT_CARD_RETENTION_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub card_retention_days: u32,
+    /// Failures are counted, and too many of them answered 429; `off` is for development.
+    #[arg(long, env = "SCANVAULT_RATE_LIMITS", value_enum, default_value = "on")]
+    pub rate_limits: Switch,
+    /// Wrong credentials for a refund or reversal are 513 instead of 401, as in the reference.
+    #[arg(long, env = "SCANVAULT_SECURITY_VIOLATION_513", value_parser = BoolishValueParser::new())]
+    pub security_violation_513: bool,
+    /// After how many days an API password is listed as due; it goes on working.
+    #[arg(long, env = "SCANVAULT_PASSWORD_REMINDER_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
+    pub password_reminder_days: u32,
+    /// How long the challenge of a login counts, in seconds; 60 in production, 600 in development.
+    #[arg(long, env = "SCANVAULT_LOGIN_CHALLENGE_SECS", value_parser = clap::value_parser!(u64).range(10..=600))]
+    pub login_challenge_secs: Option<u64>,
     /// What is logged, such as `info` or `info,scanvault_origin=debug`.
     #[arg(long, env = "SCANVAULT_LOG", default_value = "info")]
     pub log: String,
@@ -155,6 +178,7 @@ impl Config {
         }
         let refusals = [
             (self.allow_local_callbacks, "SCANVAULT_ALLOW_LOCAL_CALLBACKS"),
+            (self.rate_limits == Switch::Off, "SCANVAULT_RATE_LIMITS=off"),
             (self.extra_ca.is_some(), "SCANVAULT_EXTRA_CA: a test CA"),
             (!self.public_url.starts_with("https://"), "a public address over plain HTTP"),
             (!self.clearhaus_url.starts_with("https://"), "an acquirer over plain HTTP"),
@@ -166,6 +190,15 @@ impl Config {
             Some((_, what)) => Err(ConfigError::NotForProduction(what)),
             None => Ok(()),
         }
+    }
+
+    /// How long the challenge of a login counts.
+    #[must_use]
+    pub fn challenge_secs(&self) -> u64 {
+        self.login_challenge_secs.unwrap_or(match self.mode {
+            Mode::Development => SANDBOX_CHALLENGE_SECS,
+            Mode::Production => PRODUCTION_CHALLENGE_SECS,
+        })
     }
 
     /// When a new data key is due.
@@ -280,134 +313,4 @@ fn is_sandbox(url: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use base64::Engine;
-    use base64::engine::general_purpose::STANDARD;
-    use clap::Parser;
-
-    use super::*;
-
-    #[derive(Parser)]
-    struct Wrapper {
-        #[command(flatten)]
-        config: Config,
-    }
-
-    fn config(extra: &[&str]) -> Config {
-        let base = ["x", "--tls-cert", "c", "--tls-key", "k", "--admin-socket", "s", "--link-keys", "l"];
-        Wrapper::parse_from(base.iter().chain(extra)).config
-    }
-
-    #[test]
-    fn production_is_the_default_and_refuses_what_is_for_development() {
-        let good = ["--public-url", "https://pay.example"];
-        assert!(config(&good).check().is_ok());
-        for extra in [
-            &["--public-url", "http://pay.example"][..],
-            &["--public-url", "https://localhost"],
-            &["--public-url", "https://127.0.0.1:8443"],
-            &["--public-url", "https://pay.example", "--clearhaus-url", "http://gateway.example"],
-            &["--public-url", "https://pay.example", "--clearhaus-url", "https://gateway.test.clearhaus.com"],
-            &["--public-url", "https://pay.example", "--clearhaus-url", "https://127.0.0.1:1"],
-            &["--public-url", "https://pay.example", "--extra-ca", "ca.pem"],
-            &["--public-url", "https://pay.example", "--allow-local-callbacks"],
-        ] {
-            assert!(matches!(config(extra).check(), Err(ConfigError::NotForProduction(_))), "{extra:?}");
-            let development = [extra, &["--mode", "development"]].concat();
-            assert!(config(&development).check().is_ok(), "{extra:?}");
-        }
-    }
-
-    #[test]
-    fn an_admin_listener_is_for_private_addresses() {
-        let with = |address: &str, more: &[&str]| {
-            let base = ["--public-url", "https://pay.example", "--admin-client-ca", "ca", "--admin-listen", address];
-            config(&[&base, more].concat()).check()
-        };
-        for address in ["127.0.0.1:1", "[::1]:1", "10.8.0.1:1", "172.31.255.254:1", "192.168.0.1:1", "[fd00::1]:1"] {
-            assert!(with(address, &[]).is_ok(), "{address}");
-        }
-        for address in [
-            "0.0.0.0:1",
-            "[::]:1",
-            "203.0.113.7:1",
-            "172.32.0.1:1",
-            "100.64.0.1:1",
-            "169.254.0.1:1",
-            "[2001:db8::1]:1",
-            "[fe80::1]:1",
-            "[::ffff:203.0.113.7]:1",
-        ] {
-            let refused = with(address, &[]).unwrap_err().to_string();
-            let text = "an admin listener on an address that is neither loopback nor private";
-            assert_eq!(refused, format!("production mode refuses {text}"), "{address}");
-            assert!(with(address, &["--mode", "development"]).is_ok(), "{address}");
-        }
-    }
-
-    #[test]
-    fn an_admin_listener_needs_its_ca_and_somebody_with_a_certificate() {
-        for extra in [["--admin-listen", "127.0.0.1:1"], ["--admin-client-ca", "ca"]] {
-            let config = config(&[&["--public-url", "https://pay.example"], &extra[..]].concat());
-            assert!(matches!(config.check(), Err(ConfigError::AdminListener)), "{extra:?}");
-        }
-        let dir = std::env::temp_dir().join(format!("scanvault-config-{}", std::process::id()));
-        std::fs::create_dir_all(&dir).unwrap();
-        let file = dir.join("operators");
-        let name = file.to_str().unwrap();
-        let read = |text: &str, mode: u32, extra: &[&str]| {
-            std::fs::write(&file, text).unwrap();
-            std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(mode)).unwrap();
-            let base = ["--public-url", "https://pay.example"];
-            config(&[&base, extra].concat()).read_operators(1000).map_err(|error| error.to_string())
-        };
-        let (users, certificates) = ("a operator uid:1", &format!("a operator cert:sha256:{}", "00".repeat(32)));
-        let listener = ["--admin-listen", "127.0.0.1:1", "--operators", name];
-        let nobody = "--admin-listen needs --operators with a file that names somebody by cert:";
-        assert_eq!(read(users, 0o600, &listener).unwrap_err(), nobody);
-        assert_eq!(read(users, 0o600, &listener[..2]).unwrap_err(), nobody, "no file");
-        assert!(read(certificates, 0o644, &listener).unwrap().have_certificates());
-        assert!(read(users, 0o644, &listener[2..]).is_ok());
-        for mode in [0o620, 0o602] {
-            let writable = format!("{name}: must not be writable by group or others");
-            assert_eq!(read(users, mode, &listener[2..]).unwrap_err(), writable);
-        }
-        let broken = read("a operator uid:x", 0o600, &listener[2..]).unwrap_err();
-        assert_eq!(broken, format!("{name}: line 1: a user is a number from 0 to 4294967294"));
-        assert_eq!(read(users, 0o600, &[]).unwrap(), Operators::owner(1000));
-        std::fs::remove_dir_all(&dir).unwrap();
-    }
-
-    #[test]
-    fn link_keys_are_a_few_lines_with_names_of_their_own() {
-        let secret = STANDARD.encode([7; 32]);
-        let keys = parse_link_keys(&format!("# edges\nedge-1 {secret}\n\nvault-1  {secret} \tBilling\n")).unwrap();
-        assert_eq!((keys.len(), keys.account("edge-1")), (2, None));
-        assert_eq!(keys.account("vault-1").map(ToString::to_string).as_deref(), Some("billing"));
-        for text in [
-            "",
-            "# none",
-            "edge-1",
-            "edge-1 AAAA",
-            "edge 1 x",
-            &format!("bad/id {secret}"),
-            &format!("a {secret} no/account"),
-            &format!("a {secret} billing more"),
-            &format!("a {secret}\na {secret} billing"),
-        ] {
-            assert!(parse_link_keys(text).is_none(), "{text}");
-        }
-        let lines = |count: usize| (0..count).map(|at| format!("k{at} {secret}\n")).collect::<String>();
-        assert!(parse_link_keys(&lines(16)).is_some() && parse_link_keys(&lines(17)).is_none());
-    }
-
-    #[test]
-    fn the_retention_of_cards_is_bounded() {
-        assert_eq!(config(&["--public-url", "https://pay.example"]).card_retention_days, 90);
-        let base =
-            ["x", "--tls-cert", "c", "--tls-key", "k", "--admin-socket", "s", "--link-keys", "l", "--public-url", "p"];
-        for days in ["0", "3651", "-1", "x"] {
-            assert!(Wrapper::try_parse_from(base.iter().copied().chain(["--card-retention-days", days])).is_err());
-        }
-    }
-}
+mod tests;

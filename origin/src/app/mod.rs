@@ -1,6 +1,7 @@
 //! Wiring: configuration in, a running origin out.
 
 pub mod config;
+mod listeners;
 mod reload;
 pub mod router;
 pub mod serve;
@@ -15,6 +16,8 @@ use crate::cards::Cards;
 use crate::ceremonies::Admin;
 use crate::clock::Clock;
 use crate::db::Db;
+use crate::identity::Identity;
+use crate::identity::login::Logins;
 use crate::ops::Ops;
 use crate::payments::pay::Payments;
 use crate::vault::Vault;
@@ -32,8 +35,12 @@ pub struct App {
     pub clock: Arc<dyn Clock>,
     /// The door of the public listener.
     pub link: LinkCheck,
+    /// Who calls.
+    pub identity: Arc<Identity>,
     /// The vault's cards.
     pub cards: Cards,
+    /// Logins with an RSA key.
+    pub logins: Logins,
     /// The money.
     pub payments: Arc<Payments>,
     /// The admin listener's ceremonies.

@@ -9,7 +9,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::App;
 use super::config::Config;
-use super::serve::{Listeners, ServeError, own_uid, set_mode, socket_mode};
+use super::listeners::{Listeners, own_uid, set_mode, socket_mode};
+use super::serve::ServeError;
 use crate::web::tls::Tls;
 
 pub(super) async fn on_hangup(app: Arc<App>, config: Config, listeners: Listeners) {

@@ -14,7 +14,7 @@ use scanvault_protocol::route::{self, Answerer, Audience, Door, Resolution, Rout
 use super::App;
 use crate::cards;
 use crate::ceremonies::{Action, AdminCall, Admitted};
-use crate::identity::{Account, authenticate};
+use crate::identity::Caller;
 use crate::pages;
 use crate::payments::codes::Codes;
 use crate::vault::SystemEntropy;
@@ -77,40 +77,49 @@ async fn route_public(app: &Arc<App>, signed: Signed) -> (&'static str, Response
     let parameter = found.parameter.unwrap_or_default().to_owned();
     let call = Call { spec: found.spec, parameter, signed };
     let name = found.spec.path;
-    match dispatch(app, &call).await {
-        Ok(response) => (name, response),
-        Err(error) => (name, axum::response::IntoResponse::into_response(error)),
-    }
+    (name, dispatch(app, &call).await.unwrap_or_else(axum::response::IntoResponse::into_response))
 }
 
+/// Who calls, and then the handler. What an edge is told of credentials rides on the answer, whatever the answer is.
 async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
     route::check_query(call.spec, call.signed.query.as_deref())?;
     if call.spec.door() == Door::Internal {
         check_body(call)?;
         return cards::api::answer(&app.cards, call).await;
     }
-    let caller = match call.spec.audience {
-        Audience::Anyone => None,
-        audience => {
-            let header = call.signed.authorization.as_ref().map(|value| value.as_str());
-            Some(authenticate(&app.db, &*app.clock, header, audience).await?)
-        }
+    if call.spec.audience == Audience::Anyone {
+        return handle(app, call, None).await;
+    }
+    let admission = app.identity.admit(&call.signed, call.spec).await;
+    app.ops.credential_judged(admission.verdict, call.signed.mark);
+    let answer = match admission.outcome {
+        Ok(caller) => handle(app, call, Some(caller)).await,
+        Err(error) => Err(error),
     };
+    let mut response = answer.unwrap_or_else(axum::response::IntoResponse::into_response);
+    admission.told.put_on(response.headers_mut());
+    Ok(response)
+}
+
+async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<Response, ApiError> {
+    if call.spec.route == Route::Unserved {
+        return Err(Problem::NotFound.into()); // whatever it carries
+    }
     check_body(call)?;
     let codes = Codes { db: &app.db, clock: &*app.clock, public_url: &app.public_url };
     let mut entropy = SystemEntropy::new();
     match call.spec.route {
-        Route::CodeCreate => codes.create(needed(caller)?, call, &mut entropy).await,
-        Route::CodeQuery => codes.query(needed(caller)?, call).await,
-        Route::TransactionState => codes.transaction_state(needed(caller)?, call).await,
+        Route::CodeCreate => codes.create(needed(caller)?.account, call, &mut entropy).await,
+        Route::CodeQuery => codes.query(needed(caller)?.account, call).await,
+        Route::TransactionState => codes.transaction_state(needed(caller)?.account, call).await,
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
         Route::Pay => pages::take_payment(&app.payments, call).await,
         Route::Asset => pages::asset(call),
+        Route::LoginChallenge => app.logins.challenge(call).await,
+        Route::Login => app.logins.login(call).await,
+        Route::Logout => app.logins.logout(&needed(caller)?.account, call).await,
         // The edge answers the first two; the internal ones were answered above; the others are served nowhere yet.
         Route::QrImage
-        | Route::LoginChallenge
-        | Route::Login
-        | Route::Logout
         | Route::Unserved
         | Route::Monitor
         | Route::VaultKey
@@ -123,7 +132,7 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
 }
 
 /// A row without an audience that a handler expects to have a caller is a mistake in the table: nobody gets in.
-fn needed(caller: Option<Account>) -> Result<Account, ApiError> {
+fn needed(caller: Option<Caller>) -> Result<Caller, ApiError> {
     caller.ok_or_else(|| Problem::BadCredentials.into())
 }
 

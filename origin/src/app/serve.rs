@@ -1,19 +1,16 @@
 //! The running origin: listeners, background work, and an orderly end.
 
-use std::fs::Permissions;
 use std::future::Future;
-use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use reqwest::Certificate;
-use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
-use super::config::{Config, ConfigError, Mode};
+use super::config::{Config, ConfigError, Mode, Switch};
+use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
 use crate::acquirers::Transport;
@@ -24,7 +21,12 @@ use crate::ceremonies::operators::Roster;
 use crate::ceremonies::{Admin, Remembered, Step};
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, DbError};
-use crate::identity::secrets;
+use crate::identity::last_use::LastUse;
+use crate::identity::login::{Logins, Parts};
+use crate::identity::passwords::Reminder;
+use crate::identity::throttle::Throttle;
+use crate::identity::tokens::Tokens;
+use crate::identity::{Identity, secrets};
 use crate::ops::Ops;
 use crate::outbox::worker::{self, SecretError, Secrets, Worker};
 use crate::payments::pay::Payments;
@@ -33,7 +35,7 @@ use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
 use crate::web::listener::{self, Service};
 use crate::web::nonces::Nonces;
-use crate::web::tls::{Clients, Files, Tls, TlsError};
+use crate::web::tls::TlsError;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const LOOK_FOR_WORK_EVERY: Duration = Duration::from_secs(1);
@@ -105,6 +107,9 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
     let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, reencrypt_task, reload_task);
+    if let Err(error) = app.identity.write_last_uses(true).await {
+        tracing::error!(cause = %error, "last uses of passwords not written");
+    }
     let (db, audit) = (app.db.clone(), Arc::clone(&app.audit));
     drop(app);
     // Payments whose shopper has gone run in tasks of their own: each holds a sender.
@@ -150,8 +155,10 @@ pub async fn build(
         // The next full second: what was signed in this one may have been taken by the process before us.
         started_secs: clock.now_ms().div_ceil(1000),
     };
+    let identity = identity(config, &db, &clock, &vault);
     let admin = Admin {
         db: db.clone(),
+        identity: Arc::clone(&identity),
         vault: Arc::clone(&vault),
         audit: Arc::clone(&audit),
         clock: Arc::clone(&clock),
@@ -162,8 +169,47 @@ pub async fn build(
         key_policy: config.key_policy(),
         remembered: Remembered::default(),
     };
-    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock));
-    Ok(App { db, vault, audit, clock, link, cards, payments, admin, ops, public_url: config.public_url.clone() })
+    let logins = logins(config, &identity, &db, &vault, &audit);
+    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), identity.reminder);
+    Ok(App {
+        db,
+        vault,
+        audit,
+        clock,
+        link,
+        identity,
+        cards,
+        logins,
+        payments,
+        admin,
+        ops,
+        public_url: config.public_url.clone(),
+    })
+}
+
+fn identity(config: &Config, db: &Db, clock: &Arc<dyn Clock>, vault: &Arc<Vault>) -> Arc<Identity> {
+    Arc::new(Identity {
+        db: db.clone(),
+        clock: Arc::clone(clock),
+        tokens: Arc::new(Tokens::new(Arc::clone(vault), &config.public_url)),
+        throttle: Throttle::new(config.rate_limits == Switch::On),
+        last_use: LastUse::default(),
+        reminder: Reminder::after_days(config.password_reminder_days),
+        reminded_on_day: AtomicI64::new(0),
+        is_513_asked_for: config.security_violation_513,
+    })
+}
+
+fn logins(config: &Config, identity: &Identity, db: &Db, vault: &Arc<Vault>, audit: &Arc<Audit>) -> Logins {
+    Logins::new(Parts {
+        db: db.clone(),
+        vault: Arc::clone(vault),
+        audit: Arc::clone(audit),
+        clock: Arc::clone(&identity.clock),
+        tokens: Arc::clone(&identity.tokens),
+        challenge_secs: config.challenge_secs(),
+        rate_limits: config.rate_limits == Switch::On,
+    })
 }
 
 async fn open_audit(
@@ -226,81 +272,6 @@ fn admin_service(app: &Arc<App>) -> Service {
     Arc::new(move |request, peer| Box::pin(answer_admin(Arc::clone(&app), request, peer)))
 }
 
-/// The user that this process runs as.
-pub(super) fn own_uid() -> u32 {
-    rustix::process::getuid().as_raw()
-}
-
-async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address.to_string(), error))
-}
-
-/// The TLS of the listeners on TCP.
-pub(super) struct Listeners {
-    pub(super) public: Arc<Tls>,
-    pub(super) admin: Option<Arc<Tls>>,
-}
-
-impl Listeners {
-    /// The configuration was checked: with an admin address a CA is named.
-    fn read(config: &Config) -> Result<Self, ServeError> {
-        let read = |clients, client_ca: Option<&PathBuf>| {
-            let (certificate, key) = (config.tls_cert.clone(), config.tls_key.clone());
-            let files = Files { certificate, key, client_ca: client_ca.cloned() };
-            config.check_tls(&files)?;
-            Ok::<_, ServeError>(Arc::new(Tls::read(clients, files)?))
-        };
-        let public = read(Clients::Signing, config.tls_client_ca.as_ref())?;
-        let admin = match config.admin_listen {
-            Some(_) => Some(read(Clients::Operators, config.admin_client_ca.as_ref())?),
-            None => None,
-        };
-        Ok(Self { public, admin })
-    }
-}
-
-type AdminTls = (TcpListener, Arc<Tls>);
-
-/// `None` when no address is set.
-async fn bind_admin_tls(config: &Config, listeners: &Listeners) -> Result<Option<AdminTls>, ServeError> {
-    let (Some(address), Some(tls)) = (config.admin_listen, &listeners.admin) else { return Ok(None) };
-    Ok(Some((bind_tcp(address).await?, Arc::clone(tls))))
-}
-
-async fn serve_admin_tls(
-    admin: Option<AdminTls>,
-    service: Service,
-    stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    match admin {
-        Some((listener, tls)) => listener::serve_tls(listener, tls, service, stop).await,
-        None => Ok(()),
-    }
-}
-
-/// A socket that a killed process left behind is removed; one that answers is somebody's.
-async fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, ServeError> {
-    let failed = |error| ServeError::Listen(path.display().to_string(), error);
-    if UnixStream::connect(path).await.is_ok() {
-        return Err(ServeError::AlreadyRunning(path.display().to_string()));
-    }
-    let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    set_mode(path, mode).map_err(failed)?;
-    Ok(listener)
-}
-
-/// The kernel's word on who connects is the check. The mode only keeps others from knocking, where no other user is an
-/// operator; where one is, everybody may knock. What keeps strangers from filling the socket with connections then is the
-/// mode of the folder it lies in: that is the host's to set.
-pub(super) fn socket_mode(app: &App) -> u32 {
-    if app.admin.operators.live().have_other_users(own_uid()) { 0o666 } else { 0o600 }
-}
-
-pub(super) fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
-    std::fs::set_permissions(path, Permissions::from_mode(mode))
-}
-
 async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
     let wait_ms = (started_secs * 1000).saturating_sub(clock.now_ms());
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
@@ -325,9 +296,18 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         if let Err(error) = app.audit.checkpoint_if_due(app.clock.now_ms()).await {
             tracing::error!(cause = %error, "audit checkpoint not written");
         }
+        if let Err(error) = app.identity.write_last_uses(false).await {
+            tracing::error!(cause = %error, "last uses of passwords not written");
+        }
+        if let Err(error) = app.identity.remind().await {
+            tracing::error!(cause = %error, "passwords that are due not counted");
+        }
         match app.cards.sweep().await {
             Ok(swept) => app.ops.cards_expired(swept),
             Err(error) => tracing::error!(cause = %error, "expired cards not removed"),
+        }
+        if let Err(error) = app.logins.sweep().await {
+            tracing::error!(cause = %error, "old sessions and challenges not removed");
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}

@@ -4,11 +4,11 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use scanvault_protocol::password::ApiPassword;
 use scanvault_protocol::{AccountName, Problem, Role};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
+use super::passwords::new_password;
 use super::{Admin, AdminCall};
 use crate::acquirers::Acquirer;
 use crate::acquirers::clearhaus::{Clearhaus, Credentials};
@@ -39,21 +39,6 @@ struct CreateAnswer<'a> {
     password: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     webhook_secret: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct AccountAnswer {
-    account: String,
-    role: &'static str,
-    active: bool,
-    display_name: String,
-    currency: String,
-    psp: Option<String>,
-    credential_version: i64,
-    webhook_url: Option<String>,
-    change_seq: i64,
-    created_at_ms: i64,
 }
 
 impl Admin {
@@ -115,40 +100,6 @@ impl Admin {
         Ok(Json(CreateAnswer { account, password: password.expose(), webhook_secret }).into_response())
     }
 
-    /// The old password fails, and the new one works, from the moment this has answered.
-    pub(super) async fn account_rotate(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
-        let name: AccountName = call.parameter.parse().map_err(|_| Problem::NotFound)?;
-        let password = new_password(&mut SystemEntropy::new())?;
-        let account = name.to_string();
-        let mut tx = self.audit.begin().await?;
-        tx.push(Entry::new("account.rotated", call.operator.name.as_str()).with("account", account.as_str()));
-        if !passwords::rotate(tx.tx(), &name, &password.verifier(), &call.operator.name, self.clock.now_db()).await? {
-            return Err(ApiError::because(Problem::NotFound, "there is no such account"));
-        }
-        tx.commit().await?;
-        tracing::warn!(operator = call.operator.name, account, "password rotated");
-        Ok(Json(CreateAnswer { account, password: password.expose(), webhook_secret: None }).into_response())
-    }
-
-    pub(super) async fn account_show(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
-        let name: AccountName = call.parameter.parse().map_err(|_| Problem::NotFound)?;
-        let found = store::find(&self.db, &name).await?;
-        let account = found.ok_or_else(|| ApiError::because(Problem::NotFound, "there is no such account"))?;
-        Ok(Json(AccountAnswer {
-            account: account.name.to_string(),
-            role: account.role.as_str(),
-            active: account.is_active,
-            display_name: account.display_name,
-            currency: account.currency.to_string(),
-            psp: account.psp.map(|psp| psp.to_string()),
-            credential_version: account.credential_version,
-            webhook_url: account.webhook_url,
-            change_seq: account.change_seq,
-            created_at_ms: account.created_at_ms,
-        })
-        .into_response())
-    }
-
     fn sealed_webhook(
         &self,
         name: &AccountName,
@@ -185,12 +136,6 @@ impl Admin {
 }
 
 const FIRST_ROW_VERSION: u64 = FIRST_VERSION.unsigned_abs();
-
-fn new_password(entropy: &mut dyn Entropy) -> Result<ApiPassword, ApiError> {
-    let mut random = Zeroizing::new([0; 32]);
-    entropy.fill(&mut *random).map_err(|error| ApiError::internal(&error))?;
-    Ok(ApiPassword::from_entropy(&random))
-}
 
 fn new_webhook_secret(entropy: &mut dyn Entropy) -> Result<Zeroizing<String>, ApiError> {
     let mut random = Zeroizing::new([0; 32]);

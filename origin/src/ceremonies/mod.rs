@@ -8,8 +8,11 @@ mod accounts;
 mod audit;
 mod authority;
 mod custodians;
+mod enrolment;
 mod keys;
+mod modes;
 pub mod operators;
+mod passwords;
 mod reencrypt;
 mod reshare;
 mod throttle;
@@ -28,6 +31,7 @@ use serde::de::DeserializeOwned;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::db::Db;
+use crate::identity::Identity;
 use crate::vault::{MemoryProtection, SealedError, Vault};
 use crate::web::ApiError;
 use crate::web::listener::Peer;
@@ -84,7 +88,14 @@ pub enum Action {
     AuditValue,
     AccountCreate,
     AccountShow,
+    AccountList,
     AccountRotate,
+    AccountKeys,
+    AccountSwitch,
+    AccountSuspend,
+    AccountResume,
+    AccountEnrol,
+    IdentityKey,
     Unsettled,
     Settle,
 }
@@ -135,8 +146,15 @@ pub static ROUTES: &[AdminRoute] = &[
     row(Method::POST, "/audit/hashes", Needs::Either, Action::AuditHashes),
     row(Method::POST, "/audit/value", Needs::Auditor, Action::AuditValue),
     row(Method::POST, "/accounts", Needs::Operator, Action::AccountCreate),
+    row(Method::GET, "/accounts", Needs::Either, Action::AccountList),
     row(Method::GET, "/accounts/{name}", Needs::Either, Action::AccountShow),
     row(Method::POST, "/accounts/{name}/rotate", Needs::Operator, Action::AccountRotate),
+    row(Method::GET, "/accounts/{name}/keys", Needs::Either, Action::AccountKeys),
+    row(Method::POST, "/accounts/{name}/switch", Needs::Operator, Action::AccountSwitch),
+    row(Method::POST, "/accounts/{name}/suspend", Needs::Operator, Action::AccountSuspend),
+    row(Method::POST, "/accounts/{name}/resume", Needs::Operator, Action::AccountResume),
+    row(Method::POST, "/accounts/{name}/enrol", Needs::Operator, Action::AccountEnrol),
+    row(Method::GET, "/identity/public-key", Needs::Either, Action::IdentityKey),
     row(Method::GET, "/transactions/unsettled", Needs::Either, Action::Unsettled),
     row(Method::POST, "/transactions/{id}/settle", Needs::Operator, Action::Settle),
 ];
@@ -149,6 +167,8 @@ const fn row(method: Method, pattern: &'static str, needs: Needs, action: Action
 pub struct Admin {
     /// Where it is written.
     pub db: Db,
+    /// Who calls the API, and with what.
+    pub identity: Arc<Identity>,
     /// What is sealed and unsealed.
     pub vault: Arc<Vault>,
     /// What is written down of it.
@@ -290,7 +310,14 @@ impl Admin {
             Action::AuditValue => self.audit_value(call).await,
             Action::AccountCreate => self.account_create(call).await,
             Action::AccountShow => self.account_show(call).await,
+            Action::AccountList => self.account_list().await,
             Action::AccountRotate => self.account_rotate(call).await,
+            Action::AccountKeys => self.account_keys(call).await,
+            Action::AccountSwitch => self.account_switch(call).await,
+            Action::AccountSuspend => self.account_suspend(call).await,
+            Action::AccountResume => self.account_resume(call).await,
+            Action::AccountEnrol => self.account_enrol(call).await,
+            Action::IdentityKey => self.identity_key().await,
             Action::Unsettled => self.transactions_unsettled().await,
             Action::Settle => self.transaction_settle(call).await,
         })

@@ -205,7 +205,7 @@ where
 }
 
 /// A TLS alert, such as that of a refused certificate, is a cause of hyper's own error.
-fn with_causes(error: &(dyn Error + 'static)) -> String {
+pub(super) fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(inner) = cause {
@@ -224,7 +224,7 @@ fn parse(body: &[u8]) -> Result<Value, Failure> {
 }
 
 /// The problem document's text, where there is one.
-fn reason(body: &[u8], status: http::StatusCode) -> String {
+pub(super) fn reason(body: &[u8], status: http::StatusCode) -> String {
     let problem: Option<Value> = serde_json::from_slice(body).ok();
     let detail = problem.as_ref().and_then(|problem| problem.get("detail")).and_then(Value::as_str);
     detail.map_or_else(|| status.to_string(), str::to_owned)

@@ -6,7 +6,9 @@
 mod account;
 mod audit;
 mod client;
+mod identity;
 mod keys;
+mod login;
 mod operator;
 mod output;
 mod reshare;
@@ -49,6 +51,11 @@ enum Command {
     /// Accounts.
     #[command(subcommand)]
     Account(account::Command),
+    /// The gateway's own key for logins.
+    #[command(subcommand)]
+    Identity(identity::Command),
+    /// Log in with an RSA key, as a merchant does, and print the header of the session.
+    Login(Box<login::Login>),
     /// Transactions that wait for an operator.
     #[command(subcommand)]
     Transaction(transaction::Command),
@@ -88,6 +95,8 @@ pub fn run() -> ExitCode {
             Command::Vault(command) => vault::run(command, &output, &cli.admin).await,
             Command::Audit(command) => audit::run(command, &output, &cli.admin).await,
             Command::Account(command) => account::run(command, &output, &Client::new(&cli.admin)?).await,
+            Command::Identity(command) => identity::run(&command, &output, &Client::new(&cli.admin)?).await,
+            Command::Login(login) => login::run(&login, &output).await,
             Command::Transaction(command) => transaction::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Operator(command) => operator::run(command, &output, &cli.admin).await,
             Command::Metrics => {

@@ -36,10 +36,22 @@ impl Output {
         }
     }
 
+    /// Says something beside the answer, on standard error: the answer itself can be piped on.
+    pub(super) fn note(&self, text: &str) {
+        if !self.json {
+            let _ = writeln!(std::io::stderr(), "{text}");
+        }
+    }
+
     /// Prints text. Whoever closed our standard output does not want to hear of it.
     pub(super) fn text(&self, text: &str) {
         let _ = writeln!(std::io::stdout(), "{}", text.trim_end_matches('\n'));
     }
+}
+
+/// Says on standard error what is to be known, though the command has done what it should.
+pub(super) fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr(), "scanvault: {text}");
 }
 
 /// Says on standard error why a command failed.

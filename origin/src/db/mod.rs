@@ -22,6 +22,7 @@ pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
 const MIN_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
+const ASIDE_CONNECTIONS: u32 = 4;
 /// How long an idle connection is taken to be alive.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
@@ -40,6 +41,7 @@ pub struct Db {
     kind: Kind,
     writer: AnyPool,
     reader: AnyPool,
+    aside: AnyPool,
 }
 
 /// What can go wrong with the database itself.
@@ -112,8 +114,9 @@ impl Db {
             Self::open_sqlite(url).await?
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             refuse_unchecked_tls(url)?;
-            let pool = postgres_options().connect(url).await?;
-            Self { kind: Kind::Postgres, writer: pool.clone(), reader: pool }
+            let pool = postgres_options(POSTGRES_CONNECTIONS).connect(url).await?;
+            let aside = postgres_options(ASIDE_CONNECTIONS).connect_lazy(url)?;
+            Self { kind: Kind::Postgres, writer: pool.clone(), reader: pool, aside }
         } else {
             return Err(DbError::UnknownUrl);
         };
@@ -139,6 +142,13 @@ impl Db {
         &self.writer
     }
 
+    /// For callers who have not proved who they are: they wait for each other here, and take no connection from the rest.
+    /// On SQLite it is the readers' pool, so nothing may be written through it.
+    #[must_use]
+    pub fn aside(&self) -> &AnyPool {
+        &self.aside
+    }
+
     /// Starts a writing transaction.
     ///
     /// # Errors
@@ -154,6 +164,7 @@ impl Db {
     pub async fn close(&self) {
         self.writer.close().await;
         self.reader.close().await;
+        self.aside.close().await;
     }
 
     async fn open_sqlite(url: &str) -> Result<Self, DbError> {
@@ -166,7 +177,7 @@ impl Db {
         }
         let reader =
             if url.contains(":memory:") { writer.clone() } else { sqlite_options(READERS).connect(&writing).await? };
-        Ok(Self { kind: Kind::Sqlite, writer, reader })
+        Ok(Self { kind: Kind::Sqlite, writer, aside: reader.clone(), reader })
     }
 }
 
@@ -190,8 +201,8 @@ fn options(connections: u32) -> AnyPoolOptions {
 /// Our statements look rows up by key. Left to itself the planner reads a whole table that it still believes to be empty,
 /// and keeps to that plan while the table grows. The cost that it puts on such a plan must not start the compiler. There
 /// is one good plan for each text, so it is made once for a connection.
-fn postgres_options() -> AnyPoolOptions {
-    options(POSTGRES_CONNECTIONS).after_connect(|connection: &mut AnyConnection, _| {
+fn postgres_options(connections: u32) -> AnyPoolOptions {
+    options(connections).after_connect(|connection: &mut AnyConnection, _| {
         Box::pin(async move {
             sqlx::raw_sql("SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan")
                 .execute(connection)

@@ -2,11 +2,19 @@
 
 pub mod account;
 pub mod authenticate;
+pub mod credentials;
+pub mod enrolled_key;
+pub mod enrolments;
+pub mod last_use;
+pub mod login;
+pub mod modes;
 pub mod passwords;
 pub mod recrypt;
 pub mod secrets;
+pub mod sessions;
 pub mod store;
+pub mod throttle;
 pub mod tokens;
 
 pub use account::{Account, NewAccount};
-pub use authenticate::authenticate;
+pub use authenticate::{Caller, Identity};

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::str::FromStr;
 
 use scanvault_protocol::{AccountName, Role};
-use sqlx::Row;
 use sqlx::any::AnyRow;
+use sqlx::{Any, Executor, Row};
 
 use super::account::{Account, NewAccount};
 use super::secrets::FIRST_VERSION;
@@ -21,15 +21,32 @@ pub struct Sealed {
     pub row_version: u64,
 }
 
-const COLUMNS: &str = "SELECT name, role, status, display_name, currency, psp, auth_mode, credential_version, \
-     webhook_url, change_seq, created_at_ms FROM accounts WHERE name = $1";
+/// The columns of an account in the order in which [`account`] reads them; the table is `a`.
+macro_rules! account_columns {
+    () => {
+        "a.name, a.role, a.status, a.display_name, a.currency, a.psp, a.auth_mode, a.credential_version, \
+         a.webhook_url, a.change_seq, a.created_at_ms"
+    };
+}
+pub(super) use account_columns;
+/// How many they are: what a statement adds comes behind them.
+pub(super) const ACCOUNT_COLUMNS: usize = 11;
 
 /// Reads an account.
 ///
 /// # Errors
 /// From the database.
 pub async fn find(db: &Db, name: &AccountName) -> Result<Option<Account>, DbError> {
-    let row = sqlx::query(COLUMNS).bind(name.to_string()).fetch_optional(db.read()).await?;
+    find_on(db.read(), name).await
+}
+
+/// The same within a transaction, or over other connections.
+///
+/// # Errors
+/// From the database.
+pub async fn find_on(on: impl Executor<'_, Database = Any>, name: &AccountName) -> Result<Option<Account>, DbError> {
+    let statement = concat!("SELECT ", account_columns!(), " FROM accounts a WHERE a.name = $1");
+    let row = sqlx::query(statement).bind(name.to_string()).fetch_optional(on).await?;
     row.map(|row| account(&row)).transpose()
 }
 
@@ -124,7 +141,7 @@ fn sealed(row: &AnyRow) -> Result<Sealed, DbError> {
     Ok(Sealed { envelope: row.try_get(0)?, row_version })
 }
 
-fn account(row: &AnyRow) -> Result<Account, DbError> {
+pub(super) fn account(row: &AnyRow) -> Result<Account, DbError> {
     fn parsed<T: FromStr>(text: &str, what: &'static str) -> Result<T, DbError> {
         text.parse().map_err(|_| DbError::Corrupt(what))
     }

@@ -198,3 +198,6 @@ fn verify_with(
 fn public_key(seed: &[u8; 32]) -> Option<[u8; 32]> {
     Pair::from_seed_unchecked(seed).ok()?.public_key().as_ref().try_into().ok()
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,10 +16,12 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use scanvault_protocol::link::LinkError;
+use scanvault_protocol::record::Mark;
 
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::db::Db;
+use crate::identity::passwords::{self, Reminder};
 use crate::outbox;
 use crate::payments;
 use crate::vault::Vault;
@@ -32,7 +34,9 @@ pub struct Ops {
     requests: Family<Labels, Counter>,
     durations: Family<Labels, Histogram>,
     link_refusals: Family<Labels, Counter>,
+    credentials: Family<Labels, Counter>,
     cards_expired: Counter,
+    passwords_due: Gauge,
     sealed: Gauge,
     unknown: Gauge,
     lost: Gauge,
@@ -48,12 +52,13 @@ pub struct Ops {
     vault: Arc<Vault>,
     audit: Arc<Audit>,
     clock: Arc<dyn Clock>,
+    reminder: Reminder,
 }
 
 impl Ops {
     /// Registers every metric.
     #[must_use]
-    pub fn new(db: Db, vault: Arc<Vault>, audit: Arc<Audit>, clock: Arc<dyn Clock>) -> Self {
+    pub fn new(db: Db, vault: Arc<Vault>, audit: Arc<Audit>, clock: Arc<dyn Clock>, reminder: Reminder) -> Self {
         let mut registry = Registry::with_prefix("scanvault");
         let requests = Family::default();
         registry.register("requests", "Requests answered, by route and status", requests.clone());
@@ -65,6 +70,9 @@ impl Ops {
         registry.register_with_unit("request_duration", help, Unit::Seconds, durations.clone());
         let link_refusals = Family::default();
         registry.register("link_refusals", "Requests refused at the door, by reason", link_refusals.clone());
+        let credentials = Family::default();
+        let help = "Credentials judged, by what became of them and by what the edge thought of them";
+        registry.register("credentials", help, credentials.clone());
         let mut counter = |name: &str, help: &str| {
             let counter = Counter::default();
             registry.register(name, help, counter.clone());
@@ -93,6 +101,8 @@ impl Ops {
                 "audit_checkpoint_age_seconds",
                 "Time since the other processes' audit chains were looked at and countersigned; grows while sealed",
             ),
+            passwords_due: gauge("api_passwords_due", "Accounts whose API password is older than the reminder's days"),
+            credentials,
             audit_links,
             audit_failures,
             registry,
@@ -105,6 +115,7 @@ impl Ops {
             vault,
             audit,
             clock,
+            reminder,
         }
     }
 
@@ -127,6 +138,12 @@ impl Ops {
             LinkError::Replayed => "nonce_replayed",
         };
         self.link_refusals.get_or_create(&vec![("reason", reason.to_owned())]).inc();
+    }
+
+    /// Counts a credential: how it was taken, or the problem that its client was told.
+    pub fn credential_judged(&self, verdict: &str, mark: Mark) {
+        let labels = vec![("verdict", verdict.to_owned()), ("edge", mark.as_str().to_owned())];
+        self.credentials.get_or_create(&labels).inc();
     }
 
     /// Counts cards that were swept.
@@ -176,6 +193,9 @@ impl Ops {
         self.audit_failures.inner().store(counts.failures, Ordering::Relaxed);
         self.audit_checked.set(age_secs(i64::try_from(counts.checked_at_ms).ok()));
         self.sealed.set(i64::from(self.vault.unsealed().is_err()));
+        if let Ok(due) = passwords::count_due(&self.db, self.reminder, now_ms).await {
+            self.passwords_due.set(due);
+        }
         if let Ok((count, oldest)) = payments::store::unknown(&self.db).await {
             self.unknown.set(count);
             self.unknown_age.set(age_secs(oldest));

@@ -27,6 +27,7 @@ pub mod init;
 pub mod jwe;
 pub mod jwe_internal;
 pub mod keys;
+pub mod login;
 pub mod memory;
 pub mod reencryption;
 pub mod reshare;

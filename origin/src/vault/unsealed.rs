@@ -7,8 +7,8 @@
 //! rejection:   HMAC-SHA256(rejection key,   "scanvault/rejection/v1" 00 ‖ challenge bytes)
 //! ```
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use zeroize::Zeroizing;
 
@@ -21,6 +21,7 @@ use super::init::VaultRecord;
 use super::jwe::{self, JweError, PublicJwk};
 use super::jwe_internal::{self, SessionKey, Typ};
 use super::keys::{KeyInfo, KeyKind, KeyState, WrappedKey};
+use super::login::Openers;
 use super::mac::{hmac_sha256, length_prefix};
 use super::ring::{KeyRing, RingError, Slot, check_material, generate, unwrap};
 use super::secret::{Key32, RootKey, SecretBytes};
@@ -36,6 +37,8 @@ pub struct Unsealed {
     pub(super) root: RootKey,
     pub(super) ring: KeyRing,
     audit: AuditKeys,
+    /// Made when the first login needs them; they go with this ring.
+    openers: OnceLock<Openers>,
     uses: Arc<AtomicU64>,
 }
 
@@ -51,7 +54,7 @@ impl Unsealed {
     pub(super) fn open(record: VaultRecord, root: RootKey) -> Result<Self, RingError> {
         let ring = KeyRing::open(&root, &record.keys)?;
         let audit = AuditKeys::derive(ring.secrets(KeyKind::Audit))?;
-        Ok(Self { record, root, ring, audit, uses: Arc::default() })
+        Ok(Self { record, root, ring, audit, openers: OnceLock::new(), uses: Arc::default() })
     }
 
     /// The same root key over a newer record (another process has changed the ring).
@@ -218,6 +221,14 @@ impl Unsealed {
     #[must_use]
     pub fn rejection(&self, challenge: &[u8]) -> [u8; 32] {
         hmac_sha256(self.active_secret(KeyKind::Rejection), &[REJECTION_DOMAIN, challenge])
+    }
+
+    pub(super) fn rejection_key(&self) -> &Key32 {
+        self.active_secret(KeyKind::Rejection)
+    }
+
+    pub(super) fn openers(&self) -> &Openers {
+        self.openers.get_or_init(|| Openers::of(self))
     }
 
     // --- Changes of the ring: rows to store, in effect after Vault::reload -------------------

@@ -5,6 +5,7 @@ use std::error::Error;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use scanvault_protocol::Problem;
+use scanvault_protocol::route::RouteSpec;
 
 /// A failed call. [`super::reply::finish`] turns it into a problem document and writes the cause to the log, once.
 #[derive(Debug)]
@@ -12,13 +13,14 @@ pub struct ApiError {
     pub(super) problem: Problem,
     pub(super) detail: Option<String>,
     pub(super) cause: Option<String>,
+    pub(super) retry_after_secs: Option<u32>,
 }
 
 impl ApiError {
     /// A problem with the text of the table.
     #[must_use]
     pub fn new(problem: Problem) -> Self {
-        Self { problem, detail: None, cause: None }
+        Self { problem, detail: None, cause: None, retry_after_secs: None }
     }
 
     /// A problem with a more precise text. Never put a secret, or what the client sent, into it.
@@ -38,6 +40,18 @@ impl ApiError {
             source = inner.source();
         }
         Self { cause: Some(text), ..Self::new(Problem::Internal) }
+    }
+
+    /// Too many requests: there is room again after so many seconds.
+    #[must_use]
+    pub fn retry_after(secs: u32) -> Self {
+        Self { retry_after_secs: Some(secs), ..Self::new(Problem::TooManyRequests) }
+    }
+
+    /// As a client of this row is told it, where the reference's dialect is asked for.
+    #[must_use]
+    pub fn in_dialect(self, spec: &RouteSpec, is_513_asked_for: bool) -> Self {
+        Self { problem: spec.in_dialect(self.problem, is_513_asked_for), ..self }
     }
 
     /// Which case of the table it is.

@@ -48,6 +48,7 @@ impl LinkCheck {
         let fields = Fields::read(&parts)?;
         let now_secs = self.clock.now_secs();
         let message = fields.message(&parts);
+        let mark = fields.credential.parse().map_err(|_| LinkError::Malformed)?;
         let keys = self.keys.live();
         let verified = link::verify(&keys.keys, &message, &self.region, fields.input, fields.signature, now_secs)?;
         if verified.created < self.started_secs {
@@ -74,6 +75,7 @@ impl LinkCheck {
             request_id: fields.request_id.to_owned(),
             client_address: fields.client_address.to_owned(),
             authorization: fields.authorization.map(|value| Zeroizing::new(value.to_owned())),
+            mark,
             content_type: fields.content_type.map(str::to_owned),
             body,
         })

@@ -33,7 +33,7 @@ pub fn finish(mut response: Response, about: &Finish<'_>) -> Response {
         if let Some(challenge) = error.problem.www_authenticate() {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
-        if let Some(secs) = error.problem.retry_after_secs() {
+        if let Some(secs) = error.retry_after_secs.or(error.problem.retry_after_secs()) {
             headers.insert(RETRY_AFTER, HeaderValue::from(secs));
         }
     }

@@ -1,6 +1,7 @@
 //! A request that passed the link check: nothing in it that was not signed.
 
 use bytes::Bytes;
+use scanvault_protocol::record::Mark;
 use scanvault_protocol::route::RouteSpec;
 use serde::Deserialize;
 use zeroize::Zeroizing;
@@ -24,10 +25,20 @@ pub struct Signed {
     pub client_address: String,
     /// The client's credentials as they came.
     pub authorization: Option<Zeroizing<String>>,
+    /// What the edge thinks of them. It decides nothing here; it says whether the edge wants to be told more.
+    pub mark: Mark,
     /// The media type of the body.
     pub content_type: Option<String>,
     /// The whole body; its digest was checked.
     pub body: Bytes,
+}
+
+impl Signed {
+    /// Whether an edge signed it; an internal system is told nothing of others' credentials.
+    #[must_use]
+    pub fn is_from_edge(&self) -> bool {
+        self.account.is_none()
+    }
 }
 
 /// A request with its row of the route table.
