@@ -57,6 +57,7 @@ export class World {
   dir = mkdtempSync(join(tmpdir(), "scanvault-e2e-"));
   secrets = new Secrets();
   merchants = {};
+  limits = "on";
   originSettings = {};
   edgeSettings = {};
   /** {cert, key}: files of the certificate that edges show to the origin. */
