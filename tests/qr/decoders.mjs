@@ -57,8 +57,9 @@ function zbar(samples) {
     });
     if (error || ![0, 4].includes(status)) throw error ?? new Error(`zbarimg: exit code ${status}`);
     for (const [, file, body] of stdout.matchAll(/<source href='([^']+)'>([\s\S]*?)<\/source>/g)) {
-      const symbols = [...body.matchAll(/<data><!\[CDATA\[([\s\S]*?)\]\]><\/data>/g)];
-      byFile.set(file, symbols.map(([, payload]) => payload));
+      const symbols = [...body.matchAll(/<data( format='base64' length='\d+')?><!\[CDATA\[([\s\S]*?)\]\]><\/data>/g)];
+      // Base64 is what it writes when the payload would end the CDATA section.
+      byFile.set(file, symbols.map(([, encoded, text]) => (encoded ? Buffer.from(text, "base64").toString("latin1") : text)));
     }
   }
   return samples.map(({ file }) => byFile.get(file) ?? []);
