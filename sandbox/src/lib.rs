@@ -7,4 +7,7 @@
 pub mod clearhaus;
 pub mod common;
 pub mod dev_ca;
+pub mod mobilepay;
+pub mod nets;
 pub mod receiver;
+pub mod threedsecure;

@@ -1,5 +1,7 @@
 //! `sandbox`: the simulators as one binary. JSON log lines on standard output.
 
+mod parties;
+
 use std::{
     convert::Infallible,
     error::Error,
@@ -25,6 +27,8 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
+use self::parties::{Folders, Parties};
+
 #[derive(Parser)]
 #[command(name = "sandbox", version, about = "Simulators of the acquirers, for development and tests")]
 struct Cli {
@@ -34,8 +38,9 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The Clearhaus gateway at the root paths, its book at /_book, ordered faults at /_faults
-    Serve(Serve),
+    /// The Clearhaus gateway, and the other parties each at its own address: the party's paths, its book at /_book,
+    /// ordered faults at /_faults
+    Serve(Box<Serve>),
     /// A merchant's webhook receiver: POST /webhook, GET /_log, POST /_fail
     Receiver(Receive),
     /// Makes a development CA and a server certificate for localhost (ca.pem, ca.key, server.pem, server.key)
@@ -73,6 +78,8 @@ struct Serve {
     /// HTTP status for an unknown transaction id (Clearhaus does not document it)
     #[arg(long, value_enum, default_value = "404")]
     unknown_id: Unknown,
+    #[command(flatten)]
+    parties: Parties,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -115,7 +122,7 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_env("SCANVAULT_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter).init();
     let outcome = match cli.command {
-        Command::Serve(args) => serve_clearhaus(args).await,
+        Command::Serve(args) => serve_parties(*args).await,
         Command::Receiver(args) => serve_receiver(args).await,
         Command::DevCa(args) => make_ca(&args),
         Command::ClearhausCredentials { dir } => make_credentials(&dir),
@@ -129,7 +136,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve_clearhaus(args: Serve) -> Outcome {
+async fn serve_parties(args: Serve) -> Outcome {
     let book = match &args.state_dir {
         Some(dir) => {
             std::fs::create_dir_all(dir)?;
@@ -153,7 +160,17 @@ async fn serve_clearhaus(args: Serve) -> Outcome {
     let (book, faults) = (Arc::new(book), Arc::new(Faults::default()));
     let gateway = Gateway::new(access, options, Clock::System, Ids::from_system(), book.clone(), faults.clone());
     let router = clearhaus::router(Arc::new(gateway)).merge(admin::router(book, faults));
-    listen(&args.listen, router).await
+    let (listener, address) = bind(&args.listen).await?;
+    let mut listening = vec![("clearhaus", address)];
+    if let Some(credentials) = args.credentials.as_deref().or(args.state_dir.as_deref()) {
+        let folders = Folders { credentials, state: args.state_dir.as_deref(), public: args.listen.public };
+        listening.extend(args.parties.start(&folders).await?);
+    }
+    // Told when all of them are there: scripts wait for the first line.
+    for (party, listen) in listening {
+        tracing::info!(party, %listen, "listening");
+    }
+    until_signal(listener, router).await
 }
 
 async fn serve_receiver(args: Receive) -> Outcome {
@@ -175,14 +192,24 @@ fn make_credentials(dir: &Path) -> Outcome {
     Ok(())
 }
 
-/// Until a signal ends it: nothing here needs a farewell, the book is on disk with every entry.
-async fn listen(args: &Listen, router: Router) -> Outcome {
+async fn bind(args: &Listen) -> io::Result<(TcpListener, SocketAddr)> {
     let address = serve::check_address(args.listen, args.public)?;
-    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let listener = TcpListener::bind(address)
         .await
         .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))?;
-    tracing::info!(listen = %listener.local_addr()?, "listening");
+    let address = listener.local_addr()?;
+    Ok((listener, address))
+}
+
+async fn listen(args: &Listen, router: Router) -> Outcome {
+    let (listener, address) = bind(args).await?;
+    tracing::info!(listen = %address, "listening");
+    until_signal(listener, router).await
+}
+
+/// Nothing here needs a farewell: the book is on disk with every entry.
+async fn until_signal(listener: TcpListener, router: Router) -> Outcome {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::select! {
         never = serve::serve(listener, router) => never_ends(never),
         _ = terminate.recv() => {}

@@ -1,7 +1,7 @@
 // Bearer from end to end: enrolment, dry run, switch, login, token, precedence, and every way in which a session ends.
 
 import assert from "node:assert/strict";
-import { createPrivateKey, randomBytes, sign as signWith } from "node:crypto";
+import { createPrivateKey, createPublicKey, randomBytes, sign as signWith } from "node:crypto";
 import { before, test } from "node:test";
 import { ask, assertProblem, BASIC_CHALLENGE } from "../lib/answers.mjs";
 import { answerTo, challenge, enrol, keyPair, login, postLogin, session, sha256 } from "./bearer.mjs";
@@ -163,6 +163,24 @@ onBothDatabases((at) => {
     const resigned = signWith(null, Buffer.from(`${header}.${claims}`), mine).toString("base64url");
     await isRefused(`Bearer ${header}.${claims}.${resigned}`);
     await isAccepted(authorization);
+  });
+
+  test("when the token key or the login key rotates, what was issued goes on and what comes is of the new one", async () => {
+    const { world } = at;
+    const kid = ({ authorization }) => JSON.parse(Buffer.from(authorization.slice(7).split(".")[0], "base64url")).kid;
+    const before = await session(world, who);
+    await isAccepted(before.authorization);
+    await world.cli("vault", "rotate", "token");
+    const after = await session(world, who);
+    assert.notEqual(kid(after), kid(before));
+    await isAccepted(after.authorization);
+    await isAccepted(before.authorization);
+    await world.cli("vault", "rotate", "login");
+    assert.equal((await session(world, who)).headerName, "Authorization", "with the gateway's key of before");
+    const { publicKey } = await world.cli("identity", "public-key");
+    const gateway = createPublicKey({ key: Buffer.from(publicKey, "base64"), format: "der", type: "spki" });
+    assert.notDeepEqual(gateway.export({ format: "jwk" }), who.gateway.export({ format: "jwk" }));
+    assert.equal((await session(world, { ...who, gateway })).headerName, "Authorization", "with the new one");
   });
 
   test("back to Basic needs a second operator", async () => {

@@ -26,6 +26,8 @@ onBothDatabases((at) => {
     assert.deepEqual(shown, {
       account: "merchant-25",
       role: "EXTERNAL",
+      mode: "basic",
+      enrolment: null,
       active: true,
       displayName: "Bean & <Co>",
       currency: "ZAR",

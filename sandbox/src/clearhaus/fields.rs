@@ -2,10 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::{
-    form::Form,
-    status::{Code, Refusal, refuse},
-};
+use super::status::{Code, Refusal, refuse};
+use crate::common::form::Form;
 
 /// Clearhaus' list of currencies (not ISO 4217's: some exponents differ, some codes are gone).
 const CURRENCIES: &str = "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP \

@@ -9,7 +9,6 @@ use super::{
     access::Access,
     answer,
     fields::amount_or_zero,
-    form::Form,
     ledger::{Authorization, Ledger},
     methods::Instrument,
     request::{Authorize, Credit, Move},
@@ -20,6 +19,7 @@ use crate::common::{
     book::{Book, Entry, Kind},
     clock::{Clock, rfc3339},
     faults::{Faults, Injected},
+    form::Form,
     ids::Ids,
 };
 

@@ -56,7 +56,7 @@ impl Ledger {
             }
             Kind::Refund => authorization.refunded += entry.amount,
             Kind::Void => authorization.voided = true,
-            Kind::Authorization | Kind::Credit => {}
+            _ => {}
         }
     }
 }

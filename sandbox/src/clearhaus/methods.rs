@@ -2,11 +2,11 @@
 
 use super::{
     fields::{base64_text, check, cryptogram, digits, printable, required},
-    form::Form,
     number::{Number, Scheme},
     status::{Code, Refusal, refuse},
     threeds::{self, ThreeDs},
 };
+use crate::common::form::Form;
 
 /// In the order of Clearhaus' documentation.
 const METHODS: [(&str, Method); 8] = [

@@ -10,7 +10,6 @@ mod access;
 mod answer;
 pub mod credentials;
 mod fields;
-mod form;
 mod gateway;
 mod ledger;
 mod methods;

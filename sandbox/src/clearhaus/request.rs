@@ -2,12 +2,12 @@
 
 use super::{
     fields::{self, check, choice},
-    form::Form,
     methods::{Context, Instrument, Method},
     number::Scheme,
     series::SeriesRequest,
     status::{Code, Refusal, refuse},
 };
+use crate::common::form::Form;
 
 /// `POST /authorizations`.
 pub(super) struct Authorize {

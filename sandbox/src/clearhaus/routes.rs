@@ -13,11 +13,10 @@ use axum::{
 
 use super::{
     answer,
-    form::Form,
     gateway::{Act, Failure, Gateway},
     status::{Code, Refusal, refuse},
 };
-use crate::common::faults;
+use crate::common::{faults, form::Form};
 
 const BODY_LIMIT: usize = 64 * 1024;
 

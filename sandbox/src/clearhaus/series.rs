@@ -2,12 +2,11 @@
 
 use super::{
     fields::{check, choice, digits, uuid_v4},
-    form::Form,
     ledger::Ledger,
     number::Scheme,
     status::{Code, Refusal, refuse},
 };
-use crate::common::{book::Series, ids::Ids};
+use crate::common::{book::Series, form::Form, ids::Ids};
 
 const SERIES_TYPES: [&str; 2] = ["recurring", "unscheduled"];
 const LETTERS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ";

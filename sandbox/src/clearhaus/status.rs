@@ -25,7 +25,7 @@ impl Code {
         match kind {
             Kind::Authorization => Some(Self(*code)),
             Kind::Credit => credits.then_some(Self(*code)),
-            Kind::Capture | Kind::Refund | Kind::Void => None,
+            _ => None,
         }
     }
 

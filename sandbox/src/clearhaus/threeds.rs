@@ -5,10 +5,10 @@ use serde::Deserialize;
 
 use super::{
     fields::{check, cryptogram, digits, required, uuid_v4},
-    form::Form,
     number::Scheme,
     status::{Code, Refusal, refuse},
 };
+use crate::common::form::Form;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct ThreeDs {

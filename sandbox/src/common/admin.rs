@@ -11,44 +11,44 @@ use axum::{
     routing::get,
 };
 
+use serde::{Serialize, de::DeserializeOwned};
+
 use super::{
-    book::{Book, Entry},
+    book::Book,
     faults::{Faults, Order},
 };
 
-#[derive(Clone)]
-struct Admin {
-    book: Arc<Book>,
-    faults: Arc<Faults>,
-}
+/// What can be an entry of a book that is shown.
+pub trait Shown: Clone + Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+impl<E: Clone + Serialize + DeserializeOwned + Send + Sync + 'static> Shown for E {}
 
 /// `GET /_book`; `GET`, `POST` and `DELETE /_faults`.
-pub fn router(book: Arc<Book>, faults: Arc<Faults>) -> Router {
-    Router::new()
-        .route("/_book", get(show_book))
-        .route("/_faults", get(show_faults).post(order_fault).delete(clear_faults))
-        .with_state(Admin { book, faults })
+pub fn router<E: Shown>(book: Arc<Book<E>>, faults: Arc<Faults>) -> Router {
+    let faults =
+        Router::new().route("/_faults", get(show_faults).post(order_fault).delete(clear_faults)).with_state(faults);
+    Router::new().route("/_book", get(show_book::<E>)).with_state(book).merge(faults)
 }
 
-async fn show_book(State(admin): State<Admin>) -> Json<Vec<Entry>> {
-    Json(admin.book.entries())
+async fn show_book<E: Shown>(State(book): State<Arc<Book<E>>>) -> Json<Vec<E>> {
+    Json(book.entries())
 }
 
-async fn show_faults(State(admin): State<Admin>) -> Json<Vec<Order>> {
-    Json(admin.faults.pending())
+async fn show_faults(State(faults): State<Arc<Faults>>) -> Json<Vec<Order>> {
+    Json(faults.pending())
 }
 
-async fn order_fault(State(admin): State<Admin>, order: Result<Json<Order>, JsonRejection>) -> Response {
+async fn order_fault(State(faults): State<Arc<Faults>>, order: Result<Json<Order>, JsonRejection>) -> Response {
     match order {
         Ok(Json(order)) => {
-            admin.faults.order(order);
+            faults.order(order);
             StatusCode::NO_CONTENT.into_response()
         }
         Err(rejection) => (StatusCode::BAD_REQUEST, rejection.body_text()).into_response(),
     }
 }
 
-async fn clear_faults(State(admin): State<Admin>) -> StatusCode {
-    admin.faults.clear();
+async fn clear_faults(State(faults): State<Arc<Faults>>) -> StatusCode {
+    faults.clear();
     StatusCode::NO_CONTENT
 }

@@ -1,6 +1,6 @@
 //! The simulator's own book: what a party has booked, independent of what it managed to answer.
 //! Tests compare it with Scanvault's store. With a file it survives a restart; each simulator
-//! rebuilds its state by folding over the entries.
+//! rebuilds its state by folding over the entries. The shape of an entry is the party's own.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,8 +10,9 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+/// What is asked of a party; a fault can be ordered for each. The names are one list for all of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -20,9 +21,23 @@ pub enum Kind {
     Refund,
     Void,
     Credit,
+    /// Nets: an authorization is given back as a whole.
+    Reversal,
+    /// 3dsecure.io's endpoints, and the page of the card's bank.
+    Preauth,
+    Auth,
+    Postauth,
+    Challenge,
+    /// MobilePay: a payment is asked for, its state is read, a token is given.
+    Create,
+    Read,
+    Token,
+    /// MobilePay calls us.
+    Callback,
+    Webhook,
 }
 
-/// One act. Never a full card number, never a security code.
+/// One act at Clearhaus. Never a full card number, never a security code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     pub id: String,
@@ -53,16 +68,20 @@ pub struct Series {
     pub economically_related_tlid: Option<String>,
 }
 
-#[derive(Default)]
-pub struct Book(Mutex<Pages>);
+pub struct Book<E = Entry>(Mutex<Pages<E>>);
 
-#[derive(Default)]
-struct Pages {
-    entries: Vec<Entry>,
+struct Pages<E> {
+    entries: Vec<E>,
     file: Option<File>,
 }
 
-impl Book {
+impl<E> Default for Book<E> {
+    fn default() -> Self {
+        Self(Mutex::new(Pages { entries: Vec::new(), file: None }))
+    }
+}
+
+impl<E: Clone + Serialize + DeserializeOwned> Book<E> {
     /// Opens or starts the book of a state directory (a JSON line per entry).
     pub fn open(path: &Path) -> io::Result<Self> {
         let text = match fs::read_to_string(path) {
@@ -73,14 +92,14 @@ impl Book {
         // so that the next entry starts on a line of its own.
         let complete = text.rfind('\n').map_or(0, |end| end + 1);
         let entries = text.get(..complete).unwrap_or_default().lines().map(serde_json::from_str);
-        let entries = entries.collect::<Result<Vec<Entry>, _>>()?;
+        let entries = entries.collect::<Result<Vec<E>, _>>()?;
         let file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
         file.set_len(complete as u64)?;
         Ok(Self(Mutex::new(Pages { entries, file: Some(file) })))
     }
 
     /// Writes the act down; on an error it counts as not booked.
-    pub fn record(&self, entry: Entry) -> io::Result<()> {
+    pub fn record(&self, entry: E) -> io::Result<()> {
         let mut pages = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(file) = &mut pages.file {
             let mut line = serde_json::to_vec(&entry)?;
@@ -92,7 +111,7 @@ impl Book {
         Ok(())
     }
 
-    pub fn entries(&self) -> Vec<Entry> {
+    pub fn entries(&self) -> Vec<E> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entries.clone()
     }
 }
@@ -139,10 +158,10 @@ mod tests {
         assert_eq!(book.entries(), [entry("1"), entry("2")]);
         book.record(entry("4")).unwrap();
         drop(book);
-        assert_eq!(Book::open(&path).unwrap().entries(), [entry("1"), entry("2"), entry("4")]);
+        assert_eq!(Book::<Entry>::open(&path).unwrap().entries(), [entry("1"), entry("2"), entry("4")]);
 
         fs::write(&path, "not an entry\n").unwrap();
-        assert!(Book::open(&path).is_err(), "a damaged book is not silently shortened");
+        assert!(Book::<Entry>::open(&path).is_err(), "a damaged book is not silently shortened");
         fs::remove_file(&path).unwrap();
     }
 }

@@ -56,6 +56,18 @@ pub fn parse_rfc3339(text: &str) -> Option<i64> {
     (rfc3339(unix) == text).then_some(unix)
 }
 
+/// `Thu, 30 Mar 2023 08:38:32 GMT` (RFC 9110 §5.6.7).
+pub fn http_date(unix: i64) -> String {
+    const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    let (days, second) = (unix.div_euclid(86_400), unix.rem_euclid(86_400));
+    let (year, month, day) = civil(days);
+    // 1970-01-01 was a Thursday.
+    let weekday = usize::try_from(days.rem_euclid(7)).ok().and_then(|at| DAYS.get(at)).unwrap_or(&"");
+    let month = usize::try_from(month - 1).ok().and_then(|at| MONTHS.get(at)).unwrap_or(&"");
+    format!("{weekday}, {day:02} {month} {year:04} {:02}:{:02}:{:02} GMT", second / 3600, second / 60 % 60, second % 60)
+}
+
 /// Year and month in UTC: a card is good until its expiry month has ended.
 pub fn year_month(unix: i64) -> (i64, i64) {
     let (year, month, _) = civil(unix.div_euclid(86_400));
@@ -113,6 +125,17 @@ mod tests {
             "2018-07-09 12:58:56+00:00",
         ] {
             assert_eq!(parse_rfc3339(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn dates_of_http() {
+        for (unix, text) in [
+            (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (1_680_165_512, "Thu, 30 Mar 2023 08:38:32 GMT"),
+            (1_795_262_400, "Sat, 21 Nov 2026 12:00:00 GMT"),
+        ] {
+            assert_eq!(http_date(unix), text);
         }
     }
 

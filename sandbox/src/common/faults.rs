@@ -7,7 +7,8 @@
 //! | `drop_before` | no | none, the connection is cut at once |
 //! | `drop_after` | yes | none, the connection is cut |
 //! | `500` | no | HTTP 500 without a body |
-//! | `garbage` | yes | HTTP 201 with half a JSON document |
+//! | `garbage` | yes | the status of success (201 for a refusal) with half a JSON document |
+//! | `duplicate` | once | the right one; a party that calls us calls twice |
 
 use std::{
     future, mem,
@@ -34,6 +35,7 @@ pub enum Fault {
     #[serde(rename = "500")]
     ServerError,
     Garbage,
+    Duplicate,
 }
 
 /// What a test posts to `/_faults`.
@@ -103,6 +105,7 @@ pub async fn carry_out(injected: Option<Injected>, act: impl FnOnce() -> Respons
         return act();
     };
     match fault {
+        Fault::Duplicate => act(),
         Fault::DropBefore => cut(),
         Fault::ServerError => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
         Fault::DropAfter => {
@@ -111,7 +114,9 @@ pub async fn carry_out(injected: Option<Injected>, act: impl FnOnce() -> Respons
         }
         Fault::Garbage => {
             let mut response = act();
-            *response.status_mut() = StatusCode::CREATED;
+            if !response.status().is_success() {
+                *response.status_mut() = StatusCode::CREATED;
+            }
             response.headers_mut().remove(header::CONTENT_LENGTH);
             *response.body_mut() = Body::from(r#"{"id":"84412a34-fa29-4369-a098-0165a80e8fda","status":{"co"#);
             response

@@ -1,6 +1,7 @@
 //! The binary as scripts use it.
 
 use std::{
+    collections::HashMap,
     fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
@@ -134,6 +135,47 @@ async fn a_state_directory_brings_its_own_credentials() {
 }
 
 #[tokio::test]
+async fn all_parties_and_their_books_again() {
+    let dir = Dir::new("parties");
+    let tls = dir.0.join("tls");
+    let made = sandbox(&["dev-ca", "--dir", tls.to_str().unwrap()]).stdout(Stdio::null()).status();
+    assert!(made.unwrap().success());
+    let any = "127.0.0.1:0";
+    let args = ["serve", "--state-dir", dir.path(), "--threedsecure", any, "--mobilepay", any, "--nets", any];
+    let args = [args.as_slice(), &["--nets-admin", any, "--nets-tls", tls.to_str().unwrap()]].concat();
+    for entries in [1, 2] {
+        let (mut process, _) = Process::start(&args);
+        let mut addresses = HashMap::new();
+        for _ in 0..4 {
+            let mut line = String::new();
+            process.log.read_line(&mut line).unwrap();
+            let line: Value = serde_json::from_str(&line).unwrap();
+            let address: SocketAddr = line["listen"].as_str().unwrap().parse().unwrap();
+            addresses.insert(line["party"].as_str().unwrap().to_owned(), address);
+        }
+        let key = fs::read_to_string(dir.0.join("threedsecure/api-key.txt")).unwrap();
+        let headers = [("apikey", key.trim()), ("content-type", "application/json")];
+        let body = br#"{"acctNumber":"4000100511112003"}"#;
+        let answer = send(addresses["3dsecure"], "POST", "/preauth", &headers, body).await.unwrap();
+        assert_eq!(answer.json()["messageType"], "CRD");
+        let book = send(addresses["3dsecure"], "GET", "/_book", &[], b"").await.unwrap().json();
+        assert_eq!(book.as_array().unwrap().len(), entries);
+        let file = |name: &str| fs::read_to_string(dir.0.join("mobilepay").join(name)).unwrap().trim().to_owned();
+        let files = [file("client-id.txt"), file("client-secret.txt"), file("subscription-key.txt")];
+        let headers =
+            [("client_id", &*files[0]), ("client_secret", &*files[1]), ("ocp-apim-subscription-key", &*files[2])];
+        assert_eq!(send(addresses["mobilepay"], "POST", "/accesstoken/get", &headers, b"").await.unwrap().status, 200);
+        assert_eq!(send(addresses["nets-admin"], "GET", "/_book", &[], b"").await.unwrap().text(), "[]");
+        assert!(std::net::TcpStream::connect(addresses["nets"]).is_ok());
+        let log = process.kill();
+        assert!(!files.iter().any(|secret| log.contains(secret)) && !log.contains("4000100511112003"), "{log}");
+    }
+    for file in ["threedsecure/api-key.txt", "threedsecure/book.jsonl", "mobilepay/client-secret.txt"] {
+        assert_eq!(mode(&dir.0.join(file)), 0o600, "{file}");
+    }
+}
+
+#[tokio::test]
 async fn the_receiver_starts() {
     let dir = Dir::new("receiver");
     let (secret, log) = (dir.0.join("secret"), dir.0.join("log.jsonl"));
@@ -171,6 +213,9 @@ fn refusals_and_their_exit_codes() {
     let (status, log) = code(&["serve", "--listen", "0.0.0.0:0", "--state-dir", dir.path()]);
     assert_eq!(status, Some(1));
     assert!(log.contains("0.0.0.0:0 is not a loopback address; --public allows it"), "{log}");
+    let (status, log) = code(&["serve", "--state-dir", dir.path(), "--mobilepay", "0.0.0.0:0"]);
+    assert!(status == Some(1) && log.contains("is not a loopback address"), "{log}");
+    assert_eq!(code(&["serve", "--state-dir", dir.path(), "--nets", "127.0.0.1:0"]).0, Some(2), "no admin address");
     assert_eq!(code(&["serve"]).0, Some(2), "neither credentials nor state");
     assert_eq!(code(&["serve", "--credentials", dir.0.join("none").to_str().unwrap()]).0, Some(1));
     assert_eq!(code(&["nothing"]).0, Some(2));

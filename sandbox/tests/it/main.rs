@@ -10,8 +10,13 @@
 mod access;
 mod authorize;
 mod binary;
+mod browser;
 mod dev_ca;
 mod faults;
+mod mobilepay;
 mod movements;
+mod nets;
 mod receiver;
 mod support;
+mod threedsecure;
+mod together;

@@ -12,10 +12,10 @@ const MAX_PAIRS: usize = 200;
 
 /// The decoded pairs by name (`card[3dsecure][v2][ares]`). It holds card numbers: no `Debug`.
 #[derive(Default)]
-pub(super) struct Form(BTreeMap<String, Zeroizing<String>>);
+pub(crate) struct Form(BTreeMap<String, Zeroizing<String>>);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum FormError {
+pub(crate) enum FormError {
     #[error("malformed percent-encoding")]
     Escape,
     #[error("not UTF-8")]
@@ -31,7 +31,7 @@ pub(super) enum FormError {
 }
 
 impl Form {
-    pub(super) fn parse(body: &[u8]) -> Result<Self, FormError> {
+    pub(crate) fn parse(body: &[u8]) -> Result<Self, FormError> {
         let mut form = Self::default();
         for pair in body.split(|byte| *byte == b'&').filter(|pair| !pair.is_empty()) {
             let mut halves = pair.splitn(2, |byte| *byte == b'=');
@@ -51,12 +51,12 @@ impl Form {
         }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(|value| value.as_str())
     }
 
     /// Whether anything is inside the dictionary `name`.
-    pub(super) fn has(&self, name: &str) -> bool {
+    pub(crate) fn has(&self, name: &str) -> bool {
         let inside = format!("{name}[");
         self.0.range(inside.clone()..).next().is_some_and(|(key, _)| key.starts_with(&inside))
     }
