@@ -5,7 +5,7 @@ use std::io::Cursor;
 
 use scanvault_qr::emv::Merchant;
 use scanvault_qr::request::{Code, Image, ImageRequest, Settings};
-use scanvault_qr::{Ecc, Matrix};
+use scanvault_qr::{Ecc, Level, Matrix, Plan, Version};
 
 const ORANGE: [u8; 3] = [0xF3, 0x70, 0x21];
 const GREY: [u8; 3] = [0x80; 3];
@@ -142,6 +142,21 @@ fn decoders_read_what_was_encoded() {
         read += 1;
     }
     println!("{read} images decoded");
+}
+
+#[test]
+fn a_decoder_reads_every_version_to_25_at_every_level() {
+    for version in (1..=25).filter_map(Version::new) {
+        for level in Level::ALL {
+            // The shortest message that needs this version: the version before it is full.
+            let text = |len: usize| "Corner Shop, Cape Town. ".chars().cycle().take(len).collect::<String>();
+            let needs = |len: &usize| Plan::new(text(*len).as_bytes(), Ecc::Fixed(level)).unwrap().version() >= version;
+            let text = text((1..1500).find(needs).unwrap());
+            let matrix = Matrix::encode(text.as_bytes(), Ecc::Fixed(level)).unwrap();
+            let png = matrix.to_png(4 * (matrix.size() + 8), 4).unwrap();
+            assert_eq!(Pixels::of(&png).decode(), Some(text), "{version:?} {level:?}");
+        }
+    }
 }
 
 #[test]

@@ -2,45 +2,23 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests")]
 
 use qrcodegen::{QrCode, QrCodeEcc, QrSegment, Version as TheirVersion};
+use random::Random;
 use scanvault_qr::{Ecc, Level, Mask, Matrix, Mode, Plan, Version};
 
-/// `SCANVAULT_SOAK=1` takes twenty times as many.
+#[path = "common/random.rs"]
+mod random;
+
+/// `SCANVAULT_QR_PAYLOADS` and `SCANVAULT_QR_SEED` set others (`scripts/soak qr`).
 const PAYLOADS: u64 = 10_000;
+const SEED: u64 = 18004;
 
-/// SplitMix64: enough for test data, and the same everywhere.
-struct Random(u64);
+fn setting(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().unwrap())
+}
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ z >> 31
-    }
-
-    fn below(&mut self, limit: usize) -> usize {
-        (self.next() % limit as u64) as usize
-    }
-
-    /// Runs of digits, upper-case text and bytes, of a length that reaches every version.
-    fn payload(&mut self, most: usize) -> Vec<u8> {
-        let len = self.below(most) + 1;
-        let pure = self.below(5);
-        let mut payload = Vec::with_capacity(len);
-        while payload.len() < len {
-            let kind = if pure < 3 { pure } else { self.below(3) };
-            for _ in 0..self.below(40) + 1 {
-                payload.push(match kind {
-                    0 => b'0' + self.below(10) as u8,
-                    1 => b"ABCXYZ019 $%*+-./:"[self.below(18)],
-                    _ => self.below(256) as u8,
-                });
-            }
-        }
-        payload.truncate(len);
-        payload
-    }
+/// Any bytes.
+fn payload(random: &mut Random, most: usize) -> Vec<u8> {
+    random.payload(most, |random| random.below(256) as u8)
 }
 
 fn theirs(payload: &[u8], plan: &Plan<'_>, mask: Mask) -> QrCode {
@@ -82,17 +60,16 @@ fn assert_same(ours: &Matrix, theirs: &QrCode) {
 
 #[test]
 fn modules_equal_those_of_qrcodegen() {
-    let soak = std::env::var("SCANVAULT_SOAK").is_ok_and(|value| value == "1");
-    let mut random = Random(18004);
+    let mut random = Random::new(setting("SCANVAULT_QR_SEED", SEED));
     // Every pair of version and level, and every mask, must have been met.
     let mut met = std::collections::BTreeSet::new();
     let mut masks = [0_u32; 8];
-    let payloads = if soak { 20 * PAYLOADS } else { PAYLOADS };
+    let payloads = setting("SCANVAULT_QR_PAYLOADS", PAYLOADS);
     for i in 0..payloads {
         let level = Level::ALL[random.below(4)];
         // Most payloads are short, as in life; one in eight reaches the large versions.
         let most = if i % 8 == 0 { 3000 } else { 250 };
-        let payload = random.payload(most);
+        let payload = payload(&mut random, most);
         let Ok(plan) = Plan::new(&payload, Ecc::Fixed(level)) else {
             assert!(payload.len() > 1200, "{} bytes at {level:?}", payload.len());
             continue;
@@ -113,7 +90,7 @@ fn modules_equal_those_of_qrcodegen() {
 
 #[test]
 fn every_version_level_and_mask_equals_qrcodegen() {
-    let mut random = Random(6);
+    let mut random = Random::new(6);
     for level in Level::ALL {
         let mut least = 1;
         for version in Version::all() {
@@ -136,9 +113,9 @@ fn every_version_level_and_mask_equals_qrcodegen() {
 
 #[test]
 fn automatic_level_is_the_highest_free_one() {
-    let mut random = Random(8);
+    let mut random = Random::new(8);
     for _ in 0..2000 {
-        let payload = random.payload(300);
+        let payload = payload(&mut random, 300);
         let of = |ecc| Plan::new(&payload, ecc).unwrap();
         let (auto, medium) = (of(Ecc::Auto), of(Ecc::Fixed(Level::M)));
         assert_eq!(auto.version(), medium.version());

@@ -1,7 +1,7 @@
 # Sourced: what the scripts need, installed once. Every step looks first and is done in milliseconds the second time.
 # shellcheck shell=bash
 
-# install_system WHAT…: browser, postgres, psql, or a command's name. Needs root only when something is missing.
+# install_system WHAT…: browser, postgres, psql, libqrencode (with libpng), or a command's name. Needs root only when something is missing.
 install_system() {
   local what packages=()
   for what in "$@"; do
@@ -23,6 +23,7 @@ system_has() {
   browser) [ -n "$(chromium_program)" ] ;;
   postgres) [ -n "$(postgres_program initdb)" ] && [ -n "$(postgres_program postgres)" ] ;;
   psql) [ -n "$(postgres_program psql)" ] ;;
+  libqrencode) [ -e /usr/include/qrencode.h ] && [ -e /usr/include/png.h ] ;;
   *) have "$1" ;;
   esac
 }
@@ -33,6 +34,9 @@ system_package() {
   postgres) echo postgresql ;;
   psql) echo postgresql-client ;;
   cc) echo "gcc libc6-dev" ;;
+  zbarimg) echo zbar-tools ;;
+  testssl) echo testssl.sh ;;
+  libqrencode) echo "libqrencode-dev libpng-dev" ;;
   *) echo "$1" ;;
   esac
 }

@@ -14,6 +14,9 @@ export const WORKERD = workerdBinary.default ?? workerdBinary;
 /** The built worker, as `scripts/build-edge` leaves it. The first module is the entry. */
 export const EDGE_MODULES = ["index.js", "index_bg.wasm"].map((name) => join(ROOT, "edge/build", name));
 
+/** What the origin's own listener takes too. Those of TLS 1.3 cannot be chosen, and need not be. */
+const TLS12_SUITES = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305";
+
 /** The one place that fixes the runtime's behaviour is wrangler.toml. */
 export function compatibilityDate() {
   const found = /^compatibility_date\s*=\s*"([0-9-]+)"/m.exec(readFileSync(join(ROOT, "wrangler.toml"), "utf8"));
@@ -26,8 +29,9 @@ export function compatibilityDate() {
  *
  * workers: [{ name, modules: [file…], bindings: {NAME: text}, listen: "127.0.0.1:PORT", tls: {cert, key} | undefined }]
  * trust:   PEM file of the only CA that outgoing connections trust; without it none is trusted.
+ * client:  {cert, key} that outgoing connections show to a server that asks for it.
  */
-export function writeConfig({ dir, workers, trust }) {
+export function writeConfig({ dir, workers, trust, client }) {
   mkdirSync(dir, { recursive: true, mode: 0o700 });
   const put = (path, text) => {
     mkdirSync(dirname(join(dir, path)), { recursive: true, mode: 0o700 });
@@ -38,6 +42,7 @@ export function writeConfig({ dir, workers, trust }) {
   const sockets = workers.map((worker) => `    ${socketText(worker, put)},`);
   // Several certificates in one file count: workerd takes one per list item.
   const trusted = trust ? certificates(trust).map((pem, n) => put(`trust/${n}.pem`, pem)) : [];
+  const shown = client ? `keypair = ${keypair("client", client, put)}, ` : "";
   writeFileSync(
     join(dir, "config.capnp"),
     `using Workerd = import "/workerd/workerd.capnp";
@@ -47,7 +52,7 @@ const config :Workerd.Config = (
 ${services.join("\n")}
     (name = "internet", network = (
       allow = ["public", "private"],
-      tlsOptions = (trustBrowserCas = false, trustedCertificates = [${trusted.join(", ")}]),
+      tlsOptions = (${shown}trustBrowserCas = false, trustedCertificates = [${trusted.join(", ")}]),
     )),
   ],
   sockets = [
@@ -80,11 +85,14 @@ function workerText({ name, modules, bindings = {} }, dir, put) {
 function socketText({ name, listen, tls }, put) {
   const head = `name = ${quote(name)}, address = ${quote(listen)}, service = ${quote(name)}`;
   if (!tls) return `(${head}, http = ())`;
-  const key = put(`${name}/tls/key.pem`, readFileSync(tls.key));
-  const chain = put(`${name}/tls/chain.pem`, readFileSync(tls.cert));
   return `(${head}, https = (options = (), tlsOptions = (
-      keypair = (privateKey = ${key}, certificateChain = ${chain}), minVersion = tls1Dot2,
+      keypair = ${keypair(`${name}/tls`, tls, put)}, minVersion = tls1Dot2, cipherList = ${quote(TLS12_SUITES)},
     )))`;
+}
+
+function keypair(folder, { cert, key }, put) {
+  const [privateKey, chain] = [put(`${folder}/key.pem`, readFileSync(key)), put(`${folder}/chain.pem`, readFileSync(cert))];
+  return `(privateKey = ${privateKey}, certificateChain = ${chain})`;
 }
 
 function certificates(file) {

@@ -51,6 +51,7 @@ for (const [what, settings, message] of [
   ["the acquirer's test gateway", { SCANVAULT_CLEARHAUS_URL: "https://gateway.test.clearhaus.com" }, `${REFUSED} a sandbox address of the acquirer`],
   ["a public address that is none", { SCANVAULT_PUBLIC_URL: "pay.example" }, "the public address must be http(s)://host without a query"],
   ["an admin listener for everybody", { SCANVAULT_ADMIN_LISTEN: "0.0.0.0:0", SCANVAULT_ADMIN_CLIENT_CA: "ca/ca.pem" }, `${REFUSED} an admin listener on an address that is neither loopback nor private`],
+  ["edges of the test CA", { SCANVAULT_TLS_CLIENT_CA: "ca/ca.pem" }, `${REFUSED} client certificates of the development CA`],
   ["clients of the test CA", { SCANVAULT_ADMIN_LISTEN: "127.0.0.1:0", SCANVAULT_ADMIN_CLIENT_CA: "ca/ca.pem" }, `${REFUSED} client certificates of the development CA`],
   ["an admin listener without a CA", { SCANVAULT_ADMIN_LISTEN: "127.0.0.1:0" }, "--admin-listen and --admin-client-ca go together: one of them is missing"],
   ["an admin listener that nobody could use", { SCANVAULT_ADMIN_LISTEN: "127.0.0.1:0", SCANVAULT_ADMIN_CLIENT_CA: "cert.pem" }, "--admin-listen needs --operators with a file that names somebody by cert:"],

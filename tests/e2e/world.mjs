@@ -57,8 +57,11 @@ export class World {
   dir = mkdtempSync(join(tmpdir(), "scanvault-e2e-"));
   secrets = new Secrets();
   merchants = {};
+  limits = "on";
   originSettings = {};
   edgeSettings = {};
+  /** {cert, key}: files of the certificate that edges show to the origin. */
+  edgeClient = undefined;
   #id = randomBytes(12).toString("hex");
   #ports = {};
 
@@ -180,7 +183,7 @@ export class World {
       ...this.edgeSettings,
     };
     const worker = { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${port}` };
-    const command = writeConfig({ dir: this.at(name), workers: [worker], trust: this.at("ca/ca.pem") });
+    const command = writeConfig({ dir: this.at(name), workers: [worker], trust: this.at("ca/ca.pem"), client: this.edgeClient });
     const ready = async () => (await ask(`http://127.0.0.1:${port}`, "/pluto/public/monitor")).status === 200;
     return this.children.start(name, command, { ready });
   }

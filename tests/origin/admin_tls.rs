@@ -11,7 +11,7 @@ use rustls::{ClientConfig, RootCertStore, SupportedProtocolVersion};
 use scanvault_origin::app::router::answer_admin;
 use scanvault_origin::ceremonies::operators::Operators;
 use scanvault_origin::web::listener::{self, Peer, Service};
-use scanvault_origin::web::tls;
+use scanvault_origin::web::tls::{Clients, Files, Tls};
 use scanvault_sandbox::common::ids::Ids;
 use scanvault_sandbox::dev_ca::{self, DevCa};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -72,12 +72,13 @@ impl Listening {
         };
         let roots: String = client_cas.iter().map(|ca| ca.ca.as_str()).collect();
         let (cert, key) = (write("server.pem", &server.server), write("server.key", &server.server_key));
-        let config = tls::admin_server_config(&cert, &key, &write("clients.pem", &roots)).unwrap();
+        let files = Files { certificate: cert, key, client_ca: Some(write("clients.pem", &roots)) };
+        let tls = Arc::new(Tls::read(Clients::Operators, files).unwrap());
         let app = Arc::clone(&world.app);
         let service: Service = Arc::new(move |request, peer| Box::pin(answer_admin(Arc::clone(&app), request, peer)));
         let bound = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (address, (stop, stopped)) = (bound.local_addr().unwrap(), watch::channel(false));
-        let task = tokio::spawn(listener::serve_tls(bound, config, service, stopped));
+        let task = tokio::spawn(listener::serve_tls(bound, tls, service, stopped));
         Self { world, address, server, stop, task }
     }
 
@@ -225,9 +226,13 @@ fn a_ca_file_without_a_ca_is_refused() {
         path
     };
     let (cert, key) = (file("server.pem", &server.server), file("server.key", &server.server_key));
-    let refused = |ca: &Path| tls::admin_server_config(&cert, &key, ca).unwrap_err().to_string();
+    let refused = |ca: Option<&Path>| {
+        let files = Files { certificate: cert.clone(), key: key.clone(), client_ca: ca.map(Path::to_owned) };
+        Tls::read(Clients::Operators, files).err().unwrap().to_string()
+    };
     let empty = file("empty.pem", "# nothing\n");
-    assert_eq!(refused(&empty), format!("{}: no root trust anchors were provided", empty.display()));
-    assert!(refused(&dir.join("none.pem")).contains("none.pem"));
+    assert_eq!(refused(Some(&empty)), format!("{}: no root trust anchors were provided", empty.display()));
+    assert!(refused(Some(&dir.join("none.pem"))).contains("none.pem"));
+    assert_eq!(refused(None), "a listener for operators needs the CA of their certificates");
     fs::remove_dir_all(&dir).unwrap();
 }

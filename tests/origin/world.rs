@@ -435,6 +435,7 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         tls_cert: PathBuf::new(),
         tls_key: PathBuf::new(),
+        tls_client_ca: None,
         admin_socket: folder.0.join("admin.sock"),
         admin_listen: None,
         admin_client_ca: None,

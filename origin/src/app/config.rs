@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::iter;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use crate::ceremonies::KeyPolicy;
 use crate::ceremonies::operators::{Operators, OperatorsError};
 use crate::identity::login::{PRODUCTION_CHALLENGE_SECS, SANDBOX_CHALLENGE_SECS};
 use crate::web::link_check::LinkKeys;
+use crate::web::tls::Files;
 
 /// A few edges and internal systems, and two for each while its secret is replaced.
 const MAX_LINK_KEYS: usize = 16;
@@ -64,6 +66,9 @@ pub struct Config {
     /// The certificate's key, PEM.
     #[arg(long, env = "SCANVAULT_TLS_KEY")]
     pub tls_key: PathBuf,
+    /// When set, edges and internal systems need a client certificate of this CA, PEM.
+    #[arg(long, env = "SCANVAULT_TLS_CLIENT_CA")]
+    pub tls_client_ca: Option<PathBuf>,
     /// Where the CLI connects to: a Unix socket. Its mode is 0600, or 0666 when the file of operators names other users:
     /// the kernel says who connects, and that is what is checked.
     #[arg(long, env = "SCANVAULT_ADMIN_SOCKET")]
@@ -227,17 +232,17 @@ impl Config {
         Ok(operators)
     }
 
-    /// In production, refuses a certificate that the development CA issued, and that CA itself.
+    /// In production, refuses a certificate that the development CA issued, and clients of that CA.
     ///
     /// # Errors
     /// When it is one, or a file cannot be read.
-    pub fn check_certificate(&self) -> Result<(), ConfigError> {
-        if is_of_development(&self.tls_cert)? && self.mode == Mode::Production {
-            return Err(ConfigError::NotForProduction("a certificate of the development CA"));
-        }
-        let Some(client_ca) = &self.admin_client_ca else { return Ok(()) };
-        if is_of_development(client_ca)? && self.mode == Mode::Production {
-            return Err(ConfigError::NotForProduction("client certificates of the development CA"));
+    pub fn check_tls(&self, files: &Files) -> Result<(), ConfigError> {
+        let clients = files.client_ca.as_deref().map(|ca| (ca, "client certificates of the development CA"));
+        let own = (files.certificate.as_path(), "a certificate of the development CA");
+        for (path, what) in iter::once(own).chain(clients) {
+            if is_of_development(path)? && self.mode == Mode::Production {
+                return Err(ConfigError::NotForProduction(what));
+            }
         }
         Ok(())
     }

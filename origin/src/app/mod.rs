@@ -1,6 +1,7 @@
 //! Wiring: configuration in, a running origin out.
 
 pub mod config;
+mod listeners;
 mod reload;
 pub mod router;
 pub mod serve;

@@ -1,25 +1,33 @@
-//! What changes while the origin runs, without the vault being sealed: the link's secrets, and who the operators are.
+//! SIGHUP: what is read again from its files while the origin runs, so that it changes with the vault open.
+//!
+//! Each part stands alone: a file that is broken changes nothing, is said in the log, and does not keep the others from
+//! being read.
 
 use std::sync::Arc;
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use super::App;
 use super::config::Config;
-use super::serve::{own_uid, set_mode, socket_mode};
+use super::listeners::{Listeners, own_uid, set_mode, socket_mode};
+use super::serve::ServeError;
+use crate::web::tls::Tls;
 
-/// SIGHUP: the link's secrets and the operators are read again, so that both change with the vault open. A file that is
-/// broken changes nothing, and does not keep the other from being read.
-pub(super) async fn reload(app: Arc<App>, config: Config) {
-    use tokio::signal::unix::{SignalKind, signal};
+pub(super) async fn on_hangup(app: Arc<App>, config: Config, listeners: Listeners) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
     while hangups.recv().await.is_some() {
-        reload_link_keys(&app, &config);
+        link_keys(&app, &config);
         if config.operators.is_some() {
-            reload_operators(&app, &config);
+            operators(&app, &config);
+        }
+        certificate("public", &listeners.public, &config);
+        if let Some(admin) = &listeners.admin {
+            certificate("admin", admin, &config);
         }
     }
 }
 
-fn reload_link_keys(app: &App, config: &Config) {
+fn link_keys(app: &App, config: &Config) {
     match config.read_link_keys() {
         Ok(keys) => {
             tracing::warn!(keys = ?keys, "link keys replaced");
@@ -29,7 +37,7 @@ fn reload_link_keys(app: &App, config: &Config) {
     }
 }
 
-fn reload_operators(app: &App, config: &Config) {
+fn operators(app: &App, config: &Config) {
     match config.read_operators(own_uid()) {
         Ok(operators) => {
             tracing::warn!(operators = %operators, "operators replaced");
@@ -39,5 +47,14 @@ fn reload_operators(app: &App, config: &Config) {
             }
         }
         Err(error) => tracing::error!(cause = %error, "operators not replaced: the old ones stay"),
+    }
+}
+
+/// A listener's certificate, key and client CA. Connections that are open go on.
+fn certificate(listener: &'static str, tls: &Tls, config: &Config) {
+    let read = config.check_tls(tls.files()).map_err(ServeError::from).and_then(|()| Ok(tls.reload()?));
+    match read {
+        Ok(()) => tracing::warn!(listener, certificate = %tls.certificate(), "certificate replaced"),
+        Err(error) => tracing::error!(listener, cause = %error, "certificate not replaced: the old one stays"),
     }
 }

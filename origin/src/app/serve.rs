@@ -1,25 +1,18 @@
 //! The running origin: listeners, background work, and an orderly end.
 
-use std::fs::Permissions;
 use std::future::Future;
-use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
 use reqwest::Certificate;
-use rustls::ServerConfig;
-use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
 use super::config::{Config, ConfigError, Mode, Switch};
-use super::reload::reload;
+use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
 use super::router::{answer_admin, answer_public};
-use super::{App, telemetry};
-
+use super::{App, reload, telemetry};
 use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::audit::Audit;
@@ -42,7 +35,7 @@ use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
 use crate::web::listener::{self, Service};
 use crate::web::nonces::Nonces;
-use crate::web::tls::{self, TlsError};
+use crate::web::tls::TlsError;
 
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const LOOK_FOR_WORK_EVERY: Duration = Duration::from_secs(1);
@@ -79,30 +72,30 @@ pub enum ServeError {
 pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), ServeError> {
     telemetry::start(&config.log);
     config.check()?;
-    config.check_certificate()?;
+    let listeners = Listeners::read(&config)?;
     if config.mode == Mode::Production && config.operators.is_none() {
         tracing::warn!("no file of operators: the origin's own user and root are one operator, `owner`");
     }
-    let tls = tls::server_config(&config.tls_cert, &config.tls_key)?;
     let db = Db::open(&config.database_url).await?;
     let bell = Arc::new(Notify::new());
     let (running, mut all_done) = mpsc::channel(1);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let app = Arc::new(build(&config, db, clock, &bell, running, memory).await?);
     let public = bind_tcp(config.listen).await?;
-    let admin_tls = bind_admin_tls(&config).await?;
+    let admin_tls = bind_admin_tls(&config, &listeners).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
     let worker = Arc::new(outbox_worker(&config, &app, &bell)?);
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
-    let public_task = tokio::spawn(listener::serve_tls(public, tls, public_service(&app), stop.clone()));
+    let public_task =
+        tokio::spawn(listener::serve_tls(public, Arc::clone(&listeners.public), public_service(&app), stop.clone()));
     let admin_task = tokio::spawn(listener::serve_unix(admin, admin_service(&app), stop.clone()));
     let admin_tls_task = tokio::spawn(serve_admin_tls(admin_tls, admin_service(&app), stop.clone()));
     let outbox_task = tokio::spawn(worker.run(stop.clone()));
     let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop.clone()));
     let reencrypt_task = tokio::spawn(reencrypt(Arc::clone(&app), stop));
-    let reload_task = tokio::spawn(reload(Arc::clone(&app), config.clone()));
+    let reload_task = tokio::spawn(reload::on_hangup(Arc::clone(&app), config.clone(), listeners));
     tracing::info!(operators = %app.admin.operators.live(), "operators");
     let (listen, admin_socket) = (config.listen, config.admin_socket.display());
     tracing::info!(%listen, %admin_socket, admin_listen = config.admin_listen.map(tracing::field::display), memory = ?memory, "listening");
@@ -277,58 +270,6 @@ fn public_service(app: &Arc<App>) -> Service {
 fn admin_service(app: &Arc<App>) -> Service {
     let app = Arc::clone(app);
     Arc::new(move |request, peer| Box::pin(answer_admin(Arc::clone(&app), request, peer)))
-}
-
-/// The user that this process runs as.
-pub(super) fn own_uid() -> u32 {
-    rustix::process::getuid().as_raw()
-}
-
-async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ServeError> {
-    TcpListener::bind(address).await.map_err(|error| ServeError::Listen(address.to_string(), error))
-}
-
-type AdminTls = (TcpListener, Arc<ServerConfig>);
-
-/// `None` when no address is set. The configuration was checked: a CA is named with the address.
-async fn bind_admin_tls(config: &Config) -> Result<Option<AdminTls>, ServeError> {
-    let (Some(address), Some(client_ca)) = (config.admin_listen, &config.admin_client_ca) else { return Ok(None) };
-    let tls = tls::admin_server_config(&config.tls_cert, &config.tls_key, client_ca)?;
-    Ok(Some((bind_tcp(address).await?, tls)))
-}
-
-async fn serve_admin_tls(
-    admin: Option<AdminTls>,
-    service: Service,
-    stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    match admin {
-        Some((listener, tls)) => listener::serve_tls(listener, tls, service, stop).await,
-        None => Ok(()),
-    }
-}
-
-/// A socket that a killed process left behind is removed; one that answers is somebody's.
-async fn bind_unix(path: &Path, mode: u32) -> Result<UnixListener, ServeError> {
-    let failed = |error| ServeError::Listen(path.display().to_string(), error);
-    if UnixStream::connect(path).await.is_ok() {
-        return Err(ServeError::AlreadyRunning(path.display().to_string()));
-    }
-    let _ = std::fs::remove_file(path);
-    let listener = UnixListener::bind(path).map_err(failed)?;
-    set_mode(path, mode).map_err(failed)?;
-    Ok(listener)
-}
-
-/// The kernel's word on who connects is the check. The mode only keeps others from knocking, where no other user is an
-/// operator; where one is, everybody may knock. What keeps strangers from filling the socket with connections then is the
-/// mode of the folder it lies in: that is the host's to set.
-pub(super) fn socket_mode(app: &App) -> u32 {
-    if app.admin.operators.live().have_other_users(own_uid()) { 0o666 } else { 0o600 }
-}
-
-pub(super) fn set_mode(path: &Path, mode: u32) -> std::io::Result<()> {
-    std::fs::set_permissions(path, Permissions::from_mode(mode))
 }
 
 async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {

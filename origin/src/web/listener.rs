@@ -16,7 +16,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
-use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
@@ -24,6 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 pub use super::peer::Peer;
+use super::tls::{Clients, Tls};
 
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Also ends idle keep-alive connections: the edge is the only client, and must not race with the close.
@@ -40,18 +40,21 @@ type Answer = Pin<Box<dyn Future<Output = Response> + Send>>;
 /// Answers one request; the peer is the Unix socket's other side, or the holder of the client certificate.
 pub type Service = Arc<dyn Fn(Request<Body>, Option<Peer>) -> Answer + Send + Sync>;
 
-/// Serves TLS on TCP until `stop` turns true, then drains. With a configuration that asks for client certificates, the
-/// peer is the certificate's holder; otherwise there is none.
+/// Serves TLS on TCP until `stop` turns true, then drains. The peer is the holder of the client certificate, when one
+/// was asked for.
 ///
 /// # Errors
 /// When the listener itself fails.
 pub async fn serve_tls(
     listener: TcpListener,
-    config: Arc<ServerConfig>,
+    tls: Arc<Tls>,
     service: Service,
     mut stop: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let acceptor = TlsAcceptor::from(config);
+    let reuse = match tls.clients() {
+        Clients::Signing => Reuse::Yes,
+        Clients::Operators => Reuse::No,
+    };
     let connections = Connections::new();
     loop {
         let accepted = tokio::select! {
@@ -61,12 +64,13 @@ pub async fn serve_tls(
         let Some((stream, _)) = connections.take(accepted).await else { continue };
         let Ok(permit) = Arc::clone(&connections.limit).try_acquire_owned() else { continue };
         let _ = stream.set_nodelay(true);
-        let (acceptor, service, watcher) = (acceptor.clone(), Arc::clone(&service), connections.graceful.watcher());
+        let acceptor = TlsAcceptor::from(tls.config());
+        let (service, watcher) = (Arc::clone(&service), connections.graceful.watcher());
         tokio::spawn(async move {
             let _permit = permit;
             if let Ok(Ok(tls)) = tokio::time::timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream)).await {
                 let peer = certified_peer(&tls);
-                serve_connection(tls, service, peer, watcher).await;
+                serve_connection(tls, service, peer, reuse, watcher).await;
             }
         });
     }
@@ -92,11 +96,19 @@ pub async fn serve_unix(listener: UnixListener, service: Service, mut stop: watc
         let (service, watcher) = (Arc::clone(&service), connections.graceful.watcher());
         tokio::spawn(async move {
             let _permit = permit; // the socket may be open to other users of the machine
-            serve_connection(stream, service, Some(peer), watcher).await;
+            serve_connection(stream, service, Some(peer), Reuse::No, watcher).await;
         });
     }
     connections.drain().await;
     Ok(())
+}
+
+/// Whether a connection may carry another request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reuse {
+    Yes,
+    /// The admin listeners carry shares in clear: what was read goes with the connection, whatever its client does.
+    No,
 }
 
 struct Connections {
@@ -132,6 +144,7 @@ async fn serve_connection<S>(
     stream: S,
     service: Service,
     peer: Option<Peer>,
+    reuse: Reuse,
     watcher: hyper_util::server::graceful::Watcher,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -140,8 +153,7 @@ async fn serve_connection<S>(
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
-        // The admin socket carries shares in clear: what was read goes with the connection, whatever its client does.
-        .keep_alive(peer.is_none())
+        .keep_alive(reuse == Reuse::Yes)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);
     let handler = service_fn(move |request: Request<Incoming>| {
