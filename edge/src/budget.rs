@@ -91,8 +91,10 @@ impl Budgets {
         if caller.mark() != Mark::Unverified {
             return Ok(None);
         }
-        let address = client.map(str::trim).and_then(address_key);
-        let charge = Charge { address, pot: self.pot(caller) };
+        let pot = self.pot(caller);
+        // A name that was right here before answers for itself alone: others behind its address do not hold it up.
+        let address = client.map(str::trim).and_then(address_key).filter(|_| matches!(pot, Pot::Stranger(_)));
+        let charge = Charge { address, pot };
         let wait_ms = address.map_or(0, |address| self.address_wait_ms(address, now_ms)).max(match charge.pot {
             Pot::Stranger(kind) => self.strangers.wait_ms(&kind, now_ms),
             Pot::Name(name) => self.names.wait_ms(&name, now_ms),

@@ -15,6 +15,8 @@ CREATE TABLE api_passwords (
     last_used_at_ms BIGINT,                   -- within a minute
     PRIMARY KEY (account, number)
 );
+-- What is looked at for each request; past passwords stay in the table.
+CREATE INDEX api_passwords_live ON api_passwords (account) WHERE ended_at_ms IS NULL;
 INSERT INTO api_passwords (account, number, verifier, created_by, created_at_ms)
     SELECT name, credential_version, password_verifier, 'before release 0.2', created_at_ms FROM accounts;
 ALTER TABLE accounts DROP COLUMN password_verifier;

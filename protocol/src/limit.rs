@@ -42,20 +42,25 @@ impl<K: Eq + Hash> Limiter<K> {
             None => 0,
         };
         let room_ms = self.limit.every_ms.saturating_mul(self.limit.burst.saturating_sub(1));
-        free_at_ms.saturating_sub(now_ms).saturating_sub(room_ms)
+        // Never more than could have been used: the clock may have been set back.
+        free_at_ms.saturating_sub(now_ms).min(self.full_ms().saturating_mul(2)).saturating_sub(room_ms)
     }
 
     /// Counts one, whether or not there was room. What is used is bounded, so that nobody waits longer than twice the
     /// time in which the burst is free again.
     pub fn spend(&mut self, key: K, now_ms: u64) {
-        let full_ms = self.limit.every_ms.saturating_mul(self.limit.burst);
+        let most_ms = self.full_ms().saturating_mul(2);
         if self.free_at_ms.len() >= self.max_keys && !self.free_at_ms.contains_key(&key) {
             self.free_at_ms.retain(|_, free_at_ms| *free_at_ms > now_ms);
         }
         let is_full = self.free_at_ms.len() >= self.max_keys && !self.free_at_ms.contains_key(&key);
         let free_at_ms = if is_full { &mut self.shared_free_at_ms } else { self.free_at_ms.entry(key).or_default() };
         let used_until_ms = (*free_at_ms).max(now_ms).saturating_add(self.limit.every_ms);
-        *free_at_ms = used_until_ms.min(now_ms.saturating_add(full_ms.saturating_mul(2)));
+        *free_at_ms = used_until_ms.min(now_ms.saturating_add(most_ms));
+    }
+
+    fn full_ms(&self) -> u64 {
+        self.limit.every_ms.saturating_mul(self.limit.burst)
     }
 
     /// Gives one back: it turned out not to count.
@@ -126,6 +131,16 @@ mod tests {
             limiter.spend("a", 0);
         }
         assert_eq!(limiter.wait_ms(&"a", 0), 4000);
+        assert_eq!(limiter.wait_ms(&"a", 4000), 0);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_locks_nobody_out() {
+        let mut limiter = Limiter::new(LIMIT, 10);
+        let hour_ms = 3_600_000;
+        while limiter.take("a", hour_ms).is_ok() {}
+        assert_eq!(limiter.wait_ms(&"a", 0), 4000);
+        limiter.spend("a", 0);
         assert_eq!(limiter.wait_ms(&"a", 4000), 0);
     }
 

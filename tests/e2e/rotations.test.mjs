@@ -13,6 +13,7 @@ onBothDatabases((at) => {
     const counts = await rotations(at.world, { count: ROTATIONS, edges: EDGES });
     t.diagnostic(JSON.stringify(counts));
     assert.ok(counts.newTaken > ROTATIONS * EDGES, "there was load");
-    assert.ok(counts.oldRefused + counts.throttled > ROTATIONS, "old passwords were tried");
+    // The origin itself refused each old one at least once; later tries the edge may have held back.
+    assert.ok(counts.oldRefused >= ROTATIONS, "old passwords were tried");
   });
 });

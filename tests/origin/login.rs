@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use base64::engine::general_purpose::{STANDARD, URL_SAFE, URL_SAFE_NO_PAD};
 use scanvault_origin::clock::Clock;
 use scanvault_origin::identity::sessions::{self, Session};
+use scanvault_origin::identity::store;
 use scanvault_origin::identity::tokens::Tokens;
 use scanvault_protocol::AccountName;
 use scanvault_protocol::authorization;
@@ -393,5 +394,67 @@ on_both! {
         assert_eq!(audited(&world, "account.enrolled").await, 1);
         world.execute("UPDATE accounts SET status = 'suspended' WHERE name = 'merchant-25'").await;
         assert_eq!(put("merchant-25", &VECTORS["client"]["spki"]).await.status, 409);
+    }
+}
+
+/// What an operator does at another origin while a login is in the middle of it. SQLite has one writer, so there it is
+/// before or after.
+#[tokio::test]
+async fn a_key_that_changes_in_the_middle_of_a_login_gives_no_session() {
+    let setting = Setting::new(World::postgres().await).await;
+    let world = &setting.world;
+    for change in [
+        "UPDATE accounts SET credential_version = credential_version + 1 WHERE name = 'merchant-25'",
+        "UPDATE accounts SET status = 'suspended', credential_version = credential_version + 1 WHERE name = 'merchant-25'",
+    ] {
+        let asked = Asked::by(world, "merchant-25").await;
+        let mut other = world.app.db.begin().await.unwrap();
+        sqlx::query(change).execute(&mut *other).await.unwrap();
+        let body = asked.body(&setting.password);
+        let commit = async {
+            // Once the login waits for the row.
+            while world.number("SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").await == 0 {
+                tokio::task::yield_now().await;
+            }
+            other.commit().await.unwrap();
+        };
+        let (answer, ()) = tokio::join!(world.send(post(&body)), commit);
+        answer.assert_problem(401, "bad-credentials");
+        assert_eq!(world.number("SELECT COUNT(*) FROM sessions").await, 0);
+    }
+}
+
+on_both! {
+    async fn a_new_token_key_signs_when_all_origins_have_it_and_no_more_are_told_than_an_edge_takes(world: World) {
+        let setting = Setting::new(world).await;
+        let world = &setting.world;
+        let tokens = &world.app.identity.tokens;
+        let account = store::find(&world.app.db, &AccountName::Merchant(25)).await.unwrap().unwrap();
+        let kid = || {
+            let id = "c056b2d8-d6d1-4ea6-8752-e87f684b2903";
+            let issued = tokens.issue(&account, id, world.clock.now_secs()).unwrap();
+            let header = issued.token.split('.').next().unwrap().to_owned();
+            let header: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+            header["kid"].as_str().unwrap().to_owned()
+        };
+        let rotate = async || {
+            assert_eq!(world.admin("POST", "/vault/keys/rotate", &json!({"kind": "token"})).await.status, 200);
+        };
+        assert_eq!(kid(), "1", "the only one there is");
+        rotate().await;
+        assert_eq!(kid(), "1");
+        world.clock.advance_ms(14_000);
+        assert_eq!(kid(), "1");
+        world.clock.advance_ms(2_000);
+        assert_eq!(kid(), "2");
+        for _ in 0..8 {
+            rotate().await;
+        }
+        let told = tokens.published().unwrap();
+        let ids: Vec<_> = told.keys.iter().map(|(id, _)| id.as_str()).collect();
+        assert_eq!(ids, ["10", "9", "8", "7", "6", "5", "4", "3"]);
+        assert_eq!(told.to_header().parse(), Ok(told));
+        world.clock.advance_ms(16_000);
+        assert_eq!(kid(), "10");
     }
 }

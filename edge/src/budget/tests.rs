@@ -86,6 +86,17 @@ fn a_name_that_was_right_here_has_a_budget_of_its_own() {
 }
 
 #[test]
+fn a_name_that_was_right_here_is_not_held_up_by_its_neighbours() {
+    let mut budgets = Budgets::default();
+    budgets.prove(&name(25, Mark::Unverified));
+    until_full(&mut budgets, CLIENT, invented());
+    budgets.block(address_key("203.0.113.7").unwrap(), NOW);
+    let charge = budgets.admit(CLIENT, &name(25, Mark::Unverified), NOW).unwrap().unwrap();
+    assert_eq!(charge.address, None, "and its own failures are not theirs");
+    assert!(budgets.admit(CLIENT, &name(26, Mark::Unverified), NOW).is_err());
+}
+
+#[test]
 fn what_was_accepted_is_given_back() {
     let mut budgets = Budgets::default();
     for _ in 0..10 * STRANGERS.burst {
@@ -151,7 +162,7 @@ proptest! {
                 _ => (unread(), 2),
             };
             if budgets.admit(Some(&client), &caller, now_ms).is_ok() {
-                by_address[usize::from(address)] += 1;
+                by_address[usize::from(address)] += u64::from(id != 0);
                 by_scheme[scheme] += 1;
             }
         }

@@ -107,9 +107,10 @@ impl Admin {
             let answer = serde_json::json!({"account": account, "pending": true, "needs": "a second operator"});
             return Ok(Json(answer).into_response());
         };
-        let changed = modes::to_basic(tx.tx(), name, &password.verifier(), by, self.clock.now_db()).await?;
-        if changed != Changed::Done {
-            return Err(unchanged(changed, already));
+        if !modes::to_basic(tx.tx(), &found, &password.verifier(), by, self.clock.now_db()).await? {
+            let text =
+                "the account's credentials were changed meanwhile: look at it, and let both give the command again";
+            return Err(ApiError::because(Problem::Conflict, text));
         }
         let entry = Entry::new("account.switched", by).with("account", account.as_str());
         tx.push(entry.with("mode", AuthMode::Basic.as_str()).with("requestedBy", first));

@@ -8,6 +8,7 @@ use scanvault_protocol::password::PasswordVerifier;
 use scanvault_protocol::{AccountName, AuthMode};
 use sqlx::Row;
 
+use super::account::Account;
 use super::passwords;
 use crate::db::{Db, DbError, Tx};
 
@@ -69,22 +70,26 @@ pub async fn to_bearer(tx: &mut Tx, name: &AccountName, now_ms: i64) -> Result<S
     Ok(Switched::Done { is_proved: dry_run.max(login).is_some_and(|at_ms| at_ms >= enrolled_at_ms) })
 }
 
-/// Back to API passwords: sessions end with this transaction, and this password begins.
+/// Back to API passwords, if the account is still at the version that both operators spoke of: sessions end with this
+/// transaction, and this password begins.
 ///
 /// # Errors
 /// From the database.
 pub async fn to_basic(
     tx: &mut Tx,
-    name: &AccountName,
+    account: &Account,
     verifier: &PasswordVerifier,
     by: &str,
     now_ms: i64,
-) -> Result<Changed, DbError> {
-    let changed = set_mode(tx, name, AuthMode::Basic).await?;
-    if changed == Changed::Done {
-        passwords::first(tx, name, verifier, by, now_ms).await?;
+) -> Result<bool, DbError> {
+    let statement = "UPDATE accounts SET auth_mode = 'basic', credential_version = credential_version + 1 \
+                     WHERE name = $1 AND auth_mode = 'bearer' AND credential_version = $2";
+    let query = sqlx::query(statement).bind(account.name.to_string()).bind(account.credential_version);
+    let is_done = query.execute(&mut **tx).await?.rows_affected() > 0;
+    if is_done {
+        passwords::first(tx, &account.name, verifier, by, now_ms).await?;
     }
-    Ok(changed)
+    Ok(is_done)
 }
 
 /// Stops an account's credentials, or lets them count again. Sessions end either way.

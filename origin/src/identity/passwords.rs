@@ -165,8 +165,8 @@ pub async fn rotate(
     if how.overlap_ms == 0 {
         end_all(tx, account, how.now_ms).await?;
     } else {
-        let statement = "UPDATE api_passwords SET ended_at_ms = $2 \
-                         WHERE account = $1 AND ended_at_ms IS NULL AND ends_at_ms > $2";
+        let statement = "UPDATE api_passwords SET ended_at_ms = CASE WHEN ends_at_ms < $2 THEN ends_at_ms ELSE $2 END \
+                         WHERE account = $1 AND ended_at_ms IS NULL AND ends_at_ms IS NOT NULL";
         sqlx::query(statement).bind(account.to_string()).bind(how.now_ms).execute(&mut **tx).await?;
         let statement = "UPDATE api_passwords SET ends_at_ms = $2 \
                          WHERE account = $1 AND ended_at_ms IS NULL AND ends_at_ms IS NULL";
@@ -182,8 +182,9 @@ pub async fn rotate(
 /// # Errors
 /// From the database.
 pub async fn end_all(tx: &mut Tx, account: &AccountName, now_ms: i64) -> Result<(), DbError> {
-    let statement = "UPDATE api_passwords SET ended_at_ms = $2 WHERE account = $1 \
-                     AND ended_at_ms IS NULL AND (ends_at_ms IS NULL OR ends_at_ms > $2)";
+    // Whatever is not marked: an overlap that is over by our clock may not be by another origin's.
+    let statement = "UPDATE api_passwords SET ended_at_ms = CASE WHEN ends_at_ms < $2 THEN ends_at_ms ELSE $2 END \
+                     WHERE account = $1 AND ended_at_ms IS NULL";
     sqlx::query(statement).bind(account.to_string()).bind(now_ms).execute(&mut **tx).await?;
     Ok(())
 }

@@ -73,6 +73,15 @@ pub async fn active_internal(tx: &mut Tx, names: &[&str]) -> Result<HashSet<Stri
     Ok(found)
 }
 
+/// Locks an account's row until the transaction ends: what changes its credentials waits. `false`: there is none.
+///
+/// # Errors
+/// From the database.
+pub async fn lock(tx: &mut Tx, name: &AccountName) -> Result<bool, DbError> {
+    let statement = "UPDATE accounts SET credential_version = credential_version WHERE name = $1";
+    Ok(sqlx::query(statement).bind(name.to_string()).execute(&mut **tx).await?.rows_affected() > 0)
+}
+
 /// Adds an account, in the caller's transaction.
 ///
 /// # Errors

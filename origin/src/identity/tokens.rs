@@ -4,6 +4,7 @@
 //! claims once more. What held is remembered by the token's hash until it ends, so that a session costs one signature
 //! check. Whether the session still lives is not decided here: that is the database's word, on every request.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,15 +14,17 @@ use jwt_simple::claims::{Audiences, JWTClaims};
 use jwt_simple::common::VerificationOptions;
 use jwt_simple::prelude::{Duration, UnixTimeStamp};
 use scanvault_protocol::authorization::BearerToken;
-use scanvault_protocol::record::TokenKeys;
+use scanvault_protocol::record::{MAX_TOKEN_KEYS, TokenKeys};
 use scanvault_protocol::token::{AUDIENCE, LIFETIME_SECS, MAX_TOKEN_BYTES, Parsed, Session, TOLERANCE_SECS, TYPE};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use super::account::Account;
-use crate::vault::{Unsealed, Vault};
+use crate::vault::{Key32, KeyKind, Unsealed, Vault};
 
+/// A new key signs only after this time, in milliseconds: by then the other origins have it, which look every five seconds.
+const SETTLED_MS: u64 = 15_000;
 /// Tokens that held and are remembered; a session has one or two alive. About 1 MB.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -82,7 +85,7 @@ impl Tokens {
     /// See [`TokenError`].
     pub fn issue(&self, account: &Account, session_id: &str, now_secs: u64) -> Result<Issued, TokenError> {
         let unsealed = self.vault.unsealed().map_err(|_| TokenError::Sealed)?;
-        let (id, seed) = unsealed.token_seeds().next().ok_or(TokenError::NotSigned)?;
+        let (id, seed) = signing_seed(&unsealed, now_secs.saturating_mul(1000)).ok_or(TokenError::NotSigned)?;
         // The library's pair is seed and public key; its own drop does not wipe, the allocator does.
         let mut bytes = Zeroizing::new([0; 64]);
         let (left, right) = bytes.split_at_mut(32);
@@ -128,11 +131,11 @@ impl Tokens {
             keys
         };
         let session = verify_with(&keys, &self.issuer, token, now_secs)?;
-        self.known().remember(hash, session.clone(), now_secs);
+        self.known().remember(&keys, hash, session.clone(), now_secs);
         Ok(session)
     }
 
-    /// What an edge needs to verify tokens; `None` while sealed.
+    /// What an edge needs to verify tokens: as many keys as an edge takes, the newest first. `None` while sealed.
     #[must_use]
     pub fn published(&self) -> Option<TokenKeys> {
         let unsealed = self.vault.unsealed().ok()?;
@@ -148,18 +151,22 @@ impl Tokens {
 impl Known {
     /// The public keys of this ring. Another ring forgets what held under the one before: its key may have been destroyed.
     fn keys_of(&mut self, unsealed: &Unsealed) -> &[(u32, [u8; 32])] {
+        let seeds = newest(unsealed);
         let is_same = self.ring.as_ref().is_some_and(|known| {
-            known.len() == unsealed.token_seeds().count()
-                && known.iter().zip(unsealed.token_seeds()).all(|((id, _), (now, _))| *id == now)
+            known.len() == seeds.len() && known.iter().zip(&seeds).all(|((id, _), (now, _))| id == now)
         });
         if !is_same {
-            let keys = unsealed.token_seeds().filter_map(|(id, seed)| Some((id, public_key(seed.expose())?)));
+            let keys = seeds.iter().filter_map(|(id, seed)| Some((*id, public_key(seed.expose())?)));
             *self = Self { ring: Some(keys.collect()), tokens: HashMap::new() };
         }
         self.ring.as_deref().unwrap_or_default()
     }
 
-    fn remember(&mut self, hash: [u8; 32], session: Session, now_secs: u64) {
+    /// Not when the ring has changed meanwhile: the key may have been destroyed.
+    fn remember(&mut self, under: &[(u32, [u8; 32])], hash: [u8; 32], session: Session, now_secs: u64) {
+        if self.ring.as_deref() != Some(under) {
+            return;
+        }
         if self.tokens.len() >= MAX_REMEMBERED {
             self.tokens.retain(|_, session| now_secs < session.expires_at_secs);
         }
@@ -167,6 +174,26 @@ impl Known {
             self.tokens.insert(hash, session);
         }
     }
+}
+
+/// The live keys, the newest first; no more than are published. A token lives for half an hour, so that an older one of
+/// so many is of no use.
+fn newest(unsealed: &Unsealed) -> Vec<(u32, &Key32)> {
+    let mut seeds: Vec<_> = unsealed.token_seeds().collect();
+    seeds.sort_unstable_by_key(|(id, _)| Reverse(*id));
+    seeds.truncate(MAX_TOKEN_KEYS);
+    seeds
+}
+
+/// The newest key that all origins know; where none is old enough, the oldest.
+fn signing_seed(unsealed: &Unsealed, now_ms: u64) -> Option<(u32, &Key32)> {
+    let keys = unsealed.keys();
+    let is_settled = |id: u32| {
+        let key = keys.iter().find(|key| key.kind == KeyKind::Token && key.id == id);
+        key.is_some_and(|key| key.created_at_ms.saturating_add(SETTLED_MS) <= now_ms)
+    };
+    let seeds = newest(unsealed);
+    seeds.iter().find(|(id, _)| is_settled(*id)).or(seeds.last()).copied()
 }
 
 /// The strict form first, then the library, told everything that it would otherwise be generous about: its defaults

@@ -20,7 +20,9 @@ const ORIGIN = process.env.BENCH_ORIGIN;
 const SANDBOX = join(process.env.SCANVAULT_BINARIES, "sandbox");
 const CA = join(WORK, "ca");
 const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha1" };
-const CLASSES = { known: "merchant-25", basic: "merchant-26", unknown: "merchant-999", named: "nobody-here" };
+const CLASSES = {
+  known: "merchant-25", basic: "merchant-26", suspended: "merchant-27", "dry run": "merchant-28", unknown: "merchant-999", named: "nobody-here",
+};
 
 const text = { type: "string" };
 const { values } = parseArgs({ options: { seconds: text, connections: text, samples: text, rounds: text } });
@@ -54,10 +56,12 @@ async function setUp(name, database) {
   const origin = await startOrigin(name, { database, port, publicUrl, dir: WORK, ca: CA, binary: ORIGIN, env: { SCANVAULT_RATE_LIMITS: "off" } });
   const cli = openVault(origin.admin, join(WORK, name), ORIGIN);
   cli("vault", "rotate", "login");
-  const passwords = Object.fromEntries(["merchant-25", "merchant-26"].map((user) => [user, cli("account", "create", user).password]));
+  const passwords = Object.fromEntries(["merchant-25", "merchant-26", "merchant-27", "merchant-28"].map((user) => [user, cli("account", "create", user).password]));
   const keys = generateKeyPairSync("rsa", { modulusLength: 4096 });
   const der = keys.publicKey.export({ type: "spki", format: "der" }).toString("base64");
   const { loginPassword } = cli("account", "enrol", "merchant-25", "--public-key", der);
+  for (const user of ["merchant-27", "merchant-28"]) cli("account", "enrol", user, "--public-key", der);
+  cli("account", "suspend", "merchant-27");
   cli("account", "switch", "merchant-25", "bearer");
   const spki = { key: Buffer.from(cli("identity", "public-key").publicKey, "base64"), format: "der", type: "spki" };
   const gateway = createPublicKey(spki);
@@ -141,9 +145,9 @@ async function row(bed, name, measured) {
  * known identity against itself is the control. */
 async function timing(bed) {
   const agent = new TlsAgent({ keepAlive: true, maxSockets: 1, ca: readFileSync(join(CA, "ca.pem")) });
-  const names = ["known", "known again", "basic", "unknown", "named", "malformed"];
+  const names = ["known", "known again", ...Object.keys(CLASSES).slice(1), "malformed"];
   const times = Object.fromEntries(names.map((name) => [name, []]));
-  const sent = Object.fromEntries(names.map((name) => [name, challengePath(bed, CLASSES[name.split(" ")[0]] ?? "merchant-25", name === "malformed" ? randomBytes(512).fill(0, 0, 1) : undefined)]));
+  const sent = Object.fromEntries(names.map((name) => [name, challengePath(bed, CLASSES[name] ?? "merchant-25", name === "malformed" ? randomBytes(512).fill(0, 0, 1) : undefined)]));
   const sizes = new Set();
   for (let n = 0; n < settings.samples; n += 1) {
     for (const name of shuffled(names)) {

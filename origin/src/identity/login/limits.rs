@@ -6,12 +6,13 @@ use std::sync::{Mutex, PoisonError};
 use scanvault_protocol::limit::{Limit, Limiter, address_key, retry_after_secs};
 use sha2::{Digest, Sha256};
 
-/// An address that many share: with 30 logins a minute, 900 accounts behind it each have a session all the time.
+/// An address that many share. An isolate of the edge lets ten a minute through, enough for 300 accounts that each have a
+/// session all the time; this is for what comes by several.
 const PER_ADDRESS: Limit = Limit { every_ms: 2_000, burst: 20 };
 /// One account behind one address: a login each half hour is what it needs; a program that starts anew a few times is let
 /// through, one that asks in a loop is not.
 const PER_PAIR: Limit = Limit { every_ms: 6_000, burst: 5 };
-/// All callers whose address nobody knows: the edge always knows it, so this is for what stands before a broken one.
+/// All callers whose address nobody knows, together: an edge without a source for it (`CLIENT_ADDRESS=none`).
 const UNKNOWN: Limit = Limit { every_ms: 100, burst: 20 };
 /// Addresses, and pairs, that are remembered: some 3 MB each when all are taken.
 const MAX_KEYS: usize = 65_536;

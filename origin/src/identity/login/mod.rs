@@ -27,6 +27,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::StatusCode;
 use scanvault_protocol::password::{ApiPassword, PasswordVerifier};
+use scanvault_protocol::token::is_session_id;
 use scanvault_protocol::{AccountName, AuthMode, Problem};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -145,6 +146,8 @@ impl Logins {
         let address = &call.signed.client_address;
         self.challenge_limits.take(address, &identity, self.clock.now_ms()).map_err(ApiError::retry_after)?;
         let unsealed = self.unsealed()?;
+        // Before the database is asked: a flood stops here, not in the queue for a connection.
+        let turn = self.workers.turn()?;
         let standing = enrolments::standing(self.db.aside(), &identity, NOBODYS_KEY).await?;
         let credential_version = if standing.may_log_in { standing.credential_version } else { 0 };
         let wanted = Wanted {
@@ -154,7 +157,7 @@ impl Logins {
             key: standing.public_key,
             client_challenge: query.challenge,
         };
-        let prepared = self.workers.prepare(wanted).await?;
+        let prepared = self.workers.prepare(wanted, turn).await?;
         let text = STANDARD.encode(*prepared.challenge);
         let now_ms = self.clock.now_db();
         let expires_at_ms = now_ms.saturating_add(self.lifetime_ms);
@@ -201,6 +204,11 @@ impl Logins {
     /// 404 for a session that is another's, or over, or none.
     pub async fn logout(&self, account: &Account, call: &Call) -> Result<Response, ApiError> {
         let (id, name) = (call.parameter.as_str(), account.name.to_string());
+        // Looked at first: whoever asks for nothing keeps nobody from the writing that is done one after the other.
+        let found = if is_session_id(id) { sessions::find(self.db.read(), id).await? } else { None };
+        if found.is_none_or(|session| session.account != account.name || session.ended_at_ms.is_some()) {
+            return Err(Problem::NotFound.into());
+        }
         let mut tx = self.audit.begin().await?;
         if !sessions::end(tx.tx(), id, &account.name, self.clock.now_db()).await? {
             return Err(Problem::NotFound.into());
@@ -258,11 +266,12 @@ impl Logins {
         Ok(())
     }
 
-    /// Everything was right. What the account is now is read again in the transaction that makes the session; what changes
-    /// after that ends the session by its credential version.
+    /// Everything was right. What the account is now is read again in the transaction that makes the session, with its row
+    /// locked: a change of its credentials is before that and seen, or after it and ends the session by its version.
     async fn open_session(&self, proved: &Proved) -> Result<Response, ApiError> {
         let (account, now_ms) = (&proved.account, self.clock.now_db());
         let mut tx = self.audit.begin().await?;
+        store::lock(tx.tx(), account).await?;
         let standing = enrolments::standing(&mut **tx.tx(), &account.to_string(), NOBODYS_KEY).await?;
         let is_same = standing.credential_version == proved.credential_version;
         if !(standing.may_log_in && is_same && now_ms >= standing.blocked_until_ms) {

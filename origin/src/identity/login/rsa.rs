@@ -13,7 +13,7 @@ use aws_lc_rs::rsa::{OAEP_SHA1_MGF1SHA1, OaepPublicEncryptingKey, PublicEncrypti
 use scanvault_protocol::Problem;
 use sha2::{Digest, Sha256};
 use subtle::{Choice, ConditionallySelectable};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use zeroize::Zeroizing;
 
 use crate::vault::login::{CHALLENGE_BYTES, CIPHERTEXT_BYTES, DECOY_RANDOM_BYTES};
@@ -30,10 +30,20 @@ const WAITING_PER_THREAD: usize = 32;
 const NICENESS: i32 = 10;
 
 /// The threads, by the queue that they take from. They end with it.
-pub(super) struct Workers(SyncSender<Job>);
+pub(super) struct Workers {
+    /// One for each place in the queue.
+    places: Arc<Semaphore>,
+    queue: SyncSender<Job>,
+}
+
+/// A place in the queue, free again when this is dropped.
+pub(super) struct Turn {
+    _place: OwnedSemaphorePermit,
+}
 
 struct Job {
     wanted: Wanted,
+    turn: Turn,
     answer: oneshot::Sender<Result<Prepared, PrepareError>>,
 }
 
@@ -73,7 +83,7 @@ impl Workers {
     pub(super) fn new() -> Self {
         let processors = thread::available_parallelism().map_or(1, NonZeroUsize::get);
         let threads = (processors / 2).max(1);
-        let (queue, jobs) = sync_channel(threads * WAITING_PER_THREAD);
+        let (workers, jobs) = Self::with_places(threads * WAITING_PER_THREAD);
         let jobs = Arc::new(Mutex::new(jobs));
         for _ in 0..threads {
             let jobs = Arc::clone(&jobs);
@@ -82,16 +92,31 @@ impl Workers {
                 tracing::error!(cause = %error, "no thread for logins");
             }
         }
-        Self(queue)
+        workers
+    }
+
+    fn with_places(places: usize) -> (Self, Receiver<Job>) {
+        let (queue, jobs) = sync_channel(places);
+        (Self { places: Arc::new(Semaphore::new(places)), queue }, jobs)
+    }
+
+    /// Takes a place in the queue.
+    ///
+    /// # Errors
+    /// [`Problem::Overloaded`] when too many wait.
+    pub(super) fn turn(&self) -> Result<Turn, ApiError> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Problem::Overloaded)?;
+        Ok(Turn { _place: place })
     }
 
     /// Makes a challenge when it is its turn.
     ///
     /// # Errors
-    /// [`Problem::Overloaded`] when too many wait.
-    pub(super) async fn prepare(&self, wanted: Wanted) -> Result<Prepared, ApiError> {
+    /// When a key encrypts nothing, or there are no random bytes.
+    pub(super) async fn prepare(&self, wanted: Wanted, turn: Turn) -> Result<Prepared, ApiError> {
         let (answer, made) = oneshot::channel();
-        self.0.try_send(Job { wanted, answer }).map_err(|_| Problem::Overloaded)?;
+        // Whoever has a place finds room.
+        self.queue.try_send(Job { wanted, turn, answer }).map_err(|_| Problem::Overloaded)?;
         made.await.map_err(|error| ApiError::internal(&error))?.map_err(|error| ApiError::internal(&error))
     }
 }
@@ -103,11 +128,12 @@ fn work(jobs: &Mutex<Receiver<Job>>) {
     let mut entropy = SystemEntropy::new();
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(Job { wanted, answer }) = job else { return };
+        let Ok(Job { wanted, turn, answer }) = job else { return };
         // Who has hung up gets nothing; the caller cannot tell, and the work is saved.
         if !answer.is_closed() {
-            let _ = answer.send(prepare(&wanted, &mut entropy));
-            drop(wanted);
+            let made = prepare(&wanted, &mut entropy);
+            drop((wanted, turn));
+            let _ = answer.send(made);
             wipe_stack();
         }
     }
@@ -157,24 +183,19 @@ mod tests {
 
     #[tokio::test]
     async fn who_comes_when_the_queue_is_full_is_told_so() {
-        let (queue, jobs) = sync_channel(1);
-        let workers = Arc::new(Workers(queue));
+        let (workers, jobs) = Workers::with_places(1);
         let (_vault, unsealed, _shares) = open_vault();
-        let wanted = || Wanted {
+        let wanted = Wanted {
             unsealed: Arc::clone(&unsealed),
             identity: "merchant-25".to_owned(),
             is_enrolled: false,
             key: NOBODYS_KEY.to_vec(),
             client_challenge: Box::new([1; CIPHERTEXT_BYTES]),
         };
-        let first = tokio::spawn({
-            let (workers, wanted) = (Arc::clone(&workers), wanted());
-            async move { workers.prepare(wanted).await.is_ok() }
-        });
-        tokio::task::yield_now().await; // it is in the queue, for no thread to take yet
-        let refused = workers.prepare(wanted()).await.err().map(|error| error.problem());
-        assert_eq!(refused, Some(Problem::Overloaded));
+        let turn = workers.turn().unwrap();
+        assert_eq!(workers.turn().err().map(|error| error.problem()), Some(Problem::Overloaded));
         thread::spawn(move || work(&Mutex::new(jobs)));
-        assert!(first.await.unwrap());
+        assert!(workers.prepare(wanted, turn).await.is_ok());
+        assert!(workers.turn().is_ok(), "the place is free again");
     }
 }
