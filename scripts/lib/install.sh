@@ -18,6 +18,14 @@ install_system() {
     DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends ${packages[@]} >/dev/null
 }
 
+# install_if_possible WHAT…: the same for what only a second opinion needs. What cannot be had is said and done without.
+install_if_possible() {
+  local what
+  for what in "$@"; do
+    (install_system "$what") || say "NOT CHECKED: what needs $(system_package "$what"), which could not be installed"
+  done
+}
+
 system_has() {
   case $1 in
   browser) [ -n "$(chromium_program)" ] ;;
