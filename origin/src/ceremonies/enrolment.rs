@@ -80,7 +80,10 @@ impl Admin {
     pub(super) async fn account_enrol(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
         let body: EnrolBody = call.json()?;
         let name: AccountName = call.parameter.parse().map_err(|_| Problem::NotFound)?;
-        let key = EnrolledKey::parse(&body.public_key)
+        // Divisions by thousands of primes: not on a thread that answers.
+        let parsed = tokio::task::spawn_blocking(move || EnrolledKey::parse(&body.public_key)).await;
+        let key = parsed
+            .map_err(|error| ApiError::internal(&error))?
             .map_err(|refused| ApiError::because(Problem::BadRequest, refused.to_string()))?;
         let password = new_password(&mut SystemEntropy::new())?;
         let (account, operator) = (name.to_string(), call.operator.name.as_str());
