@@ -66,8 +66,15 @@ async function benchCredentials() {
   const urls = [`http://127.0.0.1:${ours}/pluto/public/monitor`, `http://127.0.0.1:${theirs}/hello`];
   const ready = async () => (await Promise.all(urls.map(statusOf))).every((status) => status === 200);
   const workerd = await start("workerd", command, { dir: WORK, ready });
-  const rows = await measure(credentialRows({ ours, theirs, pid: workerd.pid }), { ...settings, load });
-  print("Credentials at the edge", rows);
+  const all = credentialRows({ ours, theirs, pid: workerd.pid });
+  // What lies close together is measured close together: shorter turns, more of them, nothing else in between.
+  const close = { ...settings, rounds: 2 * settings.rounds, seconds: settings.seconds / 2, load };
+  const known = await measure(all.slice(0, 3), close);
+  print("Credentials that the edge knows", known);
+  const rate = (at) => (known[at].rate / known[0].rate).toFixed(2);
+  console.log(`\nBasic ${rate(1)}, repeated Bearer ${rate(2)} of no credential (goal: at least 0.9)`);
+  const rows = await measure(all.filter((_, at) => at === 0 || at > 2), { ...settings, load });
+  print("A token's first check", rows);
   printGoals(rows);
 }
 
@@ -95,12 +102,11 @@ function credentialRows({ ours, theirs, pid }) {
   ];
 }
 
-/** What the goals are about: rates beside no credential, and the CPU time that a check adds to the same request. */
+/** What the goal is about: the CPU time that a check adds to the same request. */
 function printGoals(rows) {
   const of = (name) => rows.find((row) => row.name === name);
   const added = (name, without) => of(name).cost - of(without).cost;
-  const rate = (name) => (of(name).rate / of("ours, no credential").rate).toFixed(2);
-  console.log(`\nBasic ${rate("ours, Basic")}, repeated Bearer ${rate("ours, repeated Bearer")} of no credential (goal: at least 0.9)`);
+  console.log("");
   for (const [what, ours, theirs] of [
     ["refused at the edge", added("ours, first Bearer, refused", "ours, refusal"), added("JS, verify", "JS, hello")],
     ["forwarded", added("ours, first Bearer", "ours, no credential"), added("JS, verify and forward", "JS, no credential")],

@@ -1,13 +1,14 @@
 // scripts/bench auth, the origin's half: logins per second, what a flood of challenges does to code creation, and whether
 // the time of an answer tells who has an account.
 
-import { execFileSync } from "node:child_process";
+import { execFile, execFileSync } from "node:child_process";
 import { constants, createHash, createPublicKey, generateKeyPairSync, privateDecrypt, publicEncrypt, randomBytes } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { Agent, request as httpRequest } from "node:http";
 import { Agent as TlsAgent, request as httpsRequest } from "node:https";
 import { cpus } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { sign } from "../../../tests/e2e/link.mjs";
 import { EDGE_MODULES, writeConfig } from "../workerd.mjs";
@@ -19,6 +20,8 @@ const WORK = process.env.BENCH_WORK;
 const ORIGIN = process.env.BENCH_ORIGIN;
 const SANDBOX = join(process.env.SCANVAULT_BINARIES, "sandbox");
 const CA = join(WORK, "ca");
+const FLOOD = join(dirname(fileURLToPath(import.meta.url)), "flood.mjs");
+const FLOOD_PER_SECOND = 300;
 const OAEP = { padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha1" };
 const CLASSES = {
   known: "merchant-25", basic: "merchant-26", suspended: "merchant-27", "dry run": "merchant-28", unknown: "merchant-999", named: "nobody-here",
@@ -45,7 +48,7 @@ async function bench(name, database) {
   const rows = [["", "per second", "p50 ms", "p99 ms", "origin CPU us"]];
   rows.push(await challengesRow(bed), await loginsRow(bed));
   rows.push(...(await floodRows(bed)));
-  for (const row of rows) console.log(row.map((cell, at) => (at === 0 ? cell.padEnd(44) : cell.padStart(12))).join(""));
+  for (const row of rows) console.log(row.map((cell, at) => (at === 0 ? cell.padEnd(44) : at > 4 ? `   ${cell}` : cell.padStart(14))).join(""));
   await timing(bed);
   for (const child of bed.children) await end(child);
 }
@@ -120,18 +123,24 @@ async function floodRows(bed) {
     body: `{"merchantReference":"flood-${process.pid}-${++made}","amount":10.00}`,
   });
   const create = (port) => load({ port, request, seconds: settings.seconds, connections: 4 });
-  const rows = [];
-  const alone = await row(bed, "code creation, 4 connections, alone", () => create(bed.edgePort));
-  rows.push(alone);
-  for (const [name, port] of [["limits off", bed.edgePort], ["limits on", bed.limitedPort]]) {
-    const path = challengePath(bed, "merchant-25");
-    const headers = { "cf-connecting-ip": "203.0.113.7" };
-    const flood = load({ port, request: () => ({ path, headers }), expect: [200, 429, 503], seconds: settings.seconds + 1, connections: 16 });
-    const under = await row(bed, `the same under a flood of challenges, ${name}`, () => create(port));
-    const { rate } = await flood;
-    rows.push(under, [`  the flood itself (p99 ${(Number(under[3]) / Number(alone[3])).toFixed(2)} x)`, rate.toFixed(0), "", "", ""]);
+  const rows = [await row(bed, "code creation, 4 connections, alone", () => create(bed.edgePort))];
+  const floods = [
+    ["pages, for comparison", bed.edgePort, "/Q/0000000000"],
+    ["challenges, limits off", bed.edgePort, challengePath(bed, "merchant-25")],
+    ["challenges, limits on", bed.limitedPort, challengePath(bed, "merchant-25")],
+  ];
+  for (const [name, port, path] of floods) {
+    const flood = start([FLOOD, port, path, FLOOD_PER_SECOND, settings.seconds + 1]);
+    const under = await row(bed, `with ${FLOOD_PER_SECOND}/s of ${name}`, () => create(port));
+    rows.push([...under, `p99 ${(Number(under[3]) / Number(rows[0][3])).toFixed(2)} x; flood: ${await flood}`]);
   }
   return rows;
+
+  function start(args) {
+    return new Promise((done, failed) => {
+      execFile(process.execPath, args.map(String), (error, stdout) => (error ? failed(error) : done(stdout.trim())));
+    });
+  }
 }
 
 async function row(bed, name, measured) {
