@@ -1,5 +1,6 @@
 //! Logins with an RSA key, whole.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -411,14 +412,21 @@ async fn a_key_that_changes_in_the_middle_of_a_login_gives_no_session() {
         let mut other = world.app.db.begin().await.unwrap();
         sqlx::query(change).execute(&mut *other).await.unwrap();
         let body = asked.body(&setting.password);
+        let is_answered = Cell::new(false);
+        let login = async {
+            let answer = world.send(post(&body)).await;
+            is_answered.set(true);
+            answer
+        };
         let commit = async {
-            // Once the login waits for the row.
-            while world.number("SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").await == 0 {
+            // Once the login waits for the row; one that does not wait has been answered too early.
+            while !is_answered.get() && world.number("SELECT COUNT(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'").await == 0 {
                 tokio::task::yield_now().await;
             }
+            assert!(!is_answered.get(), "{change}");
             other.commit().await.unwrap();
         };
-        let (answer, ()) = tokio::join!(world.send(post(&body)), commit);
+        let (answer, ()) = tokio::join!(login, commit);
         answer.assert_problem(401, "bad-credentials");
         assert_eq!(world.number("SELECT COUNT(*) FROM sessions").await, 0);
     }

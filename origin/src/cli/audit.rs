@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
-use std::io::{BufReader, BufWriter, Read, Write};
+use std::io::{BufReader, BufWriter, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::client::{AdminArgs, Client};
+use super::input;
 use super::output::{Failure, Output};
 use crate::audit::export::{FORMAT, Header, KeyLine, Line, Totals, verify_export};
 use crate::audit::snapshot::Snapshot;
@@ -178,13 +179,7 @@ fn write_line(file: &mut impl Write, line: &Line) -> Result<(), Failure> {
 }
 
 fn read_value(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let mut text = Zeroizing::new(String::new());
-    let read = if path == Path::new("-") {
-        std::io::stdin().take(MAX_VALUE_BYTES).read_to_string(&mut text)
-    } else {
-        File::open(path).and_then(|file| file.take(MAX_VALUE_BYTES).read_to_string(&mut text))
-    };
-    read.map_err(|error| usage(path, &error))?;
+    let text = input::read(path, MAX_VALUE_BYTES)?;
     let line = text.strip_suffix('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
     Ok(Zeroizing::new(line.unwrap_or(&text).to_owned()))
 }

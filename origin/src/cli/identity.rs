@@ -1,12 +1,12 @@
 //! `scanvault identity …` and `scanvault account enrol`: the keys of logins.
 
-use std::io::Read;
 use std::path::Path;
 
 use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::client::Client;
+use super::input;
 use super::output::{Failure, Output};
 
 /// A key is 736 characters; a certificate that was meant to be one is let through, so that the origin can say what it is.
@@ -66,16 +66,8 @@ pub(super) async fn enrol(name: &str, public_key: &str, output: &Output, client:
 
 /// A public key: the text itself, `@FILE`, or `-` for standard input.
 pub(super) fn key_text(argument: &str) -> Result<String, Failure> {
-    let mut text = String::new();
-    if argument == "-" {
-        let read = std::io::stdin().take(MAX_KEY_FILE_BYTES).read_to_string(&mut text);
-        read.map_err(|error| Failure::Usage(format!("standard input: {error}")))?;
-    } else if let Some(path) = argument.strip_prefix('@') {
-        let file = std::fs::File::open(Path::new(path));
-        let read = file.and_then(|file| file.take(MAX_KEY_FILE_BYTES).read_to_string(&mut text));
-        read.map_err(|error| Failure::Usage(format!("{path}: {error}")))?;
-    } else {
-        text.push_str(argument);
-    }
+    let file = argument.strip_prefix('@').or((argument == "-").then_some("-"));
+    let Some(file) = file else { return Ok(argument.trim().to_owned()) };
+    let text = input::read(Path::new(file), MAX_KEY_FILE_BYTES)?;
     Ok(text.trim().to_owned())
 }

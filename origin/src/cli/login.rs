@@ -3,7 +3,6 @@
 //! It trusts the gateway by its public key, which came on another way: whoever cannot open our challenge is not answered.
 
 use std::fs;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,6 +21,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::identity::key_text;
+use super::input;
 use super::output::{Failure, Output};
 use crate::vault::login::{CHALLENGE_BYTES, CIPHERTEXT_BYTES};
 use crate::vault::{Entropy, SystemEntropy};
@@ -68,7 +68,7 @@ pub(super) async fn run(login: &Login, output: &Output) -> Result<(), Failure> {
     }
     let own_key = private_key(&login.private_key)?;
     let server_key = server_key(&login.server_key)?;
-    let password = secret_file(&login.password_file)?;
+    let password = input::read(&login.password_file, MAX_SECRET_FILE_BYTES)?;
     let client = client(login.ca.as_deref())?;
     let base = login.url.trim_end_matches('/');
 
@@ -136,7 +136,7 @@ fn server_key(argument: &str) -> Result<OaepPublicEncryptingKey, Failure> {
 }
 
 fn private_key(path: &Path) -> Result<OaepPrivateDecryptingKey, Failure> {
-    parse_private_key(&secret_file(path)?).ok_or_else(|| {
+    parse_private_key(&input::read(path, MAX_SECRET_FILE_BYTES)?).ok_or_else(|| {
         Failure::Usage(format!("{}: no RSA private key in PEM, PKCS#8 or PKCS#1, without a password", path.display()))
     })
 }
@@ -157,18 +157,6 @@ fn parse_private_key(pem: &str) -> Option<OaepPrivateDecryptingKey> {
         }
     };
     OaepPrivateDecryptingKey::new(key).ok()
-}
-
-fn secret_file(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let failed = |error: std::io::Error| Failure::Usage(format!("{}: {error}", path.display()));
-    let mut text = Zeroizing::new(String::new());
-    if path == Path::new("-") {
-        std::io::stdin().take(MAX_SECRET_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
-    } else {
-        let file = fs::File::open(path).map_err(failed)?;
-        file.take(MAX_SECRET_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
-    }
-    Ok(text)
 }
 
 fn client(ca: Option<&Path>) -> Result<Client, Failure> {

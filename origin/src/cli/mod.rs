@@ -7,6 +7,7 @@ mod account;
 mod audit;
 mod client;
 mod identity;
+mod input;
 mod keys;
 mod login;
 mod operator;

@@ -2,7 +2,7 @@
 //! the environment. Written only as files that their custodian alone can open.
 
 use std::fs::{self, OpenOptions};
-use std::io::{IsTerminal, Read, Write};
+use std::io::{IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +10,7 @@ use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::input;
 use super::output::{Failure, Output};
 use crate::vault::custodian;
 
@@ -41,7 +42,7 @@ pub(super) fn prepare_folder<'a>(out: &Path, names: impl Iterator<Item = &'a str
 /// A share's text: from a file, from standard input (`-`), or typed.
 pub(super) fn read(path: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
     match path {
-        Some(path) => read_share(path),
+        Some(path) => input::read(path, MAX_SHARE_FILE_BYTES),
         None => prompt(),
     }
 }
@@ -97,18 +98,6 @@ pub(super) fn keygen(out: &Path, output: &Output) -> Result<(), Failure> {
         output.text(&recipient.to_string());
     }
     Ok(())
-}
-
-fn read_share(path: &Path) -> Result<Zeroizing<String>, Failure> {
-    let failed = |error: std::io::Error| Failure::Usage(format!("{}: {error}", path.display()));
-    let mut text = Zeroizing::new(String::new());
-    if path == Path::new("-") {
-        std::io::stdin().take(MAX_SHARE_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
-    } else {
-        let file = fs::File::open(path).map_err(failed)?;
-        file.take(MAX_SHARE_FILE_BYTES).read_to_string(&mut text).map_err(failed)?;
-    }
-    Ok(text)
 }
 
 /// Readable by its owner only; never over a file that is there.

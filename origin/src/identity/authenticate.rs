@@ -86,7 +86,7 @@ impl Identity {
     pub async fn admit(&self, signed: &Signed, spec: &RouteSpec) -> Admission {
         let mut seen = Seen::default();
         let judged = self.judge(signed, &mut seen).await;
-        let told = self.told(signed, &judged, &mut seen);
+        let told = self.told(signed, &mut seen);
         let outcome = match judged {
             Ok(caller) => check_role(caller, spec.audience),
             Err(error) => {
@@ -135,7 +135,7 @@ impl Identity {
             }
         }
         match basic {
-            Some(basic) => self.basic(&basic, seen).await,
+            Some(basic) => self.basic(&basic, signed.mark.wants_record(), seen).await,
             None => Err(refusal),
         }
     }
@@ -150,14 +150,18 @@ impl Identity {
         Ok(Caller { account, session_id: Some(session.id) })
     }
 
-    async fn basic(&self, offered: &Basic, seen: &mut Seen) -> Result<Caller, ApiError> {
+    async fn basic(&self, offered: &Basic, is_record_asked_for: bool, seen: &mut Seen) -> Result<Caller, ApiError> {
         let now_ms = self.clock.now_db();
         seen.name = Some(offered.account.clone());
         let found = credentials::with_passwords(&self.db, &offered.account, now_ms).await?;
         let number = credentials::matching(found.as_ref(), offered);
-        seen.record = Some(credentials::update(&offered.account, found.as_ref()));
-        let account = found.map(|found| found.account);
-        let account = account.filter(|account| account.is_active && account.mode == AuthMode::Basic);
+        let counts = |account: &Account| account.is_active && account.mode == AuthMode::Basic;
+        let is_right = number.is_some() && found.as_ref().is_some_and(|found| counts(&found.account));
+        // Most requests are right, and of an edge that knows it: nothing is put together for those.
+        if is_record_asked_for || !is_right {
+            seen.record = Some(credentials::update(&offered.account, found.as_ref()));
+        }
+        let account = found.map(|found| found.account).filter(|_| is_right);
         let (account, number) = account.zip(number).ok_or(Problem::BadCredentials)?;
         self.last_use.used(&account.name, number, now_ms);
         Ok(Caller { account, session_id: None })
@@ -165,14 +169,13 @@ impl Identity {
 
     /// On a right credential what the edge asked for, on a refused one whatever there is: it may have been the edge's
     /// record that was old.
-    fn told(&self, signed: &Signed, judged: &Result<Caller, ApiError>, seen: &mut Seen) -> Told {
+    fn told(&self, signed: &Signed, seen: &mut Seen) -> Told {
         if !signed.is_from_edge() {
             return Told::default();
         }
         let is_asked = signed.mark.wants_record();
-        let record = seen.record.take().filter(|_| is_asked || judged.is_err());
         let wants_keys = seen.bearer.is_some_and(|is_right| is_asked || !is_right);
-        Told { record, token_keys: wants_keys.then(|| self.tokens.published()).flatten() }
+        Told { record: seen.record.take(), token_keys: wants_keys.then(|| self.tokens.published()).flatten() }
     }
 
     /// A failure counts against the address and the name that it came with. What is right but for the account's mode is

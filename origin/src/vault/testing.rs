@@ -9,7 +9,7 @@ use super::envelope::RecordContext;
 use super::init::{VaultRecord, initialise};
 use super::shamir::Quorum;
 use super::state::Vault;
-use super::unsealed::Unsealed;
+use super::unsealed::{Rotation, Unsealed};
 
 /// SHA-256 in counter mode: uniform, and the same on every run.
 pub(super) struct Seeded {
@@ -81,4 +81,15 @@ pub(crate) fn open_vault() -> (Vault, Arc<Unsealed>, Vec<String>) {
     vault.submit_share(&shares[1], NOW).unwrap();
     let unsealed = vault.unsealed().unwrap();
     (vault, unsealed, shares)
+}
+
+/// What a store does with a rotation.
+pub(super) fn stored(record: &VaultRecord, rotation: Rotation) -> VaultRecord {
+    let mut record = record.clone();
+    if let Some(retired) = rotation.retired {
+        let place = record.keys.iter().position(|row| (row.kind, row.id) == (retired.kind, retired.id)).unwrap();
+        record.keys[place] = retired;
+    }
+    record.keys.push(rotation.added);
+    record
 }

@@ -9,6 +9,7 @@ import { cpus } from "node:os";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { apiPassword } from "../../../tests/lib/answers.mjs";
 import { EDGE_MODULES, writeConfig } from "../workerd.mjs";
 import { load } from "./load.mjs";
 import { endAll, freePorts, listening, start } from "./processes.mjs";
@@ -142,20 +143,6 @@ function edge(port, origin) {
     CLIENT_ADDRESS: "none",
   };
   return { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${port}` };
-}
-
-/** sv_ + 43 base62 digits of 32 bytes + 6 of a checksum (protocol/src/password.rs). */
-function apiPassword(secret) {
-  const body = `sv_${base62(secret, 43)}`;
-  return body + base62(createHash("sha256").update(`scanvault api password v1${body}`).digest().subarray(0, 4), 6);
-}
-
-function base62(bytes, digits) {
-  const alphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-  let number = BigInt(`0x${bytes.toString("hex")}`);
-  let out = "";
-  for (let place = 0; place < digits; place += 1, number /= 62n) out = alphabet[Number(number % 62n)] + out;
-  return out;
 }
 
 function statusOf(url) {

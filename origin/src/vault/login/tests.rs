@@ -5,12 +5,11 @@ use rsa::BigUint;
 use serde_json::Value;
 
 use super::*;
+use crate::vault::KeyKind;
 use crate::vault::entropy::{Entropy, SystemEntropy};
-use crate::vault::init::VaultRecord;
 use crate::vault::secret::SecretBytes;
 use crate::vault::state::Vault;
-use crate::vault::testing::{NOW, open_vault};
-use crate::vault::{KeyKind, Rotation};
+use crate::vault::testing::{NOW, open_vault, stored};
 
 fn vectors() -> Value {
     serde_json::from_str(include_str!("../../../vectors/login.json")).unwrap()
@@ -22,16 +21,6 @@ fn bytes(value: &Value) -> Vec<u8> {
 
 fn ciphertext(value: &Value) -> [u8; CIPHERTEXT_BYTES] {
     bytes(value).try_into().unwrap()
-}
-
-fn stored(record: &VaultRecord, rotation: Rotation) -> VaultRecord {
-    let mut record = record.clone();
-    if let Some(retired) = rotation.retired {
-        let place = record.keys.iter().position(|row| (row.kind, row.id) == (retired.kind, retired.id)).unwrap();
-        record.keys[place] = retired;
-    }
-    record.keys.push(rotation.added);
-    record
 }
 
 /// A vault whose login key is that of the vectors.

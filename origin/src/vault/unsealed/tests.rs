@@ -6,18 +6,7 @@ use crate::vault::secret::UnsealKey;
 use crate::vault::shamir::Quorum;
 use crate::vault::share::Share;
 use crate::vault::state::{SubmitError, Vault};
-use crate::vault::testing::{NOW, PLACE, decode_hex, open_vault};
-
-/// What a store does with a rotation.
-fn stored(record: &VaultRecord, rotation: Rotation) -> VaultRecord {
-    let mut record = record.clone();
-    if let Some(retired) = rotation.retired {
-        let place = record.keys.iter().position(|row| (row.kind, row.id) == (retired.kind, retired.id)).unwrap();
-        record.keys[place] = retired;
-    }
-    record.keys.push(rotation.added);
-    record
-}
+use crate::vault::testing::{NOW, PLACE, decode_hex, open_vault, stored};
 
 #[test]
 fn records_survive_a_restart_and_a_rotation() {
