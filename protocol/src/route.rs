@@ -20,14 +20,56 @@ pub enum Route {
     PayPage,
     /// The payer's sealed card.
     Pay,
+    /// The payer wants to pay with MobilePay.
+    PayWallet,
+    /// How the payment of a page stands.
+    PayState,
+    /// The bank's page calls back after the 3-D Secure method.
+    ThreeDsMethod,
+    /// The bank's page calls back after a 3-D Secure challenge.
+    ThreeDsChallenge,
     /// Script and style of the pay page.
     Asset,
     /// A new code.
     CodeCreate,
     /// One code.
     CodeQuery,
+    /// What may be changed of a code.
+    CodeEdit,
+    /// The end of a code.
+    CodeDelete,
+    /// A new amount for a code.
+    CodeAmount,
+    /// A code is stopped for a while.
+    CodeBlock,
+    /// A stopped code goes on.
+    CodeUnblock,
+    /// A payment by code and reference.
+    QueryReference,
+    /// The last refund by code and reference.
+    QueryRefund,
+    /// A payment by code and amount.
+    StateByQr,
     /// One transaction's state.
     TransactionState,
+    /// All of a payment is given back.
+    Reverse,
+    /// Some of a payment is given back.
+    Refund,
+    /// A new payment link, or a link to become a subscriber.
+    V1New,
+    /// The change feed.
+    V1Seq,
+    /// Some of what was authorised is taken.
+    V1Capture,
+    /// Some of what was taken is given back.
+    V1Refund,
+    /// What was authorised is given back.
+    V1Void,
+    /// A subscriber's card is charged.
+    V1Charge,
+    /// A link to give a subscriber another card.
+    V1Renew,
     /// The first half of a login: challenges both ways.
     LoginChallenge,
     /// The second half: a session and its token.
@@ -96,6 +138,24 @@ pub enum Door {
     Internal,
 }
 
+/// The media type that a body must have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyType {
+    /// `application/json`.
+    Json,
+    /// `application/x-www-form-urlencoded`: what a bank's page posts through a browser.
+    Form,
+}
+
+/// How errors are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// `application/problem+json`.
+    Problem,
+    /// `/v1`: one line of plain text that ends in a line feed.
+    Line,
+}
+
 /// What may follow the `?`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Query {
@@ -118,12 +178,18 @@ pub struct RouteSpec {
     pub audience: Audience,
     /// The largest body in bytes; 0 = none is taken.
     pub max_body_bytes: usize,
+    /// Its media type.
+    pub body_type: BodyType,
     /// What may follow the `?`.
     pub query: Query,
     /// Who answers.
     pub answerer: Answerer,
     /// Whether the answer is a page for a browser (its own content security policy).
     pub is_page: bool,
+    /// Whether that page is shown in a frame of our own pages.
+    pub is_framed: bool,
+    /// How errors are told.
+    pub dialect: Dialect,
     /// How long the edge waits for the origin, in milliseconds. The origin's own limit is shorter.
     pub deadline_ms: u32,
     /// Refunds and reversals: where the dialect asks for it, wrong credentials are 513 here instead of 401.
@@ -134,7 +200,11 @@ const NO_QUERY: Query = Query::Only(&[]);
 const LOGIN_QUERY: Query = Query::Only(&["identity", "clientChallenge"]);
 const SMALL_JSON: usize = 16 * 1024;
 const EXTERNAL: Audience = Audience::Role(Role::External);
+/// What Scanpay's interface takes.
+const V1_BODY: usize = 32 * 1000;
 const READ_MS: u32 = 8_000;
+/// One acquirer call (origin: 16 s), and what is written around it.
+const ACT_MS: u32 = 25_000;
 /// Longer than the acquirer call inside it (origin: 40 s), so that the payer is told what the origin knows.
 const PAY_MS: u32 = 55_000;
 
@@ -149,6 +219,15 @@ pub const ROUTES: &[RouteSpec] = &[
         deadline_ms: PAY_MS,
         ..open(Route::Pay, "/pluto/public/pay/{code}", NO_QUERY, Answerer::Origin, false)
     },
+    RouteSpec {
+        max_body_bytes: SMALL_JSON,
+        method: Method::Post,
+        deadline_ms: PAY_MS,
+        ..open(Route::PayWallet, "/pluto/public/pay/{code}/mobilepay", NO_QUERY, Answerer::Origin, false)
+    },
+    open(Route::PayState, "/pluto/public/pay/{code}/state", Query::Only(&["attempt"]), Answerer::Origin, false),
+    framed(Route::ThreeDsMethod, "/pluto/public/3ds/method/{id}"),
+    framed(Route::ThreeDsChallenge, "/pluto/public/3ds/challenge/{id}"),
     open(Route::Asset, "/pluto/public/assets/{asset}", Query::Any, Answerer::Origin, false),
     open(Route::QrImage, "/pluto/public/qr/{image}", Query::Any, Answerer::Edge, false),
     open(Route::QrImage, "/pluto/public/stpqr/{image}", Query::Any, Answerer::Edge, false),
@@ -158,7 +237,15 @@ pub const ROUTES: &[RouteSpec] = &[
         method: Method::Post,
         ..external(Route::CodeCreate, "/pluto/code/create")
     },
+    change(Route::QueryReference, Method::Post, "/pluto/code/queryRef"),
+    change(Route::QueryRefund, Method::Post, "/pluto/code/queryRef/refund"),
+    change(Route::StateByQr, Method::Post, "/pluto/code/transaction/stateByQr"),
     external(Route::CodeQuery, "/pluto/code/{code}"),
+    change(Route::CodeEdit, Method::Put, "/pluto/code/{code}"),
+    RouteSpec { max_body_bytes: 0, ..change(Route::CodeDelete, Method::Delete, "/pluto/code/{code}") },
+    change(Route::CodeAmount, Method::Put, "/pluto/code/{code}/amount"),
+    change(Route::CodeBlock, Method::Put, "/pluto/code/{code}/block"),
+    change(Route::CodeUnblock, Method::Put, "/pluto/code/{code}/unblock"),
     external(Route::TransactionState, "/pluto/code/transaction/state/{transactionId}"),
     open(Route::LoginChallenge, "/authentication/login-challenges", LOGIN_QUERY, Answerer::Origin, false),
     RouteSpec {
@@ -171,7 +258,17 @@ pub const ROUTES: &[RouteSpec] = &[
         audience: Audience::Authenticated,
         ..open(Route::Logout, "/authentication/sessions/{sessionId}", NO_QUERY, Answerer::Origin, false)
     },
+    refund(Route::Reverse, Method::Delete, "/pluto/purchase/{transactionId}"),
+    refund(Route::Refund, Method::Post, "/pluto/purchase/{transactionId}"),
+    refund(Route::Refund, Method::Post, "/pluto/purchase/{transactionId}/refund"),
     RouteSpec { is_refund: true, ..area("/pluto/purchase/**", Role::External) },
+    v1(Route::V1New, Method::Post, "/v1/new"),
+    v1(Route::V1Seq, Method::Get, "/v1/seq/{n}"),
+    v1(Route::V1Capture, Method::Post, "/v1/transactions/{id}/capture"),
+    v1(Route::V1Refund, Method::Post, "/v1/transactions/{id}/refund"),
+    v1(Route::V1Void, Method::Post, "/v1/transactions/{id}/void"),
+    v1(Route::V1Charge, Method::Post, "/v1/subscribers/{id}/charge"),
+    v1(Route::V1Renew, Method::Post, "/v1/subscribers/{id}/renew"),
     area("/pluto/remote/**", Role::Wallet),
     area("/pluto/provision/**", Role::Wallet),
     area("/pluto/provisioning/**", Role::Wallet),
@@ -287,9 +384,12 @@ const fn open(route: Route, path: &'static str, query: Query, answerer: Answerer
         path,
         audience: Audience::Anyone,
         max_body_bytes: 0,
+        body_type: BodyType::Json,
         query,
         answerer,
         is_page,
+        is_framed: false,
+        dialect: Dialect::Problem,
         deadline_ms: READ_MS,
         is_refund: false,
     }
@@ -297,6 +397,34 @@ const fn open(route: Route, path: &'static str, query: Query, answerer: Answerer
 
 const fn external(route: Route, path: &'static str) -> RouteSpec {
     RouteSpec { audience: EXTERNAL, ..open(route, path, NO_QUERY, Answerer::Origin, false) }
+}
+
+/// A call that changes something, or asks with a body.
+const fn change(route: Route, method: Method, path: &'static str) -> RouteSpec {
+    RouteSpec { method, max_body_bytes: SMALL_JSON, ..external(route, path) }
+}
+
+/// A refund or a reversal: the acquirer is asked within it.
+const fn refund(route: Route, method: Method, path: &'static str) -> RouteSpec {
+    let max_body_bytes = if matches!(method, Method::Delete) { 0 } else { SMALL_JSON };
+    RouteSpec { is_refund: true, max_body_bytes, deadline_ms: ACT_MS, ..change(route, method, path) }
+}
+
+/// The other dialect: text amounts, errors of one line.
+const fn v1(route: Route, method: Method, path: &'static str) -> RouteSpec {
+    let max_body_bytes = if matches!(method, Method::Get) { 0 } else { V1_BODY };
+    RouteSpec { method, max_body_bytes, dialect: Dialect::Line, ..external(route, path) }
+}
+
+/// A form that a bank's page posts through the payer's browser, answered with a page in a frame of ours.
+const fn framed(route: Route, path: &'static str) -> RouteSpec {
+    RouteSpec {
+        method: Method::Post,
+        max_body_bytes: MAX_BODY_BYTES,
+        body_type: BodyType::Form,
+        is_framed: true,
+        ..open(route, path, NO_QUERY, Answerer::Origin, true)
+    }
 }
 
 /// What the reference promises to a role and we do not serve yet: 401 and 403 as if we did, then 404.
@@ -373,6 +501,8 @@ mod tests {
                 .replace("{image}", "0123456789.png")
                 .replace("{asset}", "pay.js")
                 .replace("{transactionId}", "81234")
+                .replace("{id}", "81234")
+                .replace("{n}", "0")
                 .replace("{token}", "card_AAAAAAAAAAAAAAAAAAAAAA")
                 .replace("{sessionId}", "c056b2d8-d6d1-4ea6-8752-e87f684b2903")
                 .replace("**", "any/thing")

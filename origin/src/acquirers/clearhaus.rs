@@ -12,7 +12,11 @@ use rustls::pki_types::pem::PemObject;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{Acquirer, AcquirerError, Decline, Outcome, Request, WireRequest};
+use super::{
+    Acquirer, AcquirerError, Answer, Approval, Authorisation, Call, Capabilities, Decline, Instrument, Outcome,
+    Refusal, Request, Resolution, Unanswered, Wire, WireRequest,
+};
+use crate::money::Currency;
 
 /// The connector; it has no state.
 #[derive(Debug)]
@@ -66,18 +70,40 @@ impl Acquirer for Clearhaus {
         "clearhaus"
     }
 
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            partial_captures: true,
+            partial_refunds: true,
+            voids_captured: false,
+            network_tokens: true,
+            series: true,
+            unanswered: Unanswered {
+                capture: Resolution::Operator,
+                refund: Resolution::Operator,
+                void: Resolution::Operator,
+            },
+        }
+    }
+
+    fn exponent(&self, currency: Currency) -> Option<u8> {
+        Some(currency.exponent())
+    }
+
+    fn check_credentials(&self, credentials: &[u8]) -> Result<(), AcquirerError> {
+        parse_credentials(credentials)?.check()
+    }
+
     fn check(&self, request: &Request<'_>) -> Result<(), AcquirerError> {
         form(request).map(|_| ())
     }
 
-    fn encode(&self, credentials: &[u8], request: &Request<'_>) -> Result<WireRequest, AcquirerError> {
-        let credentials: Credentials =
-            serde_json::from_slice(credentials).map_err(|_| AcquirerError::Credentials("not our JSON"))?;
+    fn encode(&self, credentials: &[u8], request: &Request<'_>) -> Result<Wire, AcquirerError> {
+        let credentials = parse_credentials(credentials)?;
         let (path, form) = form(request)?;
         let body = form.into_body();
         let signature = format!("{} RS256-hex {}", credentials.signing_key_id, credentials.sign(&body)?);
         let basic = Zeroizing::new(format!("{}:", credentials.api_key));
-        Ok(WireRequest {
+        Ok(Wire::Post(WireRequest {
             path,
             headers: vec![
                 ("authorization", Zeroizing::new(format!("Basic {}", STANDARD.encode(basic.as_bytes())))),
@@ -85,32 +111,39 @@ impl Acquirer for Clearhaus {
                 ("content-type", Zeroizing::new("application/x-www-form-urlencoded".to_owned())),
             ],
             body,
-        })
+        }))
     }
 
     /// The body's `status.code` decides, with 2xx and 400 alike; any other status says nothing about what was booked,
-    /// except 401, which is answered before anything is looked at.
-    fn decode(&self, status: u16, body: &[u8]) -> Outcome {
-        match status {
+    /// except 401 and 404, which are answered before anything is looked at.
+    fn decode(&self, _request: &Request<'_>, answer: &Answer) -> Outcome {
+        let unknown = |why| Outcome::Unknown { why, state: None };
+        match answer.status {
             200 | 201 | 400 => {}
-            401 => return Outcome::Declined(Decline::Configuration),
-            404 => return Outcome::Declined(Decline::Configuration),
-            _ => return Outcome::Unknown("the acquirer answered with an error"),
+            401 | 404 => return Outcome::Declined(Decline::Configuration.into()),
+            _ => return unknown("the acquirer answered with an error"),
         }
-        let Ok(answer) = serde_json::from_slice::<Answer>(body) else {
-            return Outcome::Unknown("the acquirer's answer was not readable");
+        let Ok(answer) = serde_json::from_slice::<Body>(&answer.body) else {
+            return unknown("the acquirer's answer was not readable");
         };
         let code = answer.status.code;
         match code {
-            20000 => Outcome::Approved { reference: answer.id.filter(|id| checked_id(id).is_ok()) },
-            40000..=49999 => Outcome::Declined(decline(code)),
-            _ => Outcome::Unknown("the acquirer reported an error of its own"),
+            20000 => Outcome::Approved(Approval {
+                state: answer.id.filter(|id| checked_id(id).is_ok()),
+                ..Approval::default()
+            }),
+            40000..=49999 => Outcome::Declined(Refusal { reason: decline(code), code: Some(code.to_string()) }),
+            _ => unknown("the acquirer reported an error of its own"),
         }
     }
 }
 
+fn parse_credentials(json: &[u8]) -> Result<Credentials, AcquirerError> {
+    serde_json::from_slice(json).map_err(|_| AcquirerError::Credentials("not our JSON"))
+}
+
 #[derive(Deserialize)]
-struct Answer {
+struct Body {
     id: Option<String>,
     status: Status,
 }
@@ -140,22 +173,20 @@ fn decline(code: u32) -> Decline {
 
 /// A call's path and form.
 fn form(request: &Request<'_>) -> Result<(String, Form), AcquirerError> {
-    Ok(match request {
-        Request::Authorise { .. } => ("/authorizations".to_owned(), authorisation_form(request)?),
-        Request::Capture { authorisation, amount } => (
-            format!("/authorizations/{}/captures", checked_id(authorisation)?),
-            Form::new().with("amount", &amount.minor().to_string()),
-        ),
-        Request::Void { authorisation } => {
-            (format!("/authorizations/{}/voids", checked_id(authorisation)?), Form::new())
-        }
+    let amount = || Form::new().with("amount", &request.amount.minor().to_string());
+    Ok(match &request.call {
+        Call::Authorise(authorisation) => ("/authorizations".to_owned(), authorisation_form(request, authorisation)?),
+        Call::Capture { state, .. } => (format!("/authorizations/{}/captures", checked_id(state)?), amount()),
+        Call::Refund { state, .. } => (format!("/authorizations/{}/refunds", checked_id(state)?), amount()),
+        Call::Void { state } => (format!("/authorizations/{}/voids", checked_id(state)?), Form::new()),
+        Call::Credit { .. } => return Err(AcquirerError::NotOffered),
     })
 }
 
-fn authorisation_form(request: &Request<'_>) -> Result<Form, AcquirerError> {
-    let Request::Authorise { amount, pan, expiry, csc, reference, payer_address } = request else {
-        return Err(AcquirerError::Field("call"));
-    };
+fn authorisation_form(request: &Request<'_>, authorisation: &Authorisation<'_>) -> Result<Form, AcquirerError> {
+    let Request { amount, reference, .. } = request;
+    let Authorisation { instrument, payer_address, .. } = authorisation;
+    let Instrument::Card { pan, expiry, csc: Some(csc) } = instrument else { return Err(AcquirerError::NotOffered) };
     if amount.minor() > 999_999_999 {
         return Err(AcquirerError::Field("amount"));
     }
@@ -277,15 +308,26 @@ mod tests {
         }
     }
 
+    fn void(state: &str) -> Request<'_> {
+        let amount = crate::money::Amount::from_minor(1000, "DKK".parse().unwrap()).unwrap();
+        let call = Call::Void { state };
+        Request { reference: "sv-1", act: 2, asked_at_ms: 0, amount, text_on_statement: None, call }
+    }
+
+    fn decoded(status: u16, body: &[u8]) -> Outcome {
+        Clearhaus.decode(&void("a"), &Answer { status, body: bytes::Bytes::copy_from_slice(body) })
+    }
+
     #[test]
     fn every_documented_status_has_its_outcome() {
         let of = |status: u16, code: u32| {
-            Clearhaus.decode(
+            decoded(
                 status,
                 format!(r#"{{"id":"84412a34-fa29-4369-a098-0165a80e8fda","status":{{"code":{code}}}}}"#).as_bytes(),
             )
         };
-        let approved = Outcome::Approved { reference: Some("84412a34-fa29-4369-a098-0165a80e8fda".into()) };
+        let state = Some("84412a34-fa29-4369-a098-0165a80e8fda".into());
+        let approved = Outcome::Approved(Approval { state, ..Approval::default() });
         assert_eq!((of(201, 20000), of(200, 20000)), (approved.clone(), approved));
         for (code, reason) in [
             (40000, Decline::Configuration),
@@ -310,22 +352,22 @@ mod tests {
             (40420, Decline::Restricted),
             (42900, Decline::DoNotHonour),
         ] {
-            assert_eq!(of(201, code), Outcome::Declined(reason), "{code}");
-            assert_eq!(of(400, code), Outcome::Declined(reason), "{code}");
+            let refusal = Outcome::Declined(Refusal { reason, code: Some(code.to_string()) });
+            assert_eq!(of(201, code), refusal, "{code}");
+            assert_eq!(of(400, code), refusal, "{code}");
         }
-        assert!(matches!(of(201, 50000), Outcome::Unknown(_)));
-        assert!(matches!(of(500, 20000), Outcome::Unknown(_)));
-        assert!(matches!(of(302, 20000), Outcome::Unknown(_)));
+        assert!(matches!(of(201, 50000), Outcome::Unknown { .. }));
+        assert!(matches!(of(500, 20000), Outcome::Unknown { .. }));
+        assert!(matches!(of(302, 20000), Outcome::Unknown { .. }));
         for garbage in [&b""[..], b"{}", b"<html>", b"{\"status\":{}}", b"{\"status\":{\"code\":\"20000\"}}", b"\xff"] {
-            assert!(matches!(Clearhaus.decode(201, garbage), Outcome::Unknown(_)), "{garbage:?}");
+            assert!(matches!(decoded(201, garbage), Outcome::Unknown { .. }), "{garbage:?}");
         }
     }
 
     #[test]
     fn ids_cannot_leave_their_path() {
         for id in ["", "../credits", "a/b", "a?b", "a b", "%2e"] {
-            let request = Request::Void { authorisation: id };
-            assert!(matches!(Clearhaus.encode(&credentials(), &request), Err(AcquirerError::Field(_))), "{id}");
+            assert!(matches!(Clearhaus.encode(&credentials(), &void(id)), Err(AcquirerError::Field(_))), "{id}");
         }
     }
 }

@@ -1,23 +1,50 @@
-//! HTTPS to an acquirer: bounded in time and size, no redirects, no proxy variables.
+//! HTTPS to a third party: bounded in time and size, no redirects, no proxy variables.
 //!
 //! Each call has a connection of its own. What was written stays in a connection's buffers until other bytes take its
 //! place (hyper, h2), so an idle one would keep the last card and the API key; a closed one is freed, and so wiped.
 
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::HeaderValue;
 use reqwest::{Certificate, Client, redirect};
 
-use super::WireRequest;
+use super::{Answer, Wire, WireRequest};
 
 /// One call. Three of them (authorise, capture, void) fit into the edge's 55 s for paying.
 const CALL_TIMEOUT: Duration = Duration::from_secs(16);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 
-/// A client for one acquirer's address.
-pub struct Transport {
+/// The way to one acquirer.
+pub enum Transport {
+    /// HTTPS.
+    Http(Http),
+}
+
+impl Transport {
+    /// For an address such as `https://gateway.example`; `extra_ca` is trusted too (development).
+    ///
+    /// # Errors
+    /// When the TLS client cannot be set up.
+    pub fn http(base: &str, extra_ca: &[Certificate]) -> Result<Self, reqwest::Error> {
+        Http::new(base, extra_ca).map(Self::Http)
+    }
+
+    /// Sends a call and reads the whole answer.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    pub async fn send(&self, wire: Wire) -> Result<Answer, TransportError> {
+        match (self, wire) {
+            (Self::Http(http), Wire::Post(request)) => http.post(request).await,
+            (Self::Http(_), Wire::Frame(_)) => Err(TransportError::NotSent),
+        }
+    }
+}
+
+/// A client for one party's address.
+pub struct Http {
     client: Client,
     base: String,
 }
@@ -31,8 +58,8 @@ pub enum TransportError {
     NoAnswer(&'static str),
 }
 
-impl Transport {
-    /// For an address such as `https://gateway.example`; `extra_ca` is trusted too (development).
+impl Http {
+    /// See [`Transport::http`].
     ///
     /// # Errors
     /// When the TLS client cannot be set up.
@@ -49,11 +76,11 @@ impl Transport {
         Ok(Self { client, base: base.trim_end_matches('/').to_owned() })
     }
 
-    /// Sends a call and reads the whole answer.
+    /// Sends a POST and reads the whole answer.
     ///
     /// # Errors
     /// See [`TransportError`].
-    pub async fn post(&self, wire: WireRequest) -> Result<(u16, Bytes), TransportError> {
+    pub async fn post(&self, wire: WireRequest) -> Result<Answer, TransportError> {
         let mut request = self.client.post(format!("{}{}", self.base, wire.path));
         for (name, value) in &wire.headers {
             let mut value = HeaderValue::from_str(value).map_err(|_| TransportError::NotSent)?;
@@ -76,7 +103,7 @@ impl Transport {
             match response.chunk().await {
                 Ok(Some(chunk)) if answer.len() + chunk.len() <= MAX_ANSWER_BYTES => answer.extend_from_slice(&chunk),
                 Ok(Some(_)) => return Err(TransportError::NoAnswer("the acquirer's answer was too long")),
-                Ok(None) => return Ok((response.status().as_u16(), answer.freeze())),
+                Ok(None) => return Ok(Answer { status: response.status().as_u16(), body: answer.freeze() }),
                 Err(_) => return Err(TransportError::NoAnswer("the acquirer's answer was cut")),
             }
         }

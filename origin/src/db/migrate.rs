@@ -13,6 +13,11 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/0002_vault.postgres.sql"),
     },
     Migration { both: include_str!("../../migrations/0003_identity.sql"), sqlite: "", postgres: "" },
+    Migration {
+        both: include_str!("../../migrations/0004_money.sql"),
+        sqlite: include_str!("../../migrations/0004_money.sqlite.sql"),
+        postgres: include_str!("../../migrations/0004_money.postgres.sql"),
+    },
 ];
 
 /// One step of the schema: the text for both databases, then what each needs of its own.
