@@ -77,6 +77,7 @@ impl Acquirer for Clearhaus {
             voids_captured: false,
             network_tokens: true,
             series: true,
+            needs_card: false,
             unanswered: Unanswered {
                 capture: Resolution::Operator,
                 refund: Resolution::Operator,
@@ -120,7 +121,8 @@ impl Acquirer for Clearhaus {
         let unknown = |why| Outcome::Unknown { why, state: None };
         match answer.status {
             200 | 201 | 400 => {}
-            401 | 404 => return Outcome::Declined(Decline::Configuration.into()),
+            401 => return Outcome::Declined(Decline::Credentials.into()),
+            404 => return Outcome::Declined(Decline::Configuration.into()),
             _ => return unknown("the acquirer answered with an error"),
         }
         let Ok(answer) = serde_json::from_slice::<Body>(&answer.body) else {
@@ -178,7 +180,7 @@ fn form(request: &Request<'_>) -> Result<(String, Form), AcquirerError> {
         Call::Authorise(authorisation) => ("/authorizations".to_owned(), authorisation_form(request, authorisation)?),
         Call::Capture { state, .. } => (format!("/authorizations/{}/captures", checked_id(state)?), amount()),
         Call::Refund { state, .. } => (format!("/authorizations/{}/refunds", checked_id(state)?), amount()),
-        Call::Void { state } => (format!("/authorizations/{}/voids", checked_id(state)?), Form::new()),
+        Call::Void { state, .. } => (format!("/authorizations/{}/voids", checked_id(state)?), Form::new()),
         Call::Credit { .. } => return Err(AcquirerError::NotOffered),
     })
 }
@@ -310,7 +312,7 @@ mod tests {
 
     fn void(state: &str) -> Request<'_> {
         let amount = crate::money::Amount::from_minor(1000, "DKK".parse().unwrap()).unwrap();
-        let call = Call::Void { state };
+        let call = Call::Void { state, card: None };
         Request { reference: "sv-1", act: 2, asked_at_ms: 0, amount, text_on_statement: None, call }
     }
 
