@@ -10,6 +10,7 @@ pub mod clearhaus;
 pub mod decline;
 pub mod registry;
 pub mod transport;
+mod units;
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 pub use decline::Decline;
 pub use registry::{Acquirers, Party};
 pub use transport::Transport;
+use units::minor_units;
 
 use crate::money::{Amount, Currency};
 use crate::vault::{CardExpiry, Csc, Pan};

@@ -319,7 +319,7 @@ impl Payments {
             return Ok(PayOutcome::Paid { transaction_id });
         }
         let state = held.acquirer_state.clone().unwrap_or_default();
-        let call = Call::Capture { state: &state, authorised: held.amount() };
+        let call = Call::Capture { state: &state, authorised: held.amount(), card: None };
         match ask(&party, &credentials, &held, call).await {
             Outcome::Approved(approval) => {
                 self.settle(&held, ActEnd::Done, None, Some(&approval), Ok).await?;
@@ -344,7 +344,7 @@ impl Payments {
         let (transaction_id, reason) = (held.id, refusal.reason);
         let voiding = self.settle(held, ActEnd::Refused, Some(refusal), None, Ledger::void).await?;
         let state = voiding.acquirer_state.clone().unwrap_or_default();
-        let end = match ask(party, credentials, &voiding, Call::Void { state: &state }).await {
+        let end = match ask(party, credentials, &voiding, Call::Void { state: &state, card: None }).await {
             Outcome::Approved(_) => ActEnd::Done,
             Outcome::Declined(_) | Outcome::Unknown { .. } => ActEnd::Unknown,
         };
