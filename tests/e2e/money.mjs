@@ -21,8 +21,8 @@ export class Shop {
   counts = { calls: 0, faults: 0, unanswered: 0 };
 
   /** `account` is {account, password}; `party` is the simulator's address; `card` pays. */
-  constructor({ stand, account, currency, party, card, random, faulty = 0.2 }) {
-    Object.assign(this, { stand, account, currency, party, card, random, faulty });
+  constructor({ stand, account, currency, party, card, random, largest = 900_000, faulty = 0.2 }) {
+    Object.assign(this, { stand, account, currency, party, card, random, largest, faulty });
     const basic = (user) => `Basic ${Buffer.from(`${user}:${account.password}`).toString("base64")}`;
     this.pluto = { authorization: basic(account.account) };
     this.v1 = { authorization: basic(account.account.replace("merchant-", "")) };
@@ -146,7 +146,7 @@ export class Shop {
   }
 
   amount() {
-    return 1_000 + this.below(900_000);
+    return 1_000 + this.below(this.largest - 1_000);
   }
 
   total(minor) {
