@@ -25,12 +25,13 @@ pub struct Sealed {
 macro_rules! account_columns {
     () => {
         "a.name, a.role, a.status, a.display_name, a.currency, a.psp, a.auth_mode, a.credential_version, \
-         a.webhook_url, a.change_seq, a.created_at_ms"
+         a.webhook_url, a.change_seq, a.created_at_ms, a.webhook_format, a.webhook_strict, a.ping_url, \
+         a.three_d_secure, a.text_on_statement"
     };
 }
 pub(super) use account_columns;
 /// How many they are: what a statement adds comes behind them.
-pub(super) const ACCOUNT_COLUMNS: usize = 11;
+pub(super) const ACCOUNT_COLUMNS: usize = 16;
 
 /// Reads an account.
 ///
@@ -140,7 +141,7 @@ pub async fn acquirer_credentials(db: &Db, name: &AccountName, acquirer: &str) -
 }
 
 /// The data key that an envelope names, kept beside it: see the migration.
-fn key_id(envelope: &[u8]) -> Result<i64, DbError> {
+pub(super) fn key_id(envelope: &[u8]) -> Result<i64, DbError> {
     envelope::key_id_of(envelope).map(i64::from).map_err(|_| DbError::Corrupt("envelope"))
 }
 
@@ -167,5 +168,10 @@ pub(super) fn account(row: &AnyRow) -> Result<Account, DbError> {
         webhook_url: row.try_get(8)?,
         change_seq: row.try_get(9)?,
         created_at_ms: row.try_get(10)?,
+        webhook_format: parsed(&text(11)?, "webhook format")?,
+        webhook_strict: row.try_get::<i64, _>(12)? != 0,
+        ping_url: row.try_get(13)?,
+        three_d_secure: parsed(&text(14)?, "3-D Secure setting")?,
+        text_on_statement: row.try_get(15)?,
     })
 }
