@@ -49,7 +49,7 @@ pub async fn acquirer_credentials(
 /// # Errors
 /// With a text for the log when there is none or it cannot be read.
 pub async fn webhook_secret(db: &Db, unsealed: &Unsealed, account: &str) -> Result<Zeroizing<Vec<u8>>, SecretError> {
-    let found = store::webhook_secret(db, account).await?;
+    let found = store::webhook_secret(db.read(), account).await?;
     let sealed = found.ok_or(SecretError::Missing)?;
     Ok(unsealed.open_record(&webhook_context(account, sealed.row_version), &sealed.envelope)?)
 }

@@ -11,6 +11,7 @@ use super::account::{Account, NewAccount};
 use super::secrets::FIRST_VERSION;
 use crate::db::padded::{MAX_ROWS, Padded, pad};
 use crate::db::{Db, DbError, Tx};
+use crate::outbox::Format;
 use crate::vault::envelope;
 
 /// A vault record with the row version that it is bound to.
@@ -124,19 +125,22 @@ pub async fn create(tx: &mut Tx, new: &NewAccount, now_ms: i64) -> Result<(), Db
 ///
 /// # Errors
 /// From the database.
-pub async fn webhook_secret(db: &Db, name: &str) -> Result<Option<Sealed>, DbError> {
+pub async fn webhook_secret(on: impl Executor<'_, Database = Any>, name: &str) -> Result<Option<Sealed>, DbError> {
     let statement = "SELECT webhook_secret, row_version FROM accounts WHERE name = $1 AND webhook_secret IS NOT NULL";
-    let row = sqlx::query(statement).bind(name).fetch_optional(db.read()).await?;
+    let row = sqlx::query(statement).bind(name).fetch_optional(on).await?;
     row.map(|row| sealed(&row)).transpose()
 }
 
-/// Where an account's webhooks go.
+/// Where an account's webhooks go, and how they are written; `None` when it has no receiver.
 ///
 /// # Errors
 /// From the database.
-pub async fn webhook_url(tx: &mut Tx, name: &str) -> Result<Option<String>, DbError> {
-    let statement = "SELECT webhook_url FROM accounts WHERE name = $1";
-    Ok(sqlx::query(statement).bind(name).fetch_one(&mut **tx).await?.try_get(0)?)
+pub async fn webhook(tx: &mut Tx, name: &str) -> Result<Option<(String, Format)>, DbError> {
+    let statement = "SELECT webhook_url, webhook_format FROM accounts WHERE name = $1";
+    let row = sqlx::query(statement).bind(name).fetch_one(&mut **tx).await?;
+    let format: String = row.try_get(1)?;
+    let format = format.parse().map_err(|_| DbError::Corrupt("webhook format"))?;
+    Ok(row.try_get::<Option<String>, _>(0)?.map(|url| (url, format)))
 }
 
 /// The sealed credentials of an account at an acquirer.

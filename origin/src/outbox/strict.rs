@@ -3,7 +3,7 @@
 use sqlx::Row;
 
 use super::store::Due;
-use crate::db::{Db, DbError};
+use crate::db::{Db, DbError, Tx};
 
 /// How long a receiver has to answer 200: the reference's.
 pub const ANSWER_WITHIN_MS: i64 = 45_000;
@@ -28,6 +28,16 @@ pub async fn find(db: &Db, transaction_id: i64) -> Result<Option<Verdict>, DbErr
                      ORDER BY created_at_ms DESC LIMIT 1";
     let row = sqlx::query(statement).bind(transaction_id).fetch_optional(db.read()).await?;
     row.map(|row| verdict(&row.try_get::<String, _>(0)?, row.try_get::<Option<i64>, _>(1)?.is_some())).transpose()
+}
+
+/// Whether a transaction's receiver has answered 200 to a strict delivery, in the transaction that asks.
+///
+/// # Errors
+/// From the database.
+pub async fn was_answered(tx: &mut Tx, transaction_id: i64) -> Result<bool, DbError> {
+    let statement = "SELECT 1 FROM outbox WHERE transaction_id = $1 AND deadline_at_ms IS NOT NULL \
+                     AND delivered_at_ms IS NOT NULL LIMIT 1";
+    Ok(sqlx::query(statement).bind(transaction_id).fetch_optional(&mut **tx).await?.is_some())
 }
 
 fn verdict(state: &str, is_answered: bool) -> Result<Verdict, DbError> {

@@ -280,9 +280,12 @@ mod tests {
     fn what_is_allowed_by_name_or_address_may_be_private() {
         let rules = |list: &str| Rules::new(false, list.split(',').map(|host| host.parse().unwrap()).collect());
         let all = rules("shop.internal,10.0.0.7,[fd00::7]");
-        for url in
-            ["http://shop.internal:8080/hook", "https://SHOP.internal/", "http://10.0.0.7:81/", "https://[fd00::7]/hook"]
-        {
+        for url in [
+            "http://shop.internal:8080/hook",
+            "https://SHOP.internal/",
+            "http://10.0.0.7:81/",
+            "https://[fd00::7]/hook",
+        ] {
             assert!(Target::parse(url, &all).is_ok(), "{url}");
         }
         for (url, error) in [

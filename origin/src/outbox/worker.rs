@@ -68,7 +68,8 @@ impl Worker {
     /// Sends until `stop` turns true; what is under way is finished.
     pub async fn run(self: Arc<Self>, mut stop: watch::Receiver<bool>) {
         let mut tasks = JoinSet::new();
-        let slots = [Class::Strict, Class::Ordinary].map(|class| (class, Slots::new(CONCURRENT, Arc::clone(&self.bell))));
+        let slots =
+            [Class::Strict, Class::Ordinary].map(|class| (class, Slots::new(CONCURRENT, Arc::clone(&self.bell))));
         while !*stop.borrow() {
             while tasks.try_join_next().is_some() {}
             let mut has_found = false;

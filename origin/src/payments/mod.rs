@@ -5,6 +5,7 @@
 pub mod codes;
 pub mod feed;
 pub mod ledger;
+pub mod notification;
 pub mod notify;
 pub mod pay;
 pub mod request;
