@@ -22,8 +22,11 @@ use crate::world::World;
 
 /// Writes a delivery, as a payment does.
 pub(crate) async fn add(world: &World, account: &str, url: &str, id: &str) {
-    add_with(world, New { id, account, url, format: Format::Json, body: "{\"n\":1}", transaction_id: None, deadline_at_ms: None })
-        .await;
+    add_with(
+        world,
+        New { id, account, url, format: Format::Json, body: "{\"n\":1}", transaction_id: None, deadline_at_ms: None },
+    )
+    .await;
 }
 
 pub(crate) async fn add_with(world: &World, new: New<'_>) {

@@ -44,7 +44,8 @@ fn assert_ping(received: &Received, seq: i64, key: &str) {
 /// Until the outcome of the last ping is written down.
 async fn settled(world: &World) {
     let statement = "SELECT pinged_at_ms FROM accounts WHERE name = 'merchant-25'";
-    until("it is written down", async || world.number(statement).await == i64::try_from(world.clock_ms()).unwrap()).await;
+    until("it is written down", async || world.number(statement).await == i64::try_from(world.clock_ms()).unwrap())
+        .await;
 }
 
 on_both! {

@@ -20,15 +20,18 @@ async fn ready(mut world: World, receiver: &Receiver) -> World {
     merchant(&world, 25, &receiver.url("hook")).await;
     let deadline_at_ms = Some(world.clock.now_db() + ANSWER_WITHIN_MS);
     let url = receiver.url("hook");
-    add_with(&world, New {
-        id: "dlv_1",
-        account: "merchant-25",
-        url: &url,
-        format: Format::Json,
-        body: "{\"transactionId\":7,\"status\":\"SUCCESS\"}",
-        transaction_id: Some(7),
-        deadline_at_ms,
-    })
+    add_with(
+        &world,
+        New {
+            id: "dlv_1",
+            account: "merchant-25",
+            url: &url,
+            format: Format::Json,
+            body: "{\"transactionId\":7,\"status\":\"SUCCESS\"}",
+            transaction_id: Some(7),
+            deadline_at_ms,
+        },
+    )
     .await;
     world
 }

@@ -8,6 +8,7 @@ pub mod ledger;
 pub mod notification;
 pub mod notify;
 pub mod pay;
+pub mod reconcile;
 pub mod request;
 pub mod settle;
 pub mod state;
