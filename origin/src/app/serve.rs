@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::config::{Config, ConfigError, Mode, Switch};
 use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
-use super::notifications::Senders;
+use super::notifications::{NobodyHolds, Senders};
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
 use crate::acquirers::clearhaus::Clearhaus;
@@ -87,7 +87,7 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let admin_tls = bind_admin_tls(&config, &listeners).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
-    let senders = Senders::new(&app, &bell);
+    let senders = Senders::new(&app, &bell, Arc::new(NobodyHolds));
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
     let public_task =
