@@ -2,6 +2,7 @@
 
 pub mod config;
 mod listeners;
+mod parties;
 mod reload;
 pub mod router;
 pub mod serve;

@@ -27,8 +27,8 @@ pub(super) fn meaning(code: &str) -> Action {
         "002" => return Action::Partial,
         "021" | "022" => Decline::InvalidCsc,
         "101" => Decline::Expired,
-        "102" | "104" | "105" | "106" | "107" | "108" | "122" | "124" | "126" | "129" | "200" | "202" | "204" | "208"
-        | "209" | "210" => Decline::Restricted,
+        "102" | "104" | "105" | "106" | "107" | "108" | "122" | "124" | "126" | "129" | "200" | "202" | "204"
+        | "208" | "209" | "210" => Decline::Restricted,
         "109" | "115" => Decline::Rule,
         "110" | "121" | "123" => Decline::AmountLimit,
         "111" | "114" | "118" => Decline::InvalidCard,

@@ -87,7 +87,10 @@ fn advised(state: &str, message: &Message<'_>, code: &str, is_reversal: bool) ->
 
 /// The new ticket takes the place of the one that was sent.
 fn moved(state: &str, message: &Message<'_>) -> Outcome {
-    let next = State::parse(state).ok().zip(filled(message, 56)).and_then(|(state, ticket)| state.with_ticket(ticket).to_text());
+    let next = State::parse(state)
+        .ok()
+        .zip(filled(message, 56))
+        .and_then(|(state, ticket)| state.with_ticket(ticket).to_text());
     match next {
         Some(state) => Outcome::Approved(Approval { state: Some(state), ..Approval::default() }),
         // It was booked, and a repetition is answered like the first time: perhaps with the ticket.

@@ -265,7 +265,9 @@ mod tests {
         assert_eq!(error(&[(0, "1")]), CodecError::Unexpected(0));
         assert_eq!(error(&[(4, "1"), (3, "0")]), CodecError::Unexpected(3));
         assert_eq!(error(&[(4, "1"), (4, "1")]), CodecError::Unexpected(4));
-        for (number, value) in [(4, "1234567890123"), (4, "-1"), (14, "14x2"), (31, "ø"), (41, "123456789"), (49, "a\n")] {
+        for (number, value) in
+            [(4, "1234567890123"), (4, "-1"), (14, "14x2"), (31, "ø"), (41, "123456789"), (49, "a\n")]
+        {
             assert_eq!(error(&[(number, value)]), CodecError::Field(number), "{value}");
         }
     }
@@ -273,7 +275,9 @@ mod tests {
     #[test]
     fn what_cannot_be_read() {
         let error = |text: &str| Message::parse(text.as_bytes()).err().unwrap();
-        for text in ["", "PSIP200", "PSIP1000x0", "PSIP10000011x0", "PSIP1000001100701405c200E28000", "PSIP1000001100+0"] {
+        for text in
+            ["", "PSIP200", "PSIP1000x0", "PSIP10000011x0", "PSIP1000001100701405c200E28000", "PSIP1000001100+0"]
+        {
             assert_eq!(error(text), CodecError::Header, "{text}");
         }
         assert_eq!(error("PSIP10000011008000000000000000"), CodecError::Unexpected(1));

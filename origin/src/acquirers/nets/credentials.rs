@@ -58,18 +58,23 @@ impl Credentials {
         let is_id = |text: &str, most: usize| {
             (1..=most).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric())
         };
-        let is_line = |text: &str| {
-            !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\\')
-        };
+        let is_line =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| (b' '..=b'~').contains(&byte) && byte != b'\\');
         let is_tag = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_graphic());
         let checks = [
             (is_id(&self.merchant_id, 15), "merchantId"),
             (is_id(&self.terminal_id, 8), "terminalId"),
             (self.category.len() == 4 && self.category.bytes().all(|byte| byte.is_ascii_digit()), "category"),
-            ([&self.name, &self.street, &self.city, &self.postcode].into_iter().all(|line| is_line(line)), "name or address"),
+            (
+                [&self.name, &self.street, &self.city, &self.postcode].into_iter().all(|line| is_line(line)),
+                "name or address",
+            ),
             (self.place().len() <= PLACE_CHARACTERS, "name and address: too long"),
             (self.country.len() == 3 && self.country.bytes().all(|byte| byte.is_ascii_uppercase()), "country"),
-            (self.three_d_secure_tags.as_ref().is_none_or(|tags| tags.all().into_iter().all(is_tag)), "threeDSecureTags"),
+            (
+                self.three_d_secure_tags.as_ref().is_none_or(|tags| tags.all().into_iter().all(is_tag)),
+                "threeDSecureTags",
+            ),
         ];
         match checks.into_iter().find(|(holds, _)| !holds) {
             Some((_, what)) => Err(AcquirerError::Credentials(what)),

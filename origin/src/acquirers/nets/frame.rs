@@ -5,8 +5,7 @@ use zeroize::Zeroizing;
 /// Bytes before the message.
 pub const HEADER_BYTES: usize = 32;
 /// Bytes 2 to 27, as every known client sends them.
-const IDENTITY: [u8; 26] =
-    [0, 0, 0x52, 0x48, 0, 2, 0x20, 0, 0, 0, 0, 0, 0, 0x32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const IDENTITY: [u8; 26] = [0, 0, 0x52, 0x48, 0, 2, 0x20, 0, 0, 0, 0, 0, 0, 0x32, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 /// Why bytes are no frame with a message in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -83,7 +82,8 @@ mod tests {
     proptest! {
         #[test]
         fn there_and_back(message in proptest::collection::vec(any::<u8>(), 0..600)) {
-            prop_assert_eq!(open(&wrap(&message).unwrap()), Ok(&message[..]));
+            let frame = wrap(&message).unwrap();
+            prop_assert_eq!(open(&frame), Ok(&message[..]));
         }
 
         #[test]

@@ -84,10 +84,7 @@ struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    fn of_authorisation(
-        credentials: &Credentials,
-        authorisation: &Authorisation<'a>,
-    ) -> Result<Self, AcquirerError> {
+    fn of_authorisation(credentials: &Credentials, authorisation: &Authorisation<'a>) -> Result<Self, AcquirerError> {
         let Instrument::Card { pan, expiry, csc } = authorisation.instrument else {
             return Err(AcquirerError::NotOffered);
         };
@@ -201,11 +198,9 @@ fn authenticated(
         .ok_or(AcquirerError::Field("3-D Secure outcome: threeDSecureTags are not set"))?;
     let read: Authenticated =
         serde_json::from_str(&authentication.json).map_err(|_| AcquirerError::Field("3-D Secure message"))?;
-    for (tag, value) in [
-        (&tags.eci, &read.eci),
-        (&tags.authentication_value, &read.value),
-        (&tags.ds_trans_id, &read.ds_trans_id),
-    ] {
+    for (tag, value) in
+        [(&tags.eci, &read.eci), (&tags.authentication_value, &read.value), (&tags.ds_trans_id, &read.ds_trans_id)]
+    {
         if let Some(value) = value {
             put_tag(national, tag, value).map_err(|_| AcquirerError::Field("3-D Secure message"))?;
         }

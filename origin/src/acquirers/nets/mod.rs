@@ -68,7 +68,9 @@ impl Acquirer for Nets {
         }
         match &request.call {
             Call::Authorise(authorisation) => match (&authorisation.instrument, authorisation.series) {
-                (Instrument::Card { csc: Some(csc), .. }, Series::None | Series::First) if csc.expose().len() == 3 => Ok(()),
+                (Instrument::Card { csc: Some(csc), .. }, Series::None | Series::First) if csc.expose().len() == 3 => {
+                    Ok(())
+                }
                 (Instrument::Card { csc: None, .. }, Series::Next(_)) => Ok(()),
                 (Instrument::Card { .. }, _) => Err(AcquirerError::Field("security code")),
                 (Instrument::NetworkToken { .. }, _) => Err(AcquirerError::NotOffered),

@@ -134,10 +134,22 @@ mod tests {
 
     #[test]
     fn addresses() {
-        for (address, expected) in [("psip.example:443", "psip.example"), ("127.0.0.1:1", "127.0.0.1"), ("[::1]:8", "::1")] {
+        for (address, expected) in
+            [("psip.example:443", "psip.example"), ("127.0.0.1:1", "127.0.0.1"), ("[::1]:8", "::1")]
+        {
             assert_eq!(host(address).unwrap(), expected);
         }
-        for address in ["", "psip.example", "psip.example:", "psip.example:0", "psip.example:65536", ":1", "::1:8", "[::1:8", "[]:8"] {
+        for address in [
+            "",
+            "psip.example",
+            "psip.example:",
+            "psip.example:0",
+            "psip.example:65536",
+            ":1",
+            "::1:8",
+            "[::1:8",
+            "[]:8",
+        ] {
             assert!(host(address).is_err(), "{address}");
         }
         assert!(matches!(Framed::tls("psip.example:443", b""), Err(FramedError::Ca)));
