@@ -6,7 +6,7 @@ use rsa::pkcs8::DecodePrivateKey;
 use scanvault_origin::acquirers::clearhaus::Clearhaus;
 use scanvault_origin::acquirers::{
     self, Authentication, AuthenticationMessage, Authorisation, Call, Decline, Instrument, Outcome, Party, Request,
-    Series, Transport,
+    Series,
 };
 use scanvault_origin::money::Amount;
 use scanvault_origin::vault::{CardExpiry, Pan};
@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Card, FAULTS, Told, approved, declined, dkk, order, request, told};
+use super::{Card, FAULTS, Told, approved, declined, dkk, http, order, request, told};
 use crate::world::START_MS;
 
 const API_KEY: &str = "1e5f0f0e-6a0d-4a36-9a1e-7f4a1d7f0f11";
@@ -62,7 +62,7 @@ impl Sim {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let router = clearhaus::router(Arc::new(gateway));
         let task = tokio::spawn(async move { match serve::serve(listener, router).await {} });
-        let party = Party { acquirer: Box::new(Clearhaus), transport: Transport::http(&url, &[]).unwrap() };
+        let party = Party { acquirer: Box::new(Clearhaus), transport: http(&url) };
         Self { party, book, faults, task }
     }
 
@@ -76,7 +76,7 @@ impl Sim {
         acquirers::ask(&self.party, credentials.as_bytes(), request).await
     }
 
-    fn booked(&self) -> Vec<(Kind, u64)> {
+    pub(super) fn booked(&self) -> Vec<(Kind, u64)> {
         self.book.entries().iter().filter(|entry| entry.booked).map(|entry| (entry.kind, entry.amount)).collect()
     }
 }

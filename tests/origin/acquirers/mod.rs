@@ -5,7 +5,9 @@ mod codecs;
 mod nets;
 mod ways;
 
-use scanvault_origin::acquirers::{Approval, Authorisation, Call, Decline, Instrument, Outcome, Request, Series};
+use scanvault_origin::acquirers::{
+    Approval, Authorisation, Call, Decline, Instrument, Outcome, Request, Series, Transport,
+};
 use scanvault_origin::money::Amount;
 use scanvault_origin::vault::{CardExpiry, Csc, Pan};
 use scanvault_sandbox::common::book::Kind;
@@ -31,6 +33,12 @@ const FAULTS: [(Option<Fault>, Told, bool); 8] = [
     (Some(Fault::DropBefore), Told::Unknown, false),
     (Some(Fault::ServerError), Told::Unknown, false),
 ];
+
+/// A client over HTTP(S), in a process that may not have chosen TLS' cryptography yet.
+fn http(url: &str) -> Transport {
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    Transport::http(url, &[]).unwrap()
+}
 
 fn order(kind: Kind, fault: Fault) -> Order {
     // A delay of 0 would be a time-out for ever: that one has a test of its own.

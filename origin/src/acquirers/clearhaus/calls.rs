@@ -143,7 +143,7 @@ fn card(form: Form, method: &str, number: &str, pan: &Pan, expiry: &CardExpiry) 
     )
 }
 
-fn three_digits<'a>(csc: &'a Csc) -> Result<&'a str, AcquirerError> {
+fn three_digits(csc: &Csc) -> Result<&str, AcquirerError> {
     if csc.expose().len() == 3 { Ok(csc.expose()) } else { Err(AcquirerError::Field("security code")) }
 }
 

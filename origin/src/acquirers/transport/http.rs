@@ -1,8 +1,8 @@
-//! HTTPS to a third party: no redirects, no proxy variables.
+//! HTTPS to a third party: no redirects, no proxy variables, nothing sent twice.
 
 use bytes::BytesMut;
 use http::HeaderValue;
-use reqwest::{Certificate, Client, redirect};
+use reqwest::{Certificate, Client, redirect, retry};
 
 use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, MAX_ANSWER_BYTES, TransportError};
 use crate::acquirers::{Answer, WireRequest};
@@ -23,6 +23,8 @@ impl Http {
             .timeout(CALL_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(redirect::Policy::none())
+            // By default a request is sent again when HTTP/2 says that it was not taken: no call of ours is.
+            .retry(retry::never())
             .no_proxy()
             .pool_max_idle_per_host(0)
             .tls_certs_merge(extra_ca.iter().cloned())
