@@ -7,6 +7,7 @@ pub mod feed;
 pub mod ledger;
 pub mod notify;
 pub mod pay;
+pub mod reconcile;
 pub mod request;
 pub mod settle;
 pub mod state;
