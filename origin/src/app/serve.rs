@@ -87,6 +87,7 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let admin_tls = bind_admin_tls(&config, &listeners).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
+    outbox::store::take_over(&app.db, app.clock.now_db()).await?;
     let senders = Senders::new(&app, &bell, Arc::new(NobodyHolds));
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
