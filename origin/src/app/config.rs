@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 use crate::ceremonies::KeyPolicy;
 use crate::ceremonies::operators::{Operators, OperatorsError};
 use crate::identity::login::{PRODUCTION_CHALLENGE_SECS, SANDBOX_CHALLENGE_SECS};
+use crate::outbox::Rules;
+use crate::outbox::target::Allowed;
 use crate::web::link_check::LinkKeys;
 use crate::web::tls::Files;
 
@@ -96,12 +98,25 @@ pub struct Config {
     /// The Clearhaus gateway.
     #[arg(long, env = "SCANVAULT_CLEARHAUS_URL", default_value = "https://gateway.clearhaus.com")]
     pub clearhaus_url: String,
+    /// Nets (PSIP), host:port; without it no merchant can be routed there.
+    #[arg(long, env = "SCANVAULT_NETS_ADDRESS")]
+    pub nets_address: Option<String>,
+    /// The CAs that Nets' certificate may be of, PEM; no others are trusted there.
+    #[arg(long, env = "SCANVAULT_NETS_CA", requires = "nets_address")]
+    pub nets_ca: Option<PathBuf>,
+    /// Development: Nets without TLS.
+    #[arg(long, env = "SCANVAULT_NETS_PLAIN", requires = "nets_address")]
+    pub nets_plain: bool,
     /// Development: a CA that is trusted for outgoing calls, PEM.
     #[arg(long, env = "SCANVAULT_EXTRA_CA")]
     pub extra_ca: Option<PathBuf>,
     /// Development: webhook addresses on loopback, over http too.
     #[arg(long, env = "SCANVAULT_ALLOW_LOCAL_CALLBACKS")]
     pub allow_local_callbacks: bool,
+    /// Development: hosts, by name or address, that receivers may be on though they are not public; with http and any
+    /// port too.
+    #[arg(long, env = "SCANVAULT_CALLBACK_ALLOW", value_delimiter = ',')]
+    pub callback_allow: Vec<Allowed>,
     /// A new data key is made when the one in use is so old.
     #[arg(long, env = "SCANVAULT_DATA_KEY_MAX_AGE_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3650))]
     pub data_key_max_age_days: u64,
@@ -152,6 +167,9 @@ pub enum ConfigError {
     /// Nobody could use the listener.
     #[error("--admin-listen needs --operators with a file that names somebody by cert:")]
     NoCertificates,
+    /// Nothing says whose certificate is Nets'.
+    #[error("--nets-address needs --nets-ca: the CAs that Nets' certificate may be of")]
+    NetsCa,
     /// Not a base that a code can be appended to.
     #[error("the public address must be http(s)://host without a query")]
     PublicUrl,
@@ -173,16 +191,23 @@ impl Config {
         if self.admin_listen.is_some() != self.admin_client_ca.is_some() {
             return Err(ConfigError::AdminListener);
         }
+        let is_nets_trusted = self.nets_plain || self.nets_ca.is_some() || self.extra_ca.is_some();
+        if self.nets_address.is_some() && !is_nets_trusted {
+            return Err(ConfigError::NetsCa);
+        }
         if self.mode == Mode::Development {
             return Ok(());
         }
         let refusals = [
             (self.allow_local_callbacks, "SCANVAULT_ALLOW_LOCAL_CALLBACKS"),
+            (!self.callback_allow.is_empty(), "SCANVAULT_CALLBACK_ALLOW"),
             (self.rate_limits == Switch::Off, "SCANVAULT_RATE_LIMITS=off"),
             (self.extra_ca.is_some(), "SCANVAULT_EXTRA_CA: a test CA"),
             (!self.public_url.starts_with("https://"), "a public address over plain HTTP"),
             (!self.clearhaus_url.starts_with("https://"), "an acquirer over plain HTTP"),
             (is_sandbox(&self.clearhaus_url), "a sandbox address of the acquirer"),
+            (self.nets_plain, "SCANVAULT_NETS_PLAIN: an acquirer without TLS"),
+            (self.nets_address.as_deref().is_some_and(is_sandbox), "a sandbox address of Nets"),
             (is_local(&self.public_url), "a public address on this machine"),
             (self.admin_listen.is_some_and(|address| !is_private(address.ip())), PUBLIC_ADMIN_ADDRESS),
         ];
@@ -199,6 +224,12 @@ impl Config {
             Mode::Development => SANDBOX_CHALLENGE_SECS,
             Mode::Production => PRODUCTION_CHALLENGE_SECS,
         })
+    }
+
+    /// Where receivers of webhooks and pings may be, besides public addresses.
+    #[must_use]
+    pub fn callback_rules(&self) -> Rules {
+        Rules::new(self.allow_local_callbacks, self.callback_allow.clone())
     }
 
     /// When a new data key is due.

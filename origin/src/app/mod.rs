@@ -2,6 +2,8 @@
 
 pub mod config;
 mod listeners;
+pub mod notifications;
+mod parties;
 mod reload;
 pub mod router;
 pub mod serve;
