@@ -9,7 +9,7 @@ use http::Request;
 use http::header::ORIGIN;
 use http_body_util::{BodyExt, Limited};
 use scanvault_protocol::Problem;
-use scanvault_protocol::route::{self, Answerer, Audience, Door, Resolution, Route};
+use scanvault_protocol::route::{self, Answerer, Audience, Dialect, Door, Resolution, Route};
 
 use super::App;
 use crate::cards;
@@ -39,10 +39,10 @@ pub async fn answer_public(app: Arc<App>, request: Request<Body>) -> Response {
         }
     };
     let request_id = signed.request_id.clone();
-    let is_head = signed.method == "HEAD";
+    let (is_head, dialect) = (signed.method == "HEAD", route::dialect(&signed.path));
     let (route, response) = route_public(&app, signed).await;
     let took = started.elapsed();
-    let mut response = reply::finish(response, &Finish { request_id: &request_id, route, took });
+    let mut response = reply::finish(response, &Finish { request_id: &request_id, route, dialect, took });
     if is_head {
         *response.body_mut() = Body::empty();
     }
@@ -55,7 +55,7 @@ pub async fn answer_admin(app: Arc<App>, request: Request<Body>, peer: Option<Pe
     let started = Instant::now();
     let response = route_admin(&app, request, peer).await.unwrap_or_else(axum::response::IntoResponse::into_response);
     let took = started.elapsed();
-    reply::finish(response, &Finish { request_id: "admin", route: "admin", took })
+    reply::finish(response, &Finish { request_id: "admin", route: "admin", dialect: Dialect::Problem, took })
 }
 
 async fn route_public(app: &Arc<App>, signed: Signed) -> (&'static str, Response) {
