@@ -3,6 +3,9 @@
 pub mod acts;
 pub mod changes;
 pub mod codes;
+pub mod idempotency;
+pub mod requests;
+pub mod subscribers;
 pub mod transactions;
 
 use std::str::FromStr;
