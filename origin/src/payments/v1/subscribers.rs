@@ -19,7 +19,6 @@ use super::acts::Named;
 use super::answer::Done;
 use super::body::{self, Order};
 use super::{V1, no_entropy, object_id, random, texts};
-use crate::acquirers::Decline;
 use crate::calendar::Utc;
 use crate::clock::Clock;
 use crate::db::DbError;
