@@ -17,6 +17,7 @@ use crate::ceremonies::{Action, AdminCall, Admitted};
 use crate::identity::Caller;
 use crate::pages;
 use crate::payments::codes::Codes;
+use crate::payments::v1::V1;
 use crate::vault::SystemEntropy;
 use crate::web::listener::Peer;
 use crate::web::reply::{self, Finish};
@@ -107,11 +108,17 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
     }
     check_body(call)?;
     let codes = Codes { db: &app.db, clock: &*app.clock, public_url: &app.public_url };
+    let v1 = V1 { payments: &app.payments, public_url: &app.public_url };
     let mut entropy = SystemEntropy::new();
     match call.spec.route {
         Route::CodeCreate => codes.create(needed(caller)?.account, call, &mut entropy).await,
         Route::CodeQuery => codes.query(needed(caller)?.account, call).await,
         Route::TransactionState => codes.transaction_state(needed(caller)?.account, call).await,
+        Route::V1New => v1.new_link(needed(caller)?.account, call).await,
+        Route::V1Seq => v1.seq(needed(caller)?.account, call).await,
+        Route::V1Capture | Route::V1Refund | Route::V1Void => v1.act(needed(caller)?.account, call).await,
+        Route::V1Charge => v1.charge(needed(caller)?.account, call).await,
+        Route::V1Renew => v1.renew(needed(caller)?.account, call).await,
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
         Route::Pay => pages::take_payment(&app.payments, call).await,
         Route::Asset => pages::asset(call),
@@ -134,13 +141,6 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         | Route::StateByQr
         | Route::Reverse
         | Route::Refund
-        | Route::V1New
-        | Route::V1Seq
-        | Route::V1Capture
-        | Route::V1Refund
-        | Route::V1Void
-        | Route::V1Charge
-        | Route::V1Renew
         | Route::Unserved
         | Route::Monitor
         | Route::VaultKey

@@ -4,12 +4,17 @@
 
 pub mod codes;
 pub mod details;
+pub mod engine;
 pub mod feed;
 pub mod idempotency;
 pub mod ledger;
+pub mod limits;
 pub mod notify;
 pub mod pay;
 pub mod request;
+pub mod resolver;
+pub mod routing;
+mod service;
 pub mod settle;
 pub mod state;
 pub mod steps;
@@ -19,4 +24,5 @@ pub mod v1;
 pub mod view;
 
 pub use request::Code;
+pub use service::Payments;
 pub use state::CodeState;

@@ -16,7 +16,7 @@ use super::super::store::subscribers;
 use super::super::view::code_url;
 use super::answer::{Done, ok};
 use super::body::{self, Order};
-use super::{V1, no_entropy, object_id, random};
+use super::{V1, no_entropy, object_id, random, shop};
 use crate::clock::Clock;
 use crate::db::DbError;
 use crate::identity::Account;
@@ -43,7 +43,7 @@ impl V1<'_> {
     /// # Errors
     /// `invalid json`, `missing items`, `invalid items.total`.
     pub async fn new_link(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
-        let account = self.shop(caller).await?;
+        let account = shop(caller)?;
         let (key, order) = self.named(call, &account, Order::parse(call).and_then(with_something_to_do))?;
         let (payments, public_url) = (Arc::clone(self.payments), self.public_url.to_owned());
         let own = key.clone();
@@ -68,7 +68,7 @@ impl V1<'_> {
     /// # Errors
     /// 404 for what is not the caller's, `invalid json`.
     pub async fn renew(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
-        let account = self.shop(caller).await?;
+        let account = shop(caller)?;
         let (key, order) = self.named(call, &account, Order::parse(call))?;
         let id = object_id(&account, &call.parameter);
         let (payments, public_url) = (Arc::clone(self.payments), self.public_url.to_owned());

@@ -18,7 +18,7 @@ use super::super::store::transactions::{self, CardShown, NewTransaction};
 use super::acts::Named;
 use super::answer::Done;
 use super::body::{self, Order};
-use super::{V1, no_entropy, object_id, random, texts};
+use super::{V1, no_entropy, object_id, random, shop, texts};
 use crate::calendar::Utc;
 use crate::clock::Clock;
 use crate::db::DbError;
@@ -44,7 +44,7 @@ impl V1<'_> {
     /// # Errors
     /// 404 for what is not the caller's; `missing items`; 409 for a subscriber that has ended.
     pub async fn charge(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
-        let account = self.shop(caller).await?;
+        let account = shop(caller)?;
         let (key, order) = self.named(call, &account, Order::parse(call))?;
         let id = object_id(&account, &call.parameter);
         let (payments, own) = (Arc::clone(self.payments), key.clone());
