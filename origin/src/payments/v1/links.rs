@@ -7,7 +7,6 @@ use scanvault_protocol::Problem;
 use scanvault_protocol::route::Route;
 
 use super::super::Payments;
-use super::super::details::Details;
 use super::super::idempotency::Key;
 use super::super::request::Code;
 use super::super::state::RequestKind;
@@ -17,7 +16,6 @@ use super::super::view::code_url;
 use super::answer::{Done, ok};
 use super::body::{self, Order};
 use super::{V1, no_entropy, object_id, random, shop};
-use crate::clock::Clock;
 use crate::db::DbError;
 use crate::identity::Account;
 use crate::money::Amount;
