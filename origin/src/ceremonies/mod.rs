@@ -13,6 +13,7 @@ mod keys;
 mod modes;
 pub mod operators;
 mod passwords;
+mod reconcile;
 mod reencrypt;
 mod reshare;
 mod throttle;
@@ -98,6 +99,8 @@ pub enum Action {
     IdentityKey,
     Unsettled,
     Settle,
+    ReconcilePage,
+    ReconcileTransactions,
 }
 
 /// A row of the admin table.
@@ -157,6 +160,8 @@ pub static ROUTES: &[AdminRoute] = &[
     row(Method::GET, "/identity/public-key", Needs::Either, Action::IdentityKey),
     row(Method::GET, "/transactions/unsettled", Needs::Either, Action::Unsettled),
     row(Method::POST, "/transactions/{id}/settle", Needs::Operator, Action::Settle),
+    row(Method::POST, "/reconciliation/acts", Needs::Either, Action::ReconcilePage),
+    row(Method::POST, "/reconciliation/transactions", Needs::Either, Action::ReconcileTransactions),
 ];
 
 const fn row(method: Method, pattern: &'static str, needs: Needs, action: Action) -> AdminRoute {
@@ -320,6 +325,8 @@ impl Admin {
             Action::IdentityKey => self.identity_key().await,
             Action::Unsettled => self.transactions_unsettled().await,
             Action::Settle => self.transaction_settle(call).await,
+            Action::ReconcilePage => self.reconcile_page(call).await,
+            Action::ReconcileTransactions => self.reconcile_transactions(call).await,
         })
     }
 }

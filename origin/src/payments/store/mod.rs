@@ -5,6 +5,7 @@ pub mod changes;
 pub mod codes;
 pub mod idempotency;
 pub mod requests;
+pub mod settlement;
 pub mod subscribers;
 pub mod transactions;
 
