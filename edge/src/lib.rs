@@ -173,7 +173,7 @@ async fn ask_origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Resu
     state::with(|state| state.learn(&answer.told, asked_at_ms, now_ms));
     if forward::is_unchanged(request.spec, &head, request.inbound.if_none_match.as_deref()) {
         runtime::discard(answer.body).await;
-        head.status = 304;
+        (head.status, head.reason) = (304, None);
         head.headers.retain(|(name, _)| !matches!(*name, "content-length" | "content-type"));
         return Ok(Reply { head, body: Body::Empty });
     }

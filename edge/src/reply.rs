@@ -11,7 +11,17 @@ pub type HeaderList = Vec<(&'static str, String)>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     pub status: u16,
+    /// In place of HTTP's own phrase, where the connection carries one.
+    pub reason: Option<String>,
     pub headers: HeaderList,
+}
+
+impl Head {
+    /// With HTTP's own phrase.
+    #[must_use]
+    pub fn new(status: u16, headers: HeaderList) -> Self {
+        Self { status, reason: None, headers }
+    }
 }
 
 /// The body, where `S` is a stream that this crate never looks into.
@@ -99,7 +109,7 @@ impl Refusal {
     pub fn into_reply<S>(self, dialect: Dialect, request_id: &str, is_head: bool) -> Reply<S> {
         match self {
             Self::Redirect { location } => {
-                Reply { head: Head { status: 308, headers: vec![("location", location)] }, body: Body::Empty }
+                Reply { head: Head::new(308, vec![("location", location)]), body: Body::Empty }
             }
             Self::Problem { problem, detail, allow, retry_after_secs, .. } => {
                 let told = problem.tell(dialect, detail, request_id);
@@ -108,8 +118,9 @@ impl Refusal {
                 let retry_after_secs = retry_after_secs.or(problem.retry_after_secs());
                 headers.extend(retry_after_secs.map(|secs| ("retry-after", secs.to_string())));
                 headers.extend(allow.map(|value| ("allow", value)));
+                let reason = told.reason().map(str::to_owned);
                 let body = if is_head { Body::Empty } else { Body::Bytes(told.body.into_bytes()) };
-                Reply { head: Head { status: told.status, headers }, body }
+                Reply { head: Head { reason, ..Head::new(told.status, headers) }, body }
             }
         }
     }
@@ -135,6 +146,7 @@ mod tests {
         let refused = told(Problem::BadCredentials.into());
         assert_eq!(refused.head.status, 403);
         assert_eq!(refused.head.headers, [("content-type", "text/plain; charset=utf-8".to_owned())]);
+        assert_eq!(refused.head.reason.as_deref(), Some("invalid apikey"));
         assert_eq!(refused.body, Body::Bytes(b"invalid apikey\n".to_vec()));
         let later = told(Refusal::wait(5999));
         assert!(later.head.headers.contains(&("retry-after", "6".to_owned())));

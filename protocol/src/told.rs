@@ -1,7 +1,8 @@
 //! How a problem is told: one function for both halves, by the dialect of the path.
 //!
-//! Scanpay's dialect is one line of plain text that ends in a line feed, with statuses of its own for a few cases. Its
-//! documentation has the same text as the reason phrase; HTTP/2 and workers cannot send one, so the line is what counts.
+//! Scanpay's dialect is one line of plain text that ends in a line feed, with statuses of its own for a few cases. The
+//! same text is the reason phrase, which some of its published clients read; HTTP/2 and Cloudflare do not carry one, so
+//! the line is what counts.
 
 use crate::problem::{self, Problem};
 use crate::route::Dialect;
@@ -34,6 +35,21 @@ pub struct Told {
     pub www_authenticate: Option<&'static str>,
     /// The body.
     pub body: String,
+}
+
+impl Told {
+    /// The reason phrase, where it is more than HTTP's own.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        if self.content_type == LINE_CONTENT_TYPE { reason(&self.body) } else { None }
+    }
+}
+
+/// A line as a reason phrase (RFC 9112 §4: visible characters and spaces).
+#[must_use]
+pub fn reason(line: &str) -> Option<&str> {
+    let text = line.strip_suffix('\n')?;
+    text.bytes().all(|b| b.is_ascii_graphic() || b == b' ').then_some(text)
 }
 
 impl Problem {
@@ -97,6 +113,9 @@ mod tests {
     #[test]
     fn the_documented_lines_are_exact() {
         assert_eq!(told(Problem::BadCredentials, None), (403, "invalid apikey\n".into()));
+        assert_eq!(Problem::BadCredentials.tell(Dialect::Line, None, "").reason(), Some("invalid apikey"));
+        assert_eq!(Problem::BadCredentials.tell(Dialect::Problem, None, "").reason(), None);
+        assert_eq!((reason("a\n\n"), reason("\u{e6}\n"), reason("a")), (None, None, None));
         assert_eq!(told(Problem::BadCredentials, None).1.len(), 15); // the documentation's Content-Length
         assert_eq!(told(Problem::BodyTooLarge, None), (413, "Request Entity Too Large\n".into()));
         assert_eq!(told(Problem::HeadersTooLarge, None), (400, "Request Header Or Cookie Too Large\n".into()));

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use hyper::ext::ReasonPhrase;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use scanvault_protocol::headers;
@@ -31,6 +32,9 @@ pub fn finish(mut response: Response, about: &Finish<'_>) -> Response {
     if let Some(Failed(error)) = &failed {
         let told = error.problem.tell(about.dialect, error.detail.as_deref(), about.request_id);
         *response.status_mut() = StatusCode::from_u16(told.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(reason) = told.reason() {
+            put_reason(&mut response, reason);
+        }
         *response.body_mut() = Body::from(told.body);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(told.content_type));
@@ -56,6 +60,13 @@ pub fn with_allow(mut response: Response, allow: &str) -> Response {
         response.headers_mut().insert(ALLOW, value);
     }
     response
+}
+
+/// HTTP/1.1 carries a phrase beside the status: published clients of the line dialect read their error from it.
+pub fn put_reason(response: &mut Response, reason: &str) {
+    if let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes()) {
+        response.extensions_mut().insert(reason);
+    }
 }
 
 fn harden(response: &mut Response) {

@@ -16,6 +16,7 @@ use super::super::store::{Transaction, acts, transactions};
 use super::{V1, texts};
 use crate::db::DbError;
 use crate::web::ApiError;
+use crate::web::reply::put_reason;
 
 /// How long a client is kept waiting: the edge gives up after 8 s.
 const ANSWER_WITHIN: Duration = Duration::from_secs(7);
@@ -171,7 +172,11 @@ pub(super) fn ok(body: String) -> Answer {
 
 fn reply(answer: Answer) -> Response {
     let media_type = if answer.status == 200 { "application/json" } else { told::LINE_CONTENT_TYPE };
+    let reason = if answer.status == 200 { None } else { told::reason(&answer.body).map(str::to_owned) };
     let mut response = Response::new(answer.body.into());
+    if let Some(reason) = reason {
+        put_reason(&mut response, &reason);
+    }
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
