@@ -9,6 +9,7 @@ pub mod feed;
 pub mod idempotency;
 pub mod ledger;
 pub mod limits;
+pub mod notification;
 pub mod notify;
 pub mod pay;
 pub mod reconcile;
