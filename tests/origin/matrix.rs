@@ -133,9 +133,8 @@ on_both! {
         for spec in ROUTES.iter().filter(|spec| spec.answerer != Answerer::OriginInternal) {
             for method in methods(spec.method) {
                 for knocker in &knockers {
-                    let body = if *method == "POST" { "{}" } else { "" };
                     let forward = match *method {
-                        "POST" => Forward::post_text(path(spec), body),
+                        method @ ("POST" | "PUT") => Forward { method, ..Forward::post_text(path(spec), "{}") },
                         method => Forward { method, ..Forward::get(path(spec)) },
                     };
                     // An address that nobody knows: this is not about how often one may fail.

@@ -17,7 +17,7 @@ use super::super::store::subscribers::{self, Subscriber};
 use super::super::store::transactions::{self, CardShown, NewTransaction};
 use super::answer::Done;
 use super::body::{self, Order};
-use super::{V1, no_entropy, object_id, random, shop, texts};
+use super::{V1, no_entropy, object_id, random, texts};
 use crate::calendar::Utc;
 use crate::db::DbError;
 use crate::fault;
@@ -41,8 +41,7 @@ impl V1<'_> {
     ///
     /// # Errors
     /// 404 for what is not the caller's; `missing items`; 409 for a subscriber that has ended.
-    pub async fn charge(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
-        let account = shop(caller)?;
+    pub(super) async fn charge(self, account: Account, call: &Call) -> Result<Response, ApiError> {
         let (key, order) = self.named(call, &account, Order::parse(call))?;
         let id = object_id(&account, &call.parameter);
         let (payments, own) = (Arc::clone(self.payments), key.clone());
