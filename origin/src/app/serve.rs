@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::config::{Config, ConfigError, Mode, Switch};
 use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
-use super::notifications::{NobodyHolds, Senders};
+use super::notifications::{HeldPayments, Senders};
 use super::parties::{acquirers, extra_ca};
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
@@ -89,7 +89,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let admin_tls = bind_admin_tls(&config, &listeners).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
-    let senders = Senders::new(&app, &bell, Arc::new(NobodyHolds));
+    outbox::store::take_over(&app.db, app.clock.now_db()).await?;
+    let senders = Senders::new(&app, &bell, Arc::new(HeldPayments(Arc::clone(&app.payments))));
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
     let public_task =
