@@ -72,7 +72,8 @@ impl Order {
                 .take("lifetime", |value| lifetime::parse(value.as_str()?))
                 .unwrap_or(lifetime::DEFAULT_SECS),
             details: Details {
-                successurl: fields.take("successurl", |value| value.as_str().filter(|url| is_url(url)).map(str::to_owned)),
+                successurl: fields
+                    .take("successurl", |value| value.as_str().filter(|url| is_url(url)).map(str::to_owned)),
                 language: fields.take("language", |value| language(value.as_str()?)),
                 items,
                 // Go's library sends empty ones with everything.

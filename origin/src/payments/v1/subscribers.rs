@@ -73,7 +73,8 @@ async fn carry_out(payments: &Payments, charge: Charge) -> Result<Done, ApiError
     let need = Need { amount: charge.amount, order: &order };
     let routes = payments.routes(&unsealed, &charge.account, &need).await.map_err(texts::of_engine)?;
     // A series belongs to the acquirer that holds it: no other one knows what it names.
-    let routes = routes.only(&charge.subscriber.acquirer).ok_or(EngineError::NotConfigured).map_err(texts::of_engine)?;
+    let routes =
+        routes.only(&charge.subscriber.acquirer).ok_or(EngineError::NotConfigured).map_err(texts::of_engine)?;
     let asked = write_intent(payments, &charge, &routes).await?;
     let (id, act) = (asked.transaction().id, asked.transaction().ledger.last_act);
     let done = payments.carry_out(&unsealed, &charge.account, asked, routes, order).await;

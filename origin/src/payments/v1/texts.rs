@@ -49,7 +49,8 @@ pub(super) fn lost() -> Answer {
 #[must_use]
 pub(super) fn lasting(error: &ApiError) -> Option<Answer> {
     let status = error.problem().status_in(Dialect::Line);
-    let is_lasting = (400..500).contains(&status) && !matches!(error.problem(), Problem::TooManyRequests | Problem::CodeBusy);
+    let is_lasting =
+        (400..500).contains(&status) && !matches!(error.problem(), Problem::TooManyRequests | Problem::CodeBusy);
     is_lasting.then(|| {
         let told = error.problem().tell(Dialect::Line, error.detail(), "");
         Answer { status: told.status, body: told.body }
@@ -96,7 +97,13 @@ mod tests {
         let kept = lasting(&ApiError::because(Problem::BadRequest, "invalid items.total")).unwrap();
         assert_eq!(kept, Answer { status: 400, body: "invalid items.total\n".into() });
         assert_eq!(lasting(&of_engine(EngineError::Illegal(Illegal::Index))).unwrap().status, 409);
-        for problem in [Problem::Sealed, Problem::Internal, Problem::Overloaded, Problem::TooManyRequests, Problem::OriginUnreachable] {
+        for problem in [
+            Problem::Sealed,
+            Problem::Internal,
+            Problem::Overloaded,
+            Problem::TooManyRequests,
+            Problem::OriginUnreachable,
+        ] {
             assert_eq!(lasting(&problem.into()), None, "{problem:?}");
         }
         assert_eq!(lasting(&of_engine(EngineError::Illegal(Illegal::Pending))), None);
