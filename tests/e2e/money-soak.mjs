@@ -42,7 +42,7 @@ class Lane {
       for (let n = 0; n < this.quota; n += 1) await this.lifeAndDeath();
       await this.finish();
     } catch (error) {
-      error.message = `${this.kind}: ${error.message}`;
+      error.message = `${this.kind}: ${error.message}; open: ${JSON.stringify(this.open)}`;
       throw error;
     } finally {
       await this.stand?.close();
@@ -119,8 +119,10 @@ class Lane {
 
   /** Acts that still have to be asked for, or found out. Unknown ones that only a report can settle do not count. */
   async waiting() {
-    return this.count(`SELECT COUNT(*) AS n FROM transactions t LEFT JOIN acts a ON a.transaction_id = t.id AND a.number = t.pending_act
+    const rows = await this.stand.database.rowsLater(`SELECT t.id, t.account, t.state, t.acquirer, t.held_until_ms, a.kind, a.state AS act, a.tries, a.next_try_at_ms FROM transactions t LEFT JOIN acts a ON a.transaction_id = t.id AND a.number = t.pending_act
       WHERE t.state IN ('waiting', 'authorising') OR a.state = 'asked' OR (a.state = 'unknown' AND a.next_try_at_ms IS NOT NULL)`);
+    this.open = rows;
+    return rows.length;
   }
 
   /** The party's own report: nothing may disagree but what nobody could know, and that is settled by it. */

@@ -107,15 +107,16 @@ export class Shop {
   }
 
   async askAgain(key) {
-    const { path, auth, body, done } = this.open.get(key);
+    const { path, auth, body, done } = this.open.get(key) ?? {};
+    if (!path) return undefined; // another till has had its answer meanwhile
     const answer = await this.ask("POST", path, { ...auth, "idempotency-key": key }, body);
     if (answer.headers["idempotency-status"] !== "OK") {
       this.counts.unanswered += 1;
       return undefined;
     }
-    this.open.delete(key);
+    const isFirst = this.open.delete(key);
     if (answer.status !== 200) return undefined;
-    done();
+    if (isFirst) done();
     return JSON.parse(answer.body);
   }
 
