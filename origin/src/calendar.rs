@@ -35,6 +35,38 @@ impl Utc {
         }
     }
 
+    /// Reads the one form of an HTTP date that is still sent (RFC 9110 §5.6.7, IMF-fixdate), as Unix seconds; `None` for
+    /// every other text. The name of the weekday is not looked at.
+    #[must_use]
+    pub fn secs_of_http_date(text: &str) -> Option<u64> {
+        const MONTHS: [&str; 12] =
+            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (_, rest) = text.split_once(", ")?;
+        let mut words = rest.split(' ');
+        let (day, month, year) = (words.next()?, words.next()?, words.next()?);
+        let (time, zone) = (words.next()?, words.next()?);
+        let mut parts = time.split(':');
+        let (hours, minutes, secs) = (parts.next()?, parts.next()?, parts.next()?);
+        if zone != "GMT" || words.next().is_some() || parts.next().is_some() {
+            return None;
+        }
+        let number = |text: &str, digits: usize, max: u64| {
+            let is_number = text.len() == digits && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u64>().ok().filter(|value| is_number && *value <= max)
+        };
+        let month = u64::try_from(MONTHS.iter().position(|name| *name == month)?).ok()? + 1;
+        let (year, day) = (number(year, 4, 9999).filter(|year| *year >= 1970)?, number(day, 2, 31)?);
+        // Days from civil: the inverse of the algorithm above.
+        let shifted_year = if month <= 2 { year - 1 } else { year };
+        let (era, year_of_era) = (shifted_year / 400, shifted_year % 400);
+        let shifted = if month > 2 { month - 3 } else { month + 9 };
+        let day_of_era =
+            year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + (153 * shifted + 2) / 5 + day.checked_sub(1)?;
+        let days = era * 146_097 + day_of_era - 719_468;
+        // A leap second counts as the one after it.
+        Some(days * 86_400 + number(hours, 2, 23)? * 3600 + number(minutes, 2, 59)? * 60 + number(secs, 2, 60)?)
+    }
+
     /// `YYYY-MM-DD HH:MM:SS:mmm`, as the reference's queries have it.
     #[must_use]
     pub fn to_reference_text(self) -> String {
@@ -72,6 +104,38 @@ mod tests {
             assert_eq!(Utc::from_unix_ms(secs * 1000).to_reference_text(), text);
             let rfc_3339 = format!("{}T{}.007Z", &text[..10], &text[11..19]);
             assert_eq!(Utc::from_unix_ms(secs * 1000 + 7).to_string(), rfc_3339);
+        }
+    }
+
+    #[test]
+    fn http_dates_are_read_and_nothing_like_them() {
+        // date -u -d @N '+%a, %d %b %Y %T GMT'
+        for (secs, text) in [
+            (0_u64, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_868_799, "Tue, 29 Feb 2000 23:59:59 GMT"),
+            (1_680_165_512, "Thu, 30 Mar 2023 08:38:32 GMT"),
+            (1_795_298_400, "Sat, 21 Nov 2026 22:00:00 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+        ] {
+            assert_eq!(Utc::secs_of_http_date(text), Some(secs), "{text}");
+        }
+        for text in [
+            "",
+            "Thu, 30 Mar 2023 08:38:32",
+            "Thu, 30 Mar 2023 08:38:32 UTC",
+            "Thu, 30 Mar 2023 08:38:32 GMT ",
+            "Thu, 30 Mar 2023 8:38:32 GMT",
+            "Thu, 30 Mar 2023 08:38 GMT",
+            "Thu, 30 mar 2023 08:38:32 GMT",
+            "Thu, 00 Mar 2023 08:38:32 GMT",
+            "Thu, 30 Mar 1969 08:38:32 GMT",
+            "Thu, 30 Mar 2023 24:38:32 GMT",
+            "Thu, +3 Mar 2023 08:38:32 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "2023-03-30T08:38:32Z",
+        ] {
+            assert_eq!(Utc::secs_of_http_date(text), None, "{text}");
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use reqwest::{Certificate, Client, redirect};
 
 use super::{Answer, Wire, WireRequest};
@@ -81,7 +81,21 @@ impl Http {
     /// # Errors
     /// See [`TransportError`].
     pub async fn post(&self, wire: WireRequest) -> Result<Answer, TransportError> {
-        let mut request = self.client.post(format!("{}{}", self.base, wire.path));
+        self.call(Method::POST, wire).await
+    }
+
+    /// Whether calls go out in clear: development only.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.base.starts_with("http://")
+    }
+
+    /// Sends a request of any method and reads the whole answer.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    pub async fn call(&self, method: Method, wire: WireRequest) -> Result<Answer, TransportError> {
+        let mut request = self.client.request(method, format!("{}{}", self.base, wire.path));
         for (name, value) in &wire.headers {
             let mut value = HeaderValue::from_str(value).map_err(|_| TransportError::NotSent)?;
             // Not for HPACK's tables, and not for a trace.
