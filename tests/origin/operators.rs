@@ -50,7 +50,9 @@ fn status_when_allowed(action: Action) -> u16 {
         Action::VaultShares | Action::ReshareShares => 409,
         Action::ReencryptStart | Action::IdentityKey => 503,
         Action::AccountShow | Action::AccountRotate | Action::AccountKeys | Action::Settle => 404,
-        Action::AccountSuspend | Action::AccountResume => 404,
+        Action::AccountSuspend | Action::AccountResume | Action::AccountMobilePayWebhook => 404,
+        Action::WalletReports => 200,
+        Action::WalletReportAgain => 404,
         Action::AccountSwitch | Action::AccountEnrol => 400,
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod config;
 mod listeners;
+pub mod provider;
 mod reload;
 pub mod router;
 pub mod serve;
@@ -20,6 +21,7 @@ use crate::identity::Identity;
 use crate::identity::login::Logins;
 use crate::ops::Ops;
 use crate::payments::pay::Payments;
+use crate::payments::wallet::Wallet;
 use crate::vault::Vault;
 use crate::web::link_check::LinkCheck;
 
@@ -41,6 +43,8 @@ pub struct App {
     pub cards: Cards,
     /// Logins with an RSA key.
     pub logins: Logins,
+    /// Paying with MobilePay.
+    pub wallet: Arc<Wallet>,
     /// The money.
     pub payments: Arc<Payments>,
     /// The admin listener's ceremonies.

@@ -10,7 +10,8 @@ use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
 use super::config::{Config, ConfigError, Mode, Switch};
-use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
+use super::listeners::{Listeners, bind_tcp, bind_tls, bind_unix, own_uid, serve_bound, socket_mode};
+use super::provider::Provider;
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
 use crate::acquirers::clearhaus::Clearhaus;
@@ -82,7 +83,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let app = Arc::new(build(&config, db, clock, &bell, running, memory).await?);
     let public = bind_tcp(config.listen).await?;
-    let admin_tls = bind_admin_tls(&config, &listeners).await?;
+    let admin_tls = bind_tls(config.admin_listen, listeners.admin.as_ref()).await?;
+    let callback = bind_tls(config.callback_listen, listeners.callback.as_ref()).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
     let worker = Arc::new(outbox_worker(&config, &app, &bell)?);
@@ -91,14 +93,17 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let public_task =
         tokio::spawn(listener::serve_tls(public, Arc::clone(&listeners.public), public_service(&app), stop.clone()));
     let admin_task = tokio::spawn(listener::serve_unix(admin, admin_service(&app), stop.clone()));
-    let admin_tls_task = tokio::spawn(serve_admin_tls(admin_tls, admin_service(&app), stop.clone()));
+    let admin_tls_task = tokio::spawn(serve_bound(admin_tls, admin_service(&app), stop.clone()));
+    let callback_task = tokio::spawn(serve_bound(callback, provider_service(&app), stop.clone()));
+    let wallet_task = tokio::spawn(Arc::clone(&app.wallet).run(stop.clone()));
     let outbox_task = tokio::spawn(worker.run(stop.clone()));
     let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop.clone()));
     let reencrypt_task = tokio::spawn(reencrypt(Arc::clone(&app), stop));
     let reload_task = tokio::spawn(reload::on_hangup(Arc::clone(&app), config.clone(), listeners));
     tracing::info!(operators = %app.admin.operators.live(), "operators");
     let (listen, admin_socket) = (config.listen, config.admin_socket.display());
-    tracing::info!(%listen, %admin_socket, admin_listen = config.admin_listen.map(tracing::field::display), memory = ?memory, "listening");
+    let [admin_listen, callback_listen] = [config.admin_listen, config.callback_listen].map(|it| it.map(tracing::field::display));
+    tracing::info!(%listen, %admin_socket, admin_listen, callback_listen, memory = ?memory, "listening");
 
     stop_signal().await;
     tracing::info!("stopping: no new connections, requests under way are finished");
@@ -106,6 +111,7 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let _ = stop_tx.send(true);
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
+    let _ = tokio::join!(callback_task, wallet_task);
     let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, reencrypt_task, reload_task);
     if let Err(error) = app.identity.write_last_uses(true).await {
         tracing::error!(cause = %error, "last uses of passwords not written");
@@ -268,6 +274,14 @@ fn extra_ca(config: &Config) -> Result<Vec<Certificate>, ServeError> {
 fn public_service(app: &Arc<App>) -> Service {
     let app = Arc::clone(app);
     Arc::new(move |request, _| Box::pin(answer_public(Arc::clone(&app), request)))
+}
+
+fn provider_service(app: &App) -> Service {
+    let provider = Arc::new(Provider::new(Arc::clone(&app.wallet)));
+    Arc::new(move |request, _| {
+        let provider = Arc::clone(&provider);
+        Box::pin(async move { provider.answer(request).await })
+    })
 }
 
 fn admin_service(app: &Arc<App>) -> Service {

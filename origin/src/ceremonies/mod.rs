@@ -18,6 +18,7 @@ mod reshare;
 mod throttle;
 mod transactions;
 mod vault;
+mod wallet;
 
 use std::sync::{Arc, Mutex};
 
@@ -32,6 +33,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::identity::Identity;
+use crate::payments::wallet::Wallet;
 use crate::vault::{MemoryProtection, SealedError, Vault};
 use crate::web::ApiError;
 use crate::web::listener::Peer;
@@ -95,9 +97,12 @@ pub enum Action {
     AccountSuspend,
     AccountResume,
     AccountEnrol,
+    AccountMobilePayWebhook,
     IdentityKey,
     Unsettled,
     Settle,
+    WalletReports,
+    WalletReportAgain,
 }
 
 /// A row of the admin table.
@@ -154,9 +159,12 @@ pub static ROUTES: &[AdminRoute] = &[
     row(Method::POST, "/accounts/{name}/suspend", Needs::Operator, Action::AccountSuspend),
     row(Method::POST, "/accounts/{name}/resume", Needs::Operator, Action::AccountResume),
     row(Method::POST, "/accounts/{name}/enrol", Needs::Operator, Action::AccountEnrol),
+    row(Method::POST, "/accounts/{name}/mobilepay-webhook", Needs::Operator, Action::AccountMobilePayWebhook),
     row(Method::GET, "/identity/public-key", Needs::Either, Action::IdentityKey),
     row(Method::GET, "/transactions/unsettled", Needs::Either, Action::Unsettled),
     row(Method::POST, "/transactions/{id}/settle", Needs::Operator, Action::Settle),
+    row(Method::GET, "/transactions/reports", Needs::Either, Action::WalletReports),
+    row(Method::POST, "/transactions/{id}/report", Needs::Operator, Action::WalletReportAgain),
 ];
 
 const fn row(method: Method, pattern: &'static str, needs: Needs, action: Action) -> AdminRoute {
@@ -175,6 +183,8 @@ pub struct Admin {
     pub audit: Arc<Audit>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Paying with MobilePay.
+    pub wallet: Arc<Wallet>,
     /// Who may call.
     pub operators: Roster,
     /// What was achieved at start, for the status.
@@ -317,9 +327,12 @@ impl Admin {
             Action::AccountSuspend => self.account_suspend(call).await,
             Action::AccountResume => self.account_resume(call).await,
             Action::AccountEnrol => self.account_enrol(call).await,
+            Action::AccountMobilePayWebhook => self.account_mobilepay_webhook(call).await,
             Action::IdentityKey => self.identity_key().await,
             Action::Unsettled => self.transactions_unsettled().await,
             Action::Settle => self.transaction_settle(call).await,
+            Action::WalletReports => self.wallet_reports().await,
+            Action::WalletReportAgain => self.wallet_report_again(call).await,
         })
     }
 }

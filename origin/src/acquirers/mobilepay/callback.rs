@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use super::guesses::error_code;
-use crate::acquirers::{Decline, Instrument};
+use crate::acquirers::Decline;
 use crate::vault::{CardExpiry, Pan};
 
 /// What the provider asks.
@@ -49,35 +49,22 @@ pub enum CallbackCard {
 }
 
 /// A scheme's token. Wiped when it goes; nothing of it is ever stored.
-#[derive(Debug)]
 pub struct NetworkToken {
-    pan: Pan,
-    expiry: CardExpiry,
-    cryptogram: Secret,
-    eci: Option<String>,
-    is_mastercard: bool,
+    /// Its number.
+    pub pan: Pan,
+    /// Its expiry.
+    pub expiry: CardExpiry,
+    /// One use's proof, base64.
+    pub cryptogram: Zeroizing<String>,
+    /// Two digits, where there is one.
+    pub eci: Option<String>,
+    /// Whether the scheme is Mastercard.
+    pub is_mastercard: bool,
 }
 
-impl NetworkToken {
-    /// As an acquirer is given it.
-    #[must_use]
-    pub fn instrument(&self) -> Instrument<'_> {
-        Instrument::NetworkToken {
-            pan: &self.pan,
-            expiry: &self.expiry,
-            cryptogram: &self.cryptogram.0,
-            eci: self.eci.as_deref(),
-            is_mastercard: self.is_mastercard,
-        }
-    }
-}
-
-/// Text that tells nothing of itself.
-struct Secret(Zeroizing<String>);
-
-impl std::fmt::Debug for Secret {
+impl std::fmt::Debug for NetworkToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret")
+        f.write_str("NetworkToken(secret)")
     }
 }
 
@@ -234,7 +221,7 @@ impl RawToken {
             return Err(CallbackError::Field("networkToken.cryptogram"));
         }
         let eci = padded_eci(self.eci.as_deref().unwrap_or_default())?;
-        Ok(NetworkToken { pan, expiry, cryptogram: Secret(self.cryptogram), eci, is_mastercard })
+        Ok(NetworkToken { pan, expiry, cryptogram: self.cryptogram, eci, is_mastercard })
     }
 }
 

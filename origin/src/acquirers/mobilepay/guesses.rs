@@ -22,8 +22,15 @@ pub(super) const fn error_code(reason: Decline) -> (u16, &'static str) {
         Decline::Expired => (86, "Expired card"),
         Decline::InsufficientFunds => (89, "Insufficient funds"),
         Decline::AmountLimit => (84, "Exceeds limit"),
-        Decline::ThreeDSecure => (94, "Unhandled soft decline"),
-        Decline::Technical | Decline::Unreachable | Decline::Configuration => (91, "Internal error"),
-        Decline::InvalidCsc | Decline::DoNotHonour | Decline::Restricted | Decline::Rule => (300, "Refused by Issuer"),
+        Decline::StepUp => (94, "Unhandled soft decline"),
+        Decline::Technical | Decline::Unreachable | Decline::Credentials | Decline::Configuration => {
+            (91, "Internal error")
+        }
+        Decline::InvalidCsc
+        | Decline::DoNotHonour
+        | Decline::Restricted
+        | Decline::MerchantBlocked
+        | Decline::ThreeDSecure
+        | Decline::Rule => (300, "Refused by Issuer"),
     }
 }

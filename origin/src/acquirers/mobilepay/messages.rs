@@ -321,10 +321,8 @@ impl WebhookEvent {
     pub fn parse(body: &[u8]) -> Option<Self> {
         let event: Self = serde_json::from_slice(body).ok()?;
         let is_id = |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        [&event.msn, &event.reference, &event.psp_reference, &event.name]
-            .into_iter()
-            .all(|text| is_id(text))
-            .then_some(event)
+        let are_ids = [&event.msn, &event.reference, &event.psp_reference, &event.name].into_iter().all(|text| is_id(text));
+        are_ids.then_some(event)
     }
 }
 

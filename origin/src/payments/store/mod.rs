@@ -4,6 +4,8 @@ pub mod acts;
 pub mod changes;
 pub mod codes;
 pub mod transactions;
+pub mod wallet;
+pub mod wallet_reports;
 
 use std::str::FromStr;
 

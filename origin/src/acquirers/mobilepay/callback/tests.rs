@@ -39,11 +39,9 @@ fn parse(body: &Value) -> Result<CardCallback, CallbackError> {
 
 fn token(callback: &CardCallback) -> (String, (u16, u8), String, Option<String>, bool) {
     let CallbackCard::Token(token) = &callback.card else { panic!("no token") };
-    let Instrument::NetworkToken { pan, expiry, cryptogram, eci, is_mastercard } = token.instrument() else {
-        panic!("no token")
-    };
+    let NetworkToken { pan, expiry, cryptogram, eci, is_mastercard } = token;
     let ends = (expiry.year(), expiry.month());
-    (pan.expose().to_owned(), ends, cryptogram.to_owned(), eci.map(str::to_owned), is_mastercard)
+    (pan.expose().to_owned(), ends, cryptogram.as_str().to_owned(), eci.clone(), *is_mastercard)
 }
 
 #[test]
