@@ -15,6 +15,7 @@ use super::provider::Provider;
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
 use crate::acquirers::clearhaus::Clearhaus;
+use crate::acquirers::mobilepay::MobilePay;
 use crate::acquirers::{Acquirers, Party, Transport};
 use crate::audit::Audit;
 use crate::cards::Cards;
@@ -30,8 +31,9 @@ use crate::identity::tokens::Tokens;
 use crate::identity::{Identity, secrets};
 use crate::ops::Ops;
 use crate::outbox::worker::{self, SecretError, Secrets, Worker};
-use crate::payments::pay::Payments;
-use crate::payments::settle;
+use crate::payments::limits::Limits;
+use crate::payments::wallet::Wallet;
+use crate::payments::{Payments, resolver};
 use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
 use crate::web::listener::{self, Service};
@@ -97,7 +99,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let callback_task = tokio::spawn(serve_bound(callback, provider_service(&app), stop.clone()));
     let wallet_task = tokio::spawn(Arc::clone(&app.wallet).run(stop.clone()));
     let outbox_task = tokio::spawn(worker.run(stop.clone()));
-    let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop.clone()));
+    let sweep_task = tokio::spawn(sweep(Arc::clone(&app), stop.clone()));
+    let resolver_task = tokio::spawn(resolver::run(Payments::clone(&app.payments), stop.clone()));
     let reencrypt_task = tokio::spawn(reencrypt(Arc::clone(&app), stop));
     let reload_task = tokio::spawn(reload::on_hangup(Arc::clone(&app), config.clone(), listeners));
     tracing::info!(operators = %app.admin.operators.live(), "operators");
@@ -111,8 +114,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let _ = stop_tx.send(true);
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
-    let _ = tokio::join!(callback_task, wallet_task);
-    let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, reencrypt_task, reload_task);
+    let wallet = async { tokio::join!(callback_task, wallet_task) };
+    let _ = tokio::join!(public_task, admin, wallet, outbox_task, sweep_task, resolver_task, reencrypt_task, reload_task);
     if let Err(error) = app.identity.write_last_uses(true).await {
         tracing::error!(cause = %error, "last uses of passwords not written");
     }
@@ -149,8 +152,10 @@ pub async fn build(
         acquirers: acquirers(config)?,
         bell: Arc::clone(bell),
         card_retention_ms: i64::from(config.card_retention_days) * 86_400_000,
+        limits: Arc::new(Limits::new(config.rate_limits == Switch::On)),
         running,
     });
+    let wallet = Arc::new(wallet(config, &payments)?);
     let link = LinkCheck {
         keys: Keys::new(config.read_link_keys()?),
         region: config.region.clone(),
@@ -166,6 +171,7 @@ pub async fn build(
         vault: Arc::clone(&vault),
         audit: Arc::clone(&audit),
         clock: Arc::clone(&clock),
+        wallet: Arc::clone(&wallet),
         operators: Roster::new(config.read_operators(own_uid())?),
         memory,
         allow_local_callbacks: config.allow_local_callbacks,
@@ -184,6 +190,7 @@ pub async fn build(
         identity,
         cards,
         logins,
+        wallet,
         payments,
         admin,
         ops,
@@ -194,6 +201,16 @@ pub async fn build(
 fn acquirers(config: &Config) -> Result<Acquirers, ServeError> {
     let transport = Transport::http(&config.clearhaus_url, &extra_ca(config)?)?;
     Ok(Acquirers::new(vec![Party { acquirer: Box::new(Clearhaus), transport }]))
+}
+
+fn wallet(config: &Config, payments: &Payments) -> Result<Wallet, ServeError> {
+    Ok(Wallet {
+        client: MobilePay::new(&config.mobilepay_url, &extra_ca(config)?, Arc::clone(&payments.clock))?,
+        payments: payments.clone(),
+        callback_url: config.callback_url.clone(),
+        public_url: config.public_url.trim_end_matches('/').to_owned(),
+        bell: Notify::new(),
+    })
 }
 
 fn identity(config: &Config, db: &Db, clock: &Arc<dyn Clock>, vault: &Arc<Vault>) -> Arc<Identity> {
@@ -294,16 +311,10 @@ async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
 }
 
-/// What has to be looked after now and then: abandoned transactions, the key ring, old nonces, cards whose time is over,
+/// What has to be looked after now and then: the key ring, old nonces, cards whose time is over,
 /// chains to countersign.
-async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     loop {
-        let mut entropy = SystemEntropy::new();
-        match settle::settle_abandoned(&app.db, &*app.clock, &mut entropy).await {
-            Ok(0) => {}
-            Ok(_) => bell.notify_one(),
-            Err(error) => tracing::error!(cause = %error, "abandoned transactions not settled"),
-        }
         if let Err(error) = app.admin.look_after_keys().await {
             tracing::error!(?error, "the key ring was not looked after");
         }

@@ -6,6 +6,7 @@ use super::feed;
 use super::ledger::{ActEnd, Illegal, Stage};
 use super::notify::{self, NotifyError};
 use super::store::{Transaction, acts, changes, codes, transactions};
+use super::wallet::reports;
 use crate::acquirers::Decline;
 use crate::clock::Clock;
 use crate::db::{Db, DbError, Tx};
@@ -119,13 +120,14 @@ pub async fn record(
         codes::set(tx, code, after.id, after.code_state()).await?;
     }
     let seq = if is_told { Some(tell(tx, &after, now_ms).await?) } else { None };
+    reports::of_step(tx, before, &after, now_ms).await?;
     notify::of_step(tx, before, &after, seq, now_ms, entropy).await?;
     Ok(after)
 }
 
 /// What merchants' systems follow: authorisations, and acts that were done. An attempt that came to nothing is none.
 fn is_told(before: &Transaction, after: &Transaction) -> bool {
-    let was_authorised = before.ledger.stage != Stage::Authorised && after.ledger.stage == Stage::Authorised;
+    let was_authorised = !before.is_authorised() && after.is_authorised();
     was_authorised || (after.rev > 0 && after.ledger.acts_done != before.ledger.acts_done)
 }
 

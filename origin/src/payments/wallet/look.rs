@@ -15,7 +15,7 @@ use std::sync::Arc;
 use super::Wallet;
 use crate::acquirers::mobilepay::{PaymentState, WalletError};
 use crate::db::DbError;
-use crate::payments::engine::EngineError;
+use crate::payments::engine::{ActRequest, EngineError, no_hook};
 use crate::payments::ledger::Stage;
 use crate::payments::steps::StepError;
 use crate::payments::store::wallet::{self as rows, WalletRow, WalletState};
@@ -147,8 +147,10 @@ impl Wallet {
         let answered_ms = self.now_ms().saturating_sub(found.authorised_at_ms.unwrap_or_default());
         let is_dead = match there {
             There::Known(PaymentState::Authorized) => {
-                self.take_what_is_confirmed(found).await?;
-                return Ok(Verdict::Settled);
+                // A hold that is being given back just now is left to whoever does it.
+                let after = self.payments.confirm(found.id).await?;
+                self.bell.notify_one();
+                return Ok(if after.is_unconfirmed() { Verdict::Later(SOONEST_MS) } else { Verdict::Settled });
             }
             There::Known(state) if state.is_dead() => true,
             There::Unknown => answered_ms >= ANSWER_COUNTS_AFTER_MS,
@@ -160,9 +162,23 @@ impl Wallet {
         }
         let id = found.id;
         tracing::warn!(transaction = id, "MobilePay does not count this authorisation: it is given back");
-        let after = self.give_back(found).await?;
-        let is_given_back = after.ledger.stage == Stage::Voided || after.ledger.is_reversed;
+        let after = self.give_back(&found).await?;
+        self.bell.notify_one();
+        let is_given_back = after.ledger.stage == Stage::Voided
+            || (after.ledger.captured_minor > 0 && after.ledger.refundable_minor() == 0);
         // One that nobody knows the outcome of is the operator's; it is looked at until it is settled.
         Ok(if is_given_back { Verdict::Settled } else { Verdict::Later((answered_ms / 8).clamp(SOONEST_MS, LATEST_MS)) })
+    }
+
+    /// Whatever it takes: the hold, all that was taken of it, or what is left of that.
+    async fn give_back(&self, found: &Transaction) -> Result<Transaction, EngineError> {
+        let ledger = &found.ledger;
+        let how = match (ledger.captured_minor, ledger.refunded_minor) {
+            (0, _) => ActRequest::Void,
+            (_, 0) => ActRequest::Reverse,
+            _ if ledger.refundable_minor() == 0 => return Ok(found.clone()),
+            _ => ActRequest::Refund(ledger.refundable_minor()),
+        };
+        Ok(self.payments.act(found.id, how, None, no_hook()).await?.transaction)
     }
 }

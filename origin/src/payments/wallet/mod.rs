@@ -17,17 +17,14 @@
 
 mod callback;
 mod look;
-mod money;
 pub mod reports;
 mod start;
 mod webhooks;
 mod worker;
 
-use std::sync::Arc;
-
 use tokio::sync::Notify;
 
-use super::pay::Payments;
+use super::Payments;
 use super::store::wallet::WalletRow;
 use crate::acquirers::mobilepay::{self, Credentials, MobilePay};
 use crate::db::DbError;
@@ -48,7 +45,7 @@ const MARGIN_MS: i64 = 90 * 1000;
 /// Everything that a wallet's payment needs beside what every payment needs.
 pub struct Wallet {
     /// What every payment needs.
-    pub payments: Arc<Payments>,
+    pub payments: Payments,
     /// The way to MobilePay.
     pub client: MobilePay,
     /// Where MobilePay reaches our provider listener, without a slash at its end; without it nothing is offered.

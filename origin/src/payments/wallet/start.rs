@@ -73,9 +73,6 @@ impl Wallet {
         if !mobilepay::takes(amount) {
             return Err(ApiError::because(Problem::BadRequest, "MobilePay does not take this amount"));
         }
-        if self.parties(&unsealed, &record.account, amount).await?.is_empty() {
-            return Err(unable());
-        }
         // The intent is written inside the task: a payer who hangs up at its very commit cancels nothing.
         let details = self.details(&record, order, callback_url);
         let (attempt, phone) = (order.attempt.clone(), order.phone.clone());
