@@ -25,6 +25,7 @@ mod link;
 mod login;
 mod login_client;
 mod matrix;
+mod mobilepay;
 mod operators;
 mod outcomes;
 mod ownership;
