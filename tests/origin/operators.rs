@@ -54,6 +54,7 @@ fn status_when_allowed(action: Action) -> u16 {
         Action::WalletReports => 200,
         Action::WalletReportAgain => 404,
         Action::AccountSwitch | Action::AccountEnrol => 400,
+        Action::ReconcilePage | Action::ReconcileTransactions => 400,
     }
 }
 

@@ -174,15 +174,7 @@ impl World {
     }
 
     pub(crate) async fn postgres() -> Self {
-        let base = std::env::var("SCANVAULT_TEST_POSTGRES")
-            .expect("SCANVAULT_TEST_POSTGRES: scripts/test starts a PostgreSQL and names it there");
-        let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
-        sqlx::any::install_default_drivers();
-        let server = sqlx::AnyPool::connect(&base).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&server).await.unwrap();
-        server.close().await;
-        let (server, _) = base.rsplit_once('/').unwrap();
-        Self::on(&format!("{server}/{name}"), Folder::new()).await
+        Self::on(&new_postgres_database().await, Folder::new()).await
     }
 
     async fn on(url: &str, folder: Folder) -> Self {
@@ -420,6 +412,19 @@ impl Drop for World {
 
 pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// The address of an empty database of the server that `scripts/test` has started.
+pub(crate) async fn new_postgres_database() -> String {
+    let base = std::env::var("SCANVAULT_TEST_POSTGRES")
+        .expect("SCANVAULT_TEST_POSTGRES: scripts/test starts a PostgreSQL and names it there");
+    let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+    sqlx::any::install_default_drivers();
+    let server = sqlx::AnyPool::connect(&base).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&server).await.unwrap();
+    server.close().await;
+    let (server, _) = base.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
 }
 
 async fn start_gateway(book: &Arc<Book>, faults: &Arc<Faults>) -> (String, tokio::task::JoinHandle<()>) {

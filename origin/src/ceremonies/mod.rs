@@ -13,6 +13,7 @@ mod keys;
 mod modes;
 pub mod operators;
 mod passwords;
+mod reconcile;
 mod reencrypt;
 mod reshare;
 mod throttle;
@@ -103,6 +104,8 @@ pub enum Action {
     Settle,
     WalletReports,
     WalletReportAgain,
+    ReconcilePage,
+    ReconcileTransactions,
 }
 
 /// A row of the admin table.
@@ -165,6 +168,8 @@ pub static ROUTES: &[AdminRoute] = &[
     row(Method::POST, "/transactions/{id}/settle", Needs::Operator, Action::Settle),
     row(Method::GET, "/transactions/reports", Needs::Either, Action::WalletReports),
     row(Method::POST, "/transactions/{id}/report", Needs::Operator, Action::WalletReportAgain),
+    row(Method::POST, "/reconciliation/acts", Needs::Either, Action::ReconcilePage),
+    row(Method::POST, "/reconciliation/transactions", Needs::Either, Action::ReconcileTransactions),
 ];
 
 const fn row(method: Method, pattern: &'static str, needs: Needs, action: Action) -> AdminRoute {
@@ -333,6 +338,8 @@ impl Admin {
             Action::Settle => self.transaction_settle(call).await,
             Action::WalletReports => self.wallet_reports().await,
             Action::WalletReportAgain => self.wallet_report_again(call).await,
+            Action::ReconcilePage => self.reconcile_page(call).await,
+            Action::ReconcileTransactions => self.reconcile_transactions(call).await,
         })
     }
 }

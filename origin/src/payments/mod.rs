@@ -9,6 +9,7 @@ pub mod ledger;
 pub mod limits;
 pub mod notify;
 pub mod pay;
+pub mod reconcile;
 pub mod request;
 pub mod resolver;
 pub mod routing;

@@ -3,6 +3,7 @@
 pub mod acts;
 pub mod changes;
 pub mod codes;
+pub mod settlement;
 pub mod transactions;
 pub mod wallet;
 pub mod wallet_reports;
