@@ -3,6 +3,7 @@
 pub mod config;
 mod listeners;
 pub mod provider;
+pub mod notifications;
 mod reload;
 pub mod router;
 pub mod serve;
