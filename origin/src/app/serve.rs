@@ -30,8 +30,9 @@ use crate::identity::passwords::Reminder;
 use crate::identity::throttle::Throttle;
 use crate::identity::tokens::Tokens;
 use crate::ops::Ops;
+use crate::outbox;
 use crate::outbox::target::SystemLookup;
-use crate::outbox::{self, Counts, Sender};
+use crate::outbox::{Counts, Sender};
 use crate::payments::limits::Limits;
 use crate::payments::wallet::Wallet;
 use crate::payments::{Payments, resolver};
@@ -117,8 +118,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
     let wallet = async { tokio::join!(callback_task, wallet_task) };
-    let senders = async { tokio::join!(outbox_task, ping_task) };
-    let _ = tokio::join!(public_task, admin, wallet, senders, sweep_task, resolver_task, reencrypt_task, reload_task);
+    let looking_after = async { tokio::join!(sweep_task, resolver_task, reencrypt_task) };
+    let _ = tokio::join!(public_task, admin, wallet, outbox_task, ping_task, looking_after, reload_task);
     if let Err(error) = app.identity.write_last_uses(true).await {
         tracing::error!(cause = %error, "last uses of passwords not written");
     }

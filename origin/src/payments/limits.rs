@@ -18,9 +18,9 @@ use crate::web::ApiError;
 /// Codes that do not exist, by address: typing errors are few.
 const UNKNOWN_CODES: Limit = Limit { every_ms: 10_000, burst: 30 };
 /// Payments that did not succeed, by address. Mobile networks put many payers behind one.
-const BY_ADDRESS: Limit = Limit { every_ms: 20_000, burst: 30 };
+const BY_ADDRESS: Limit = Limit { every_ms: 20_000, burst: 60 };
 /// And by card, at all merchants of this origin.
-const BY_CARD: Limit = Limit { every_ms: 300_000, burst: 8 };
+const BY_CARD: Limit = Limit { every_ms: 300_000, burst: 16 };
 /// Addresses and cards that are remembered, each.
 const MAX_KEYS: usize = 8192;
 
@@ -100,8 +100,7 @@ impl Limits {
         now_ms: u64,
     ) -> Result<Option<Attempted>, ApiError> {
         let Some(mut counts) = self.counts() else { return Ok(None) };
-        let attempted =
-            Attempted { address: address_key(address), card: unsealed.fingerprint(EVERY_ACCOUNT, pan) };
+        let attempted = Attempted { address: address_key(address), card: unsealed.fingerprint(EVERY_ACCOUNT, pan) };
         // Newcomers to a memory that is full are not refused for what others did.
         let by_address = attempted.address.map_or(0, |key| counts.by_address.own_wait_ms(&key, now_ms));
         let wait_ms = by_address.max(counts.by_card.own_wait_ms(&attempted.card, now_ms));

@@ -117,7 +117,8 @@ impl Transaction {
     #[must_use]
     pub fn is_taken(&self) -> bool {
         let ledger = &self.ledger;
-        self.is_authorised() && (ledger.captured_minor > 0 || !self.takes_at_once())
+        let is_kept = !self.takes_at_once() && self.held_until_ms.is_none();
+        self.is_authorised() && (ledger.captured_minor > 0 || is_kept)
     }
 
     /// Whether the amount is held for good. A wallet's hold is not, until the wallet has said that it has our answer.

@@ -228,7 +228,7 @@ impl Shop {
             .filter(|entry| entry.reference.as_deref() == Some(&reference))
             .map(|entry| entry.id.as_str())
             .collect();
-        let is_own = |entry: &&scanvault_sandbox::common::book::Entry| {
+        let is_own = |entry: &&common::book::Entry| {
             authorisations.contains(&entry.id.as_str())
                 || entry.authorization.as_deref().is_some_and(|of| authorisations.contains(&of))
         };

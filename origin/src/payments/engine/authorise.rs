@@ -13,12 +13,13 @@ use super::super::state::Method;
 use super::super::store::Transaction;
 use super::ask::{Asked, Routed, Telling, ask, begin};
 use super::outcome::{Word, nothing};
-use super::terms::{self, RECEIVER_MS};
+use super::terms;
 use super::{EngineError, Hook, no_hook};
 use crate::acquirers::{Authentication, Authorisation, Call, Instrument, Outcome, Refusal, Series};
 use crate::db::DbError;
 use crate::fault;
 use crate::identity::Account;
+use crate::outbox::strict;
 use crate::vault::{CardExpiry, Csc, Pan, SystemEntropy, Unsealed};
 
 /// How long a wallet may take for its word on a hold; what asks it looks far more often.
@@ -104,13 +105,9 @@ impl Means {
     fn instrument(&self) -> Instrument<'_> {
         match self {
             Self::Card { pan, expiry, csc } => Instrument::Card { pan, expiry, csc: csc.as_ref() },
-            Self::NetworkToken { pan, expiry, cryptogram, eci, is_mastercard } => Instrument::NetworkToken {
-                pan,
-                expiry,
-                cryptogram,
-                eci: eci.as_deref(),
-                is_mastercard: *is_mastercard,
-            },
+            Self::NetworkToken { pan, expiry, cryptogram, eci, is_mastercard } => {
+                Instrument::NetworkToken { pan, expiry, cryptogram, eci: eci.as_deref(), is_mastercard: *is_mastercard }
+            }
         }
     }
 }
@@ -155,7 +152,7 @@ impl Payments {
         let hook = Arc::clone(&order.hook);
         let (asked, routed, word) = self.ask_in_turn(account, asked, routes, order).await?;
         let is_held = terms::is_held(account, &asked);
-        let held_until_ms = self.clock.now_db().saturating_add(RECEIVER_MS);
+        let held_until_ms = self.clock.now_db().saturating_add(strict::ANSWER_WITHIN_MS);
         let confirmed_by_ms = self.clock.now_db().saturating_add(CONFIRMED_BY_MS);
         let held = self
             .write_outcome(&asked, &word, &*hook, &|after| match word.end {
@@ -168,7 +165,7 @@ impl Payments {
                     after.held_until_ms = Some(held_until_ms);
                     Ok(())
                 }
-                ActEnd::Done if after.takes_at_once() => take(after),
+                ActEnd::Done => take(after),
                 _ => Ok(()),
             })
             .await?;
@@ -276,10 +273,12 @@ impl Payments {
     }
 }
 
-/// Everything that is held is taken.
+/// Everything that is held is taken; or, where the merchant takes it later, is theirs to take.
 pub(super) fn take(after: &mut Transaction) -> Result<(), Illegal> {
     after.held_until_ms = None;
-    after.ledger = after.ledger.capture(after.ledger.capturable_minor())?;
+    if after.takes_at_once() {
+        after.ledger = after.ledger.capture(after.ledger.capturable_minor())?;
+    }
     Ok(())
 }
 

@@ -7,7 +7,7 @@ use super::super::ledger::{ActKind, Illegal};
 use super::super::steps::{self, Step, StepError};
 use super::super::store::{Transaction, transactions};
 use super::authorise::{give_back, take};
-use super::terms::RECEIVER_MS;
+use crate::outbox::strict;
 use super::{EngineError, NoHook, terms};
 use crate::acquirers::Decline;
 use crate::fault;
@@ -56,7 +56,7 @@ impl Payments {
         let routed = self.routed(&unsealed, &before).await?;
         let mut after = Transaction { lease_until_ms: None, ..before.clone() };
         if terms::is_held(&account, &after) {
-            after.held_until_ms = Some(self.clock.now_db().saturating_add(RECEIVER_MS));
+            after.held_until_ms = Some(self.clock.now_db().saturating_add(strict::ANSWER_WITHIN_MS));
         } else if after.takes_at_once() {
             take(&mut after)?;
         }
@@ -102,10 +102,9 @@ impl Payments {
         };
         fault::point("held.ended");
         match intent.ledger.pending.map(|act| act.kind) {
-            Some(ActKind::Capture) => {
-                self.take_or_give_back(&unsealed, &account, &routed, intent, &NoHook).await
-            }
-            _ => self.finish_void(&unsealed, &account, &routed, intent, &NoHook).await,
+            Some(ActKind::Capture) => self.take_or_give_back(&unsealed, &account, &routed, intent, &NoHook).await,
+            Some(_) => self.finish_void(&unsealed, &account, &routed, intent, &NoHook).await,
+            None => Ok(intent),
         }
     }
 }

@@ -11,9 +11,9 @@ use super::super::engine::{EngineError, Means, Order};
 use super::super::request::Code;
 use super::super::routing::{Need, Routes};
 use super::super::store::{self, CodeRecord, Transaction};
+use super::PayOutcome;
 use super::check::{merchant, sealed_problem};
 use super::intent::Intent;
-use super::PayOutcome;
 use crate::identity::Account;
 use crate::money::Amount;
 use crate::vault::{CardholderName, SealedCard, Unsealed};
@@ -39,12 +39,7 @@ impl Payments {
     ///
     /// # Errors
     /// See the module's list.
-    pub async fn pay(
-        self: &Arc<Self>,
-        code: &Code,
-        sealed: &str,
-        payer_address: &str,
-    ) -> Result<PayOutcome, ApiError> {
+    pub async fn pay(self: &Arc<Self>, code: &Code, sealed: &str, payer_address: &str) -> Result<PayOutcome, ApiError> {
         let began = Instant::now();
         let outcome = self.pay_once(code, sealed, payer_address).await?;
         if matches!(outcome, PayOutcome::Declined { .. }) {
@@ -53,11 +48,21 @@ impl Payments {
         Ok(outcome)
     }
 
-    async fn pay_once(self: &Arc<Self>, code: &Code, sealed: &str, payer_address: &str) -> Result<PayOutcome, ApiError> {
+    async fn pay_once(
+        self: &Arc<Self>,
+        code: &Code,
+        sealed: &str,
+        payer_address: &str,
+    ) -> Result<PayOutcome, ApiError> {
         let unsealed = self.vault.unsealed_for_cards().map_err(sealed_problem)?;
         let record = match self.payable(code).await {
             Ok(record) => record,
-            Err(problem) => return self.earlier(&unsealed, code, sealed).await.unwrap_or(Err(problem)),
+            Err(problem) => {
+                if problem.problem() == Problem::NotFound {
+                    self.limits.unknown_code(payer_address, self.clock.now_ms());
+                }
+                return self.earlier(&unsealed, code, sealed).await.unwrap_or(Err(problem));
+            }
         };
         let (card, amount) = self.open_card(&unsealed, &record, sealed)?;
         // A page whose answer was lost sends the same attempt again: it is told, and counted no second time.

@@ -17,6 +17,7 @@ use crate::acquirers::mobilepay::{PaymentState, WalletError};
 use crate::db::DbError;
 use crate::payments::engine::{ActRequest, EngineError, no_hook};
 use crate::payments::ledger::Stage;
+use crate::payments::state::Method;
 use crate::payments::steps::StepError;
 use crate::payments::store::wallet::{self as rows, WalletRow, WalletState};
 use crate::payments::store::{self, Transaction};
@@ -87,6 +88,22 @@ impl Wallet {
         // A webhook that has come meanwhile has set an earlier time: it stays.
         rows::look_again(&self.payments.db, id, self.now_ms() + later_ms, self.now_ms()).await?;
         Ok(true)
+    }
+
+    /// The payer has come back and asks: it is time to look, unless that was just done. Nothing for a card's payment, or
+    /// one that has ended.
+    ///
+    /// # Errors
+    /// From the database.
+    pub async fn look_soon(&self, asked: &Transaction) -> Result<(), DbError> {
+        let is_open = asked.ledger.stage.is_under_way() || asked.is_unconfirmed();
+        if asked.method == Method::MobilePay && is_open {
+            let now_ms = self.now_ms();
+            if rows::hurry(self.payments.db.write(), asked.id, now_ms - SOONEST_MS, now_ms).await? {
+                self.bell.notify_one();
+            }
+        }
+        Ok(())
     }
 
     async fn look(self: &Arc<Self>, row: &WalletRow) -> Result<Verdict, LookError> {
