@@ -10,7 +10,7 @@ mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, RwLock};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -54,6 +54,8 @@ pub(super) struct Shop {
     pub(super) sim_clock: Clock,
     pub(super) provider: SocketAddr,
     pub(super) ca: DevCa,
+    /// Who takes the callbacks.
+    taking: Arc<RwLock<Arc<Provider>>>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
 }
@@ -103,20 +105,26 @@ impl Shop {
         let sim_task = tokio::spawn(async move { match common::serve::serve(listener, router).await {} });
         let mut world = world;
         world.app = Arc::new(world.beside_with(|config| configure(config, sim, provider)).await);
+        // An origin takes nothing that was signed before it began.
+        world.clock.advance_ms(1_000);
+        sim_clock.advance(1);
         world.init().await;
         world.unseal().await;
         let auth = merchant(&world).await;
         let (stop, stopped) = watch::channel(false);
         let tls = Arc::new(Tls::read(Clients::Providers, Files { certificate: cert, key, client_ca: None }).unwrap());
-        let serving = serving::serve_tls(bound, tls, service_of(&world.app), stopped);
+        let taking = Arc::new(RwLock::new(Arc::new(Provider::new(Arc::clone(&world.app.wallet)))));
+        let serving = serving::serve_tls(bound, tls, service_of(&taking), stopped);
         let tasks = vec![sim_task, tokio::spawn(async move { serving.await.unwrap() })];
-        Self { world, auth, book, faults, sim, sim_clock, provider, ca, stop, tasks }
+        Self { world, auth, book, faults, sim, sim_clock, provider, ca, taking, stop, tasks }
     }
 
-    /// Another process takes over: nothing but rows is left of the first. The listener goes on for both.
+    /// Another process takes over, its listener too: nothing but rows is left of the first.
     pub(super) async fn restart(&mut self) {
         let (sim, provider) = (self.sim, self.provider);
         self.world.app = Arc::new(self.world.beside_with(|config| configure(config, sim, provider)).await);
+        *self.taking.write().unwrap() = Arc::new(Provider::new(Arc::clone(&self.world.app.wallet)));
+        self.wait(1_000);
         self.world.unseal().await;
     }
 
@@ -275,10 +283,10 @@ fn configure(config: &mut config::Config, sim: SocketAddr, provider: SocketAddr)
     config.callback_url = Some(format!("https://{provider}"));
 }
 
-fn service_of(app: &App) -> Service {
-    let provider = Arc::new(Provider::new(Arc::clone(&app.wallet)));
+fn service_of(taking: &Arc<RwLock<Arc<Provider>>>) -> Service {
+    let taking = Arc::clone(taking);
     Arc::new(move |request, _| {
-        let provider = Arc::clone(&provider);
+        let provider = Arc::clone(&*taking.read().unwrap());
         Box::pin(async move { provider.answer(request).await })
     })
 }
