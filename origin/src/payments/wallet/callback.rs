@@ -141,8 +141,10 @@ impl Wallet {
         let id = found.id;
         match self.payments.authorise(waiting, order).await {
             Ok(after) => tracing::info!(transaction = id, to = after.tx_state(), "card callback carried out"),
-            // Another copy of this callback was first, or the payer's time was over.
+            // Another copy of this callback was first, or the payer's time was over. After an error of the database the
+            // same may be true: the row says which.
             Err(EngineError::Moved) => return Ok(None),
+            Err(EngineError::Db(error)) => tracing::warn!(transaction = id, cause = %error, "card callback interrupted"),
             Err(EngineError::NotConfigured | EngineError::NotOffered(_)) => {
                 return self.refuse(&attempt_id, &shown, &found, Decline::Configuration).await;
             }
@@ -211,7 +213,7 @@ impl Hook for AnswerHook {
     fn intent<'a>(&'a self, tx: &'a mut Tx, transaction: &'a Transaction) -> HookFuture<'a> {
         let next_look_at_ms = self.wallet.now_ms() + UNANSWERED_AFTER_MS;
         Box::pin(async move {
-            // The step that follows names the version that was read while nothing was taken: it fails where this does.
+            // Another copy is at it: nothing of this one is written.
             let is_taken = rows::take(tx, transaction.id, &self.attempt_id, next_look_at_ms).await?;
             if is_taken { Ok(()) } else { Err(DbError::Corrupt("wallet attempt")) }
         })
