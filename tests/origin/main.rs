@@ -12,6 +12,7 @@
     reason = "a test that panics has failed: that is how it says so"
 )]
 
+mod acquirers;
 mod admin_tls;
 mod audit;
 mod card;
@@ -27,13 +28,19 @@ mod login_client;
 mod matrix;
 mod mobilepay;
 mod migration;
+mod notifications;
 mod operators;
+mod outbox;
 mod outcomes;
 mod ownership;
 mod passwords;
+mod pings;
+mod receiver;
 mod reconcile;
 mod records;
 mod sealed;
+mod settings;
+mod strict;
 mod vault_client;
 mod vault_rules;
 mod world;

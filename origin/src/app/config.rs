@@ -114,6 +114,15 @@ pub struct Config {
     /// That certificate's key, PEM.
     #[arg(long, env = "SCANVAULT_CALLBACK_TLS_KEY", requires = "callback_tls_cert")]
     pub callback_tls_key: Option<PathBuf>,
+    /// Nets (PSIP), host:port; without it no merchant can be routed there.
+    #[arg(long, env = "SCANVAULT_NETS_ADDRESS")]
+    pub nets_address: Option<String>,
+    /// The CAs that Nets' certificate may be of, PEM; no others are trusted there.
+    #[arg(long, env = "SCANVAULT_NETS_CA", requires = "nets_address")]
+    pub nets_ca: Option<PathBuf>,
+    /// Development: Nets without TLS.
+    #[arg(long, env = "SCANVAULT_NETS_PLAIN", requires = "nets_address")]
+    pub nets_plain: bool,
     /// Development: a CA that is trusted for outgoing calls, PEM.
     #[arg(long, env = "SCANVAULT_EXTRA_CA")]
     pub extra_ca: Option<PathBuf>,
@@ -180,6 +189,9 @@ pub enum ConfigError {
     /// Not what a provider's signature is made over.
     #[error("the callback address must be http(s)://host or http(s)://host:port, in lower case, without a usual port or a path")]
     CallbackUrl,
+    /// Nothing says whose certificate is Nets'.
+    #[error("--nets-address needs --nets-ca: the CAs that Nets' certificate may be of")]
+    NetsCa,
     /// Not a base that a code can be appended to.
     #[error("the public address must be http(s)://host without a query")]
     PublicUrl,
@@ -207,6 +219,10 @@ impl Config {
         if self.callback_url.as_deref().is_some_and(|url| !is_origin(url)) {
             return Err(ConfigError::CallbackUrl);
         }
+        let is_nets_trusted = self.nets_plain || self.nets_ca.is_some() || self.extra_ca.is_some();
+        if self.nets_address.is_some() && !is_nets_trusted {
+            return Err(ConfigError::NetsCa);
+        }
         if self.mode == Mode::Development {
             return Ok(());
         }
@@ -219,6 +235,8 @@ impl Config {
             (!self.public_url.starts_with("https://"), "a public address over plain HTTP"),
             (!self.clearhaus_url.starts_with("https://"), "an acquirer over plain HTTP"),
             (is_sandbox(&self.clearhaus_url), "a sandbox address of the acquirer"),
+            (self.nets_plain, "SCANVAULT_NETS_PLAIN: an acquirer without TLS"),
+            (self.nets_address.as_deref().is_some_and(is_sandbox), "a sandbox address of Nets"),
             (is_local(&self.public_url), "a public address on this machine"),
             (!self.mobilepay_url.starts_with("https://"), "MobilePay over plain HTTP"),
             (is_sandbox(&self.mobilepay_url), "a sandbox address of MobilePay"),

@@ -4,6 +4,7 @@ pub mod config;
 mod listeners;
 pub mod provider;
 pub mod notifications;
+mod parties;
 mod reload;
 pub mod router;
 pub mod serve;

@@ -22,9 +22,9 @@ pub struct Senders {
 }
 
 impl Senders {
-    /// Of an origin; `bell` is rung when a delivery or a change was written.
+    /// Of an origin; `bell` is rung when a delivery or a change was written, `settles` is told how strict ones end.
     #[must_use]
-    pub fn new(app: &App, bell: &Arc<Notify>) -> Self {
+    pub fn new(app: &App, bell: &Arc<Notify>, settles: Arc<dyn Settles>) -> Self {
         let secrets: Arc<dyn Secrets> = Arc::new(AccountSecrets { db: app.db.clone(), vault: Arc::clone(&app.vault) });
         let pings = Arc::new(Notify::new());
         let pinger = Pinger {
@@ -39,7 +39,7 @@ impl Senders {
             db: app.db.clone(),
             clock: Arc::clone(&app.clock),
             secrets,
-            settles: Arc::new(NobodyHolds),
+            settles,
             sender: Arc::clone(&app.admin.sender),
             bell: Arc::clone(bell),
             pings,
@@ -98,7 +98,7 @@ impl Secrets for AccountSecrets {
 }
 
 /// No payment is held yet: there is nothing to capture or to give back.
-struct NobodyHolds;
+pub struct NobodyHolds;
 
 impl Settles for NobodyHolds {
     fn delivered(&self, transaction_id: i64) -> SettleFuture<'_> {

@@ -31,6 +31,10 @@ fn production_is_the_default_and_refuses_what_is_for_development() {
         &["--public-url", "https://pay.example", "--mobilepay-url", "https://127.0.0.1:1"],
         &["--public-url", "https://pay.example", "--callback-listen", "0.0.0.0:1", "--callback-url", "http://cb.example"],
         &["--public-url", "https://pay.example", "--callback-listen", "0.0.0.0:1", "--callback-url", "https://localhost"],
+        &["--public-url", "https://pay.example", "--nets-address", "psip.example:443", "--nets-plain"],
+        &["--public-url", "https://pay.example", "--nets-address", "127.0.0.1:443", "--nets-ca", "ca.pem"],
+        &["--public-url", "https://pay.example", "--nets-address", "[::1]:443", "--nets-ca", "ca.pem"],
+        &["--public-url", "https://pay.example", "--nets-address", "psip.test.example:443", "--nets-ca", "ca.pem"],
         &["--public-url", "https://pay.example", "--extra-ca", "ca.pem"],
         &["--public-url", "https://pay.example", "--allow-local-callbacks"],
         &["--public-url", "https://pay.example", "--rate-limits", "off"],
@@ -63,6 +67,16 @@ fn a_callback_address_is_what_signatures_are_made_over() {
     }
     for half in [["--callback-listen", "0.0.0.0:1"], ["--callback-url", "https://cb.example"]] {
         assert!(matches!(with(&half), Err(ConfigError::CallbackListener)), "{half:?}");
+    }
+}
+
+#[test]
+fn nets_needs_a_ca_that_is_named() {
+    let with = |more: &[&str]| config(&[&["--public-url", "https://pay.example"], more].concat()).check();
+    assert!(with(&["--nets-address", "psip.example:443", "--nets-ca", "ca.pem"]).is_ok());
+    for mode in ["production", "development"] {
+        let refused = with(&["--nets-address", "psip.example:443", "--mode", mode]);
+        assert!(matches!(refused, Err(ConfigError::NetsCa)), "{mode}");
     }
 }
 
