@@ -39,8 +39,7 @@ impl Utc {
     /// every other text. The name of the weekday is not looked at.
     #[must_use]
     pub fn secs_of_http_date(text: &str) -> Option<u64> {
-        const MONTHS: [&str; 12] =
-            ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
         let (_, rest) = text.split_once(", ")?;
         let mut words = rest.split(' ');
         let (day, month, year) = (words.next()?, words.next()?, words.next()?);

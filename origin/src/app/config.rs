@@ -187,7 +187,9 @@ pub enum ConfigError {
     #[error("--callback-listen and --callback-url go together: one of them is missing")]
     CallbackListener,
     /// Not what a provider's signature is made over.
-    #[error("the callback address must be http(s)://host or http(s)://host:port, in lower case, without a usual port or a path")]
+    #[error(
+        "the callback address must be http(s)://host or http(s)://host:port, in lower case, without a usual port or a path"
+    )]
     CallbackUrl,
     /// Nothing says whose certificate is Nets'.
     #[error("--nets-address needs --nets-ca: the CAs that Nets' certificate may be of")]

@@ -57,7 +57,10 @@ impl Listeners {
 pub(super) type BoundTls = (TcpListener, Arc<Tls>);
 
 /// `None` when no address is set.
-pub(super) async fn bind_tls(address: Option<SocketAddr>, tls: Option<&Arc<Tls>>) -> Result<Option<BoundTls>, ServeError> {
+pub(super) async fn bind_tls(
+    address: Option<SocketAddr>,
+    tls: Option<&Arc<Tls>>,
+) -> Result<Option<BoundTls>, ServeError> {
     let (Some(address), Some(tls)) = (address, tls) else { return Ok(None) };
     Ok(Some((bind_tcp(address).await?, Arc::clone(tls))))
 }

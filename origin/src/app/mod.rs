@@ -2,9 +2,9 @@
 
 pub mod config;
 mod listeners;
-pub mod provider;
 pub mod notifications;
 mod parties;
+pub mod provider;
 mod reload;
 pub mod router;
 pub mod serve;

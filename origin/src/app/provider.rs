@@ -123,7 +123,8 @@ impl Provider {
 /// Paths are exact: one segment, of the characters that a reference or an account's name has.
 fn target(path: &str) -> Option<Target<'_>> {
     let is_name = |name: &&str| {
-        (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+        (1..=64).contains(&name.len())
+            && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
     };
     let card = path.strip_prefix(CARD).filter(is_name).map(Target::Card);
     card.or_else(|| path.strip_prefix(WEBHOOK).filter(is_name).map(Target::Webhook))

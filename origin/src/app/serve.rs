@@ -9,9 +9,9 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::config::{Config, ConfigError, Mode, Switch};
 use super::listeners::{Listeners, bind_tcp, bind_tls, bind_unix, own_uid, serve_bound, socket_mode};
-use super::provider::Provider;
 use super::notifications::{NobodyHolds, Senders};
 use super::parties::{acquirers, extra_ca};
+use super::provider::Provider;
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
 use crate::acquirers::mobilepay::MobilePay;
@@ -110,7 +110,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let reload_task = tokio::spawn(reload::on_hangup(Arc::clone(&app), config.clone(), listeners));
     tracing::info!(operators = %app.admin.operators.live(), "operators");
     let (listen, admin_socket) = (config.listen, config.admin_socket.display());
-    let [admin_listen, callback_listen] = [config.admin_listen, config.callback_listen].map(|it| it.map(tracing::field::display));
+    let [admin_listen, callback_listen] =
+        [config.admin_listen, config.callback_listen].map(|it| it.map(tracing::field::display));
     tracing::info!(%listen, %admin_socket, admin_listen, callback_listen, memory = ?memory, "listening");
 
     stop_signal().await;

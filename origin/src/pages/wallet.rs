@@ -39,7 +39,8 @@ pub async fn start(wallet: &Arc<Wallet>, call: &Call) -> Result<Response, ApiErr
     let code: Code = call.parameter.parse()?;
     let Body { attempt, amount_minor, phone } = call.json()?;
     wallet.payments.limits.may_look(&call.signed.client_address, wallet.payments.clock.now_ms())?;
-    let unreadable = || ApiError::because(Problem::BadRequest, "A phone number starts with its country code, such as +45");
+    let unreadable =
+        || ApiError::because(Problem::BadRequest, "A phone number starts with its country code, such as +45");
     let phone = match phone.as_deref().map(str::trim) {
         None | Some("") => None,
         Some(text) => Some(Msisdn::parse(text).ok_or_else(unreadable)?),

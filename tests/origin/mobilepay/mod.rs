@@ -10,8 +10,8 @@ mod webhooks;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, RwLock};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, RwLock};
 use std::time::Duration;
 
 use scanvault_origin::app::provider::Provider;
@@ -99,7 +99,8 @@ impl Shop {
             Arc::clone(&faults),
             Caller::new(Some(&root)).unwrap(),
         );
-        let router = mobilepay::router(Arc::new(service.unwrap())).merge(admin::router(Arc::clone(&book), Arc::clone(&faults)));
+        let router =
+            mobilepay::router(Arc::new(service.unwrap())).merge(admin::router(Arc::clone(&book), Arc::clone(&faults)));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let sim = listener.local_addr().unwrap();
         let sim_task = tokio::spawn(async move { match common::serve::serve(listener, router).await {} });
@@ -263,7 +264,8 @@ impl Shop {
         }
         let open = self.world.number("SELECT COUNT(*) FROM wallet_reports WHERE state <> 'done'").await;
         assert_eq!(open, 0, "reports are open");
-        let looked_at = self.world.number("SELECT COUNT(*) FROM wallet_payments WHERE next_look_at_ms IS NOT NULL").await;
+        let looked_at =
+            self.world.number("SELECT COUNT(*) FROM wallet_payments WHERE next_look_at_ms IS NOT NULL").await;
         assert_eq!(looked_at, 0, "payments are looked at");
     }
 }
@@ -310,8 +312,7 @@ pub(super) async fn set_credentials(app: &App, account: &str, credentials: &Valu
     let unsealed = app.vault.unsealed().unwrap();
     let sealed = unsealed.seal_record(&context, credentials.to_string().as_bytes(), &mut SystemEntropy::new()).unwrap();
     let key_id = i64::from(u32::from_be_bytes(sealed[1..5].try_into().unwrap()));
-    let statement =
-        "INSERT INTO acquirer_credentials (account, acquirer, sealed, key_id, row_version) VALUES ($1, 'mobilepay', $2, $3, 1)";
+    let statement = "INSERT INTO acquirer_credentials (account, acquirer, sealed, key_id, row_version) VALUES ($1, 'mobilepay', $2, $3, 1)";
     let query = sqlx::query(statement).bind(account.to_owned()).bind(sealed).bind(key_id);
     query.execute(app.db.write()).await.unwrap();
 }
@@ -327,10 +328,7 @@ pub(super) async fn plain(to: SocketAddr, method: &str, path: &str, kind: &str, 
 }
 
 /// Sends and reads to the end.
-pub(super) async fn exchange(
-    mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin,
-    request: &str,
-) -> (u16, String) {
+pub(super) async fn exchange(mut stream: impl AsyncReadExt + AsyncWriteExt + Unpin, request: &str) -> (u16, String) {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
     // A server that closes without a farewell has said what it had to say.

@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn a_refused_token_is_forgotten_and_no_other() {
         let tokens = Tokens::default();
-        let (first, second) = (TokenAnswer::parse(ANSWER.as_bytes()).unwrap(), TokenAnswer::parse(ANSWER.as_bytes()).unwrap());
+        let (first, second) =
+            (TokenAnswer::parse(ANSWER.as_bytes()).unwrap(), TokenAnswer::parse(ANSWER.as_bytes()).unwrap());
         tokens.keep(owner("a"), &second, 0);
         tokens.forget(owner("a"), &first.token);
         assert!(tokens.find(owner("a"), 0).is_some());

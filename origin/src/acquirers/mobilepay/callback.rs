@@ -237,9 +237,8 @@ fn padded_eci(text: &str) -> Result<Option<String>, CallbackError> {
 impl ShownCard {
     /// Of `47969485XXXX1234`: at most six and four digits are kept; what has another form is not shown.
     fn of(masked: &str) -> Self {
-        let digits = |text: Option<&str>| {
-            text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())).map(str::to_owned)
-        };
+        let digits =
+            |text: Option<&str>| text.filter(|text| text.bytes().all(|byte| byte.is_ascii_digit())).map(str::to_owned);
         let tail = masked.len().checked_sub(4).filter(|at| *at >= 6);
         Self { bin: digits(masked.get(..6)), last_four: tail.and_then(|at| digits(masked.get(at..))) }
     }

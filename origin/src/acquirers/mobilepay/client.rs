@@ -69,7 +69,12 @@ impl MobilePay {
     ///
     /// # Errors
     /// See [`WalletError`].
-    pub async fn create(&self, credentials: &Credentials, key: &str, new: &NewPayment<'_>) -> Result<String, WalletError> {
+    pub async fn create(
+        &self,
+        credentials: &Credentials,
+        key: &str,
+        new: &NewPayment<'_>,
+    ) -> Result<String, WalletError> {
         const UNREADABLE: WalletError = WalletError::NoAnswer("the new payment's answer could not be read");
         let body = messages::create(credentials, new)?;
         let answer = self.call(credentials, Method::POST, PAYMENTS.to_owned(), Some(key), body).await?;
@@ -141,7 +146,8 @@ impl MobilePay {
         let answer = self.call(credentials, Method::GET, WEBHOOKS.to_owned(), None, Vec::new()).await?;
         let unreadable = WalletError::NoAnswer("the list of registrations could not be read");
         let found: Registrations = serde_json::from_slice(&answer.body).map_err(|_| unreadable)?;
-        let is_id = |id: &str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
+        let is_id =
+            |id: &str| (1..=64).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let mut removed = 0;
         for old in found.webhooks.iter().filter(|one| one.url == url && one.id != stays && is_id(&one.id)) {
             let path = format!("{WEBHOOKS}/{}", old.id);

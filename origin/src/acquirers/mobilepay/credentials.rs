@@ -54,7 +54,8 @@ impl Credentials {
     /// # Errors
     /// [`AcquirerError::Credentials`].
     pub fn check(&self) -> Result<(), AcquirerError> {
-        let is_header = |text: &str| (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
+        let is_header =
+            |text: &str| (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         let all = [&self.client_id, &self.client_secret, &self.subscription_key, &self.psp_id];
         if !all.into_iter().all(|text| is_header(text)) {
             return Err(AcquirerError::Credentials("a key or id is empty or has characters that no header carries"));

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::super::AcquirerError;
 use super::credentials::Credentials;
 use super::guesses::{LEAST_MINOR, MOST_MINOR};
-use super::super::AcquirerError;
 use crate::calendar::Utc;
 use crate::money::{Amount, Currency};
 
@@ -321,7 +321,8 @@ impl WebhookEvent {
     pub fn parse(body: &[u8]) -> Option<Self> {
         let event: Self = serde_json::from_slice(body).ok()?;
         let is_id = |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
-        let are_ids = [&event.msn, &event.reference, &event.psp_reference, &event.name].into_iter().all(|text| is_id(text));
+        let are_ids =
+            [&event.msn, &event.reference, &event.psp_reference, &event.name].into_iter().all(|text| is_id(text));
         are_ids.then_some(event)
     }
 }

@@ -113,7 +113,10 @@ mod tests {
         let vector = vector();
         let (secret, now) = (text(&vector, "secret").as_bytes(), vector["unix"].as_u64().unwrap());
         assert_eq!(call(&vector).verify(secret, now), Ok(()));
-        assert_eq!(STANDARD.encode(mac(secret, &call(&vector), text(&vector, "digest")).unwrap()), text(&vector, "signature"));
+        assert_eq!(
+            STANDARD.encode(mac(secret, &call(&vector), text(&vector, "digest")).unwrap()),
+            text(&vector, "signature")
+        );
     }
 
     #[test]
@@ -126,7 +129,10 @@ mod tests {
             SignedCall { path_and_query: "/e2cee29b-012e-4f1d-8ef4-e95fd74a7a63?a=b", ..right },
             SignedCall { host: "webhook.example", ..right },
             SignedCall { date: "Thu, 30 Mar 2023 08:38:33 GMT", ..right },
-            SignedCall { body: br#"{"some-unique-content":"ee6e441b-cc4a-46f8-895d-a5af79bcc233/hello-worle"}"#, ..right },
+            SignedCall {
+                body: br#"{"some-unique-content":"ee6e441b-cc4a-46f8-895d-a5af79bcc233/hello-worle"}"#,
+                ..right
+            },
             SignedCall { digest: "lNlsp1XA03N34HrQsVzPgJKtC+r7l/RBF4V3JQUWMj5=", ..right },
             SignedCall { digest: "", ..right },
         ];

@@ -7,10 +7,10 @@ use super::super::ledger::{ActKind, Illegal};
 use super::super::steps::{self, Step, StepError};
 use super::super::store::{Transaction, transactions};
 use super::authorise::{give_back, take};
-use crate::outbox::strict;
 use super::{EngineError, NoHook, terms};
 use crate::acquirers::Decline;
 use crate::fault;
+use crate::outbox::strict;
 use crate::vault::SystemEntropy;
 
 impl Payments {

@@ -207,14 +207,12 @@ pub async fn end(on: impl Executor<'_, Database = Any>, id: i64) -> Result<(), D
 /// # Errors
 /// From the database.
 pub async fn look_again(db: &Db, id: i64, at_ms: i64, now_ms: i64) -> Result<(), DbError> {
-    sqlx::query(
-        "UPDATE wallet_payments SET next_look_at_ms = $2 WHERE transaction_id = $1 AND next_look_at_ms > $3",
-    )
-    .bind(id)
-    .bind(at_ms)
-    .bind(now_ms)
-    .execute(db.write())
-    .await?;
+    sqlx::query("UPDATE wallet_payments SET next_look_at_ms = $2 WHERE transaction_id = $1 AND next_look_at_ms > $3")
+        .bind(id)
+        .bind(at_ms)
+        .bind(now_ms)
+        .execute(db.write())
+        .await?;
     Ok(())
 }
 

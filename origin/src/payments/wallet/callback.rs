@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::Wallet;
 use crate::acquirers::Decline;
 use crate::acquirers::mobilepay::{
-    CallbackAnswer, CallbackCard, CallbackError, CardCallback, Credentials, NetworkToken, ShownCard, SignatureError, SignedCall,
+    CallbackAnswer, CallbackCard, CallbackError, CardCallback, Credentials, NetworkToken, ShownCard, SignatureError,
+    SignedCall,
 };
 use crate::db::{DbError, Tx};
 use crate::payments::engine::{EngineError, Hook, HookFuture, Means, Order};
@@ -144,7 +145,9 @@ impl Wallet {
             // Another copy of this callback was first, or the payer's time was over. After an error of the database the
             // same may be true: the row says which.
             Err(EngineError::Moved) => return Ok(None),
-            Err(EngineError::Db(error)) => tracing::warn!(transaction = id, cause = %error, "card callback interrupted"),
+            Err(EngineError::Db(error)) => {
+                tracing::warn!(transaction = id, cause = %error, "card callback interrupted")
+            }
             Err(EngineError::NotConfigured | EngineError::NotOffered(_)) => {
                 return self.refuse(&attempt_id, &shown, &found, Decline::Configuration).await;
             }

@@ -175,7 +175,11 @@ impl Wallet {
             There::Known(_) => is_over,
         };
         if !is_dead {
-            return Ok(Verdict::Later(if answered_ms < ANSWER_COUNTS_AFTER_MS { SOONEST_MS } else { WHILE_WAITING_MS }));
+            return Ok(Verdict::Later(if answered_ms < ANSWER_COUNTS_AFTER_MS {
+                SOONEST_MS
+            } else {
+                WHILE_WAITING_MS
+            }));
         }
         let id = found.id;
         tracing::warn!(transaction = id, "MobilePay does not count this authorisation: it is given back");
@@ -184,7 +188,11 @@ impl Wallet {
         let is_given_back = after.ledger.stage == Stage::Voided
             || (after.ledger.captured_minor > 0 && after.ledger.refundable_minor() == 0);
         // One that nobody knows the outcome of is the operator's; it is looked at until it is settled.
-        Ok(if is_given_back { Verdict::Settled } else { Verdict::Later((answered_ms / 8).clamp(SOONEST_MS, LATEST_MS)) })
+        Ok(if is_given_back {
+            Verdict::Settled
+        } else {
+            Verdict::Later((answered_ms / 8).clamp(SOONEST_MS, LATEST_MS))
+        })
     }
 
     /// Whatever it takes: the hold, all that was taken of it, or what is left of that.

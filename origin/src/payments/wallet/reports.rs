@@ -79,7 +79,8 @@ impl Wallet {
             }
             Err(error) => error,
         };
-        let keys = report.key_number + u32::from(matches!(&error, TellError::MobilePay(error) if error.wants_another_key()));
+        let keys =
+            report.key_number + u32::from(matches!(&error, TellError::MobilePay(error) if error.wants_another_key()));
         let is_final = matches!(
             &error,
             TellError::MobilePay(WalletError::Refused(_) | WalletError::NotMade(_) | WalletError::NotFound)
@@ -100,12 +101,15 @@ impl Wallet {
         let db = &self.payments.db;
         let unsealed = self.payments.vault.unsealed().map_err(|_| TellError::Sealed)?;
         let row = rows::find(db, report.transaction_id).await?.ok_or(DbError::Corrupt("wallet payment"))?;
-        let found = store::transactions::find(db, report.transaction_id).await?.ok_or(DbError::Corrupt("transaction"))?;
+        let found =
+            store::transactions::find(db, report.transaction_id).await?.ok_or(DbError::Corrupt("transaction"))?;
         let credentials = self.credentials(&unsealed, &found.account).await?;
         let there = match self.client.payment(&credentials, &row.reference).await {
             Ok(payment) => payment,
             // It was never made, or is gone: there is nothing to release.
-            Err(WalletError::NotFound) if report.kind == ReportKind::Cancel => return Ok(Some("it is not known there")),
+            Err(WalletError::NotFound) if report.kind == ReportKind::Cancel => {
+                return Ok(Some("it is not known there"));
+            }
             Err(error) => return Err(error.into()),
         };
         let told_before = reports::told_before(db, report).await?;

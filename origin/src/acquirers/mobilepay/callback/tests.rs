@@ -49,7 +49,10 @@ fn both_generations_say_the_same() {
     for body in [nested(), flat()] {
         let callback = parse(&body).unwrap();
         assert_eq!(callback.attempt_id, "1d5a1c48-6f0e-4a8f-9d8e-1f2a3b4c5d6e");
-        assert_eq!((callback.psp_reference.as_str(), callback.merchant_serial_number.as_str()), ("7686f7788898767977", "123456"));
+        assert_eq!(
+            (callback.psp_reference.as_str(), callback.merchant_serial_number.as_str()),
+            ("7686f7788898767977", "123456")
+        );
         assert_eq!((callback.amount_minor, callback.currency.as_str()), (49_900, "DKK"));
         let shown = ShownCard { bin: Some("479694".to_owned()), last_four: Some("1234".to_owned()) };
         assert_eq!(callback.shown, shown);
