@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::config::{Config, ConfigError, Mode, Switch};
 use super::listeners::{Listeners, bind_tcp, bind_tls, bind_unix, own_uid, serve_bound, socket_mode};
-use super::notifications::{NobodyHolds, Senders};
+use super::notifications::{HeldPayments, Senders};
 use super::parties::{acquirers, extra_ca};
 use super::provider::Provider;
 use super::router::{answer_admin, answer_public};
@@ -34,7 +34,7 @@ use crate::outbox::target::SystemLookup;
 use crate::outbox::{Counts, Sender};
 use crate::payments::limits::Limits;
 use crate::payments::wallet::Wallet;
-use crate::payments::{Payments, resolver};
+use crate::payments::{Payments, idempotency, resolver};
 use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
 use crate::web::listener::{self, Service};
@@ -93,7 +93,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let callback = bind_tls(config.callback_listen, listeners.callback.as_ref()).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
-    let senders = Senders::new(&app, &bell, Arc::new(NobodyHolds));
+    outbox::store::take_over(&app.db, app.clock.now_db()).await?;
+    let senders = Senders::new(&app, &bell, Arc::new(HeldPayments(Arc::clone(&app.payments))));
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
     let public_task =
@@ -286,6 +287,9 @@ async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     loop {
         if let Err(error) = app.admin.look_after_keys().await {
             tracing::error!(?error, "the key ring was not looked after");
+        }
+        if let Err(error) = idempotency::sweep(&app.db, app.clock.now_db()).await {
+            tracing::error!(cause = %error, "old idempotency keys not removed");
         }
         if let Err(error) = app.link.nonces.sweep(app.clock.now_secs()).await {
             tracing::error!(cause = %error, "old nonces not removed");

@@ -14,7 +14,7 @@ use crate::money::Amount;
 use crate::payments::Code;
 use crate::payments::ledger::Stage;
 use crate::payments::pay::{self, PayOutcome};
-use crate::payments::state::{Kind, Method};
+use crate::payments::state::{Kind, Method, RequestKind};
 use crate::payments::steps::{self, Step, StepError};
 use crate::payments::store::wallet::{self as rows, Details, WalletRow, WalletState};
 use crate::payments::store::{self, CodeRecord, NewTransaction, Transaction};
@@ -68,6 +68,10 @@ impl Wallet {
         let amount = agreed(&record, order.amount_minor).ok_or_else(unfit)?;
         pay::merchant(&self.payments.db, &record).await?;
         let unable = || ApiError::because(Problem::Conflict, "This merchant does not take MobilePay");
+        // A wallet's token is good for one payment: there is no card that could be kept for a subscriber.
+        if record.kind != RequestKind::Payment {
+            return Err(unable());
+        }
         let callback_url = self.callback_url.as_deref().ok_or_else(unable)?;
         self.credentials(&unsealed, &record.account).await?;
         if !mobilepay::takes(amount) {
