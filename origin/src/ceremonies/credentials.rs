@@ -47,7 +47,7 @@ impl Admin {
     }
 }
 
-const PARTIES: &str = "clearhaus or nets";
+const PARTIES: &str = "clearhaus, nets";
 
 /// Whether credentials are of a party's form; `None`: there is no such party.
 fn check(party: &str, json: &[u8]) -> Option<Result<(), AcquirerError>> {
