@@ -9,6 +9,7 @@
 pub mod clearhaus;
 pub mod decline;
 pub mod registry;
+pub mod threedsecure;
 pub mod transport;
 
 use bytes::Bytes;
