@@ -79,9 +79,8 @@ impl Credentials {
 
     fn check(&self) -> Result<(), AcquirerError> {
         let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
-        let printable = |text: &str, most: usize| {
-            (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control)
-        };
+        let printable =
+            |text: &str, most: usize| (1..=most).contains(&text.chars().count()) && !text.chars().any(char::is_control);
         let token = |text: &str| (1..=128).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());
         let is_bin = |(scheme, bin): (&String, &String)| {
             SCHEMES.contains(&scheme.as_str()) && (1..=11).contains(&bin.len()) && digits(bin)

@@ -73,9 +73,9 @@ const CANCELLED_BY_CARDHOLDER: &str = "01";
 
 /// `errorCode`. What is not here, or neither, is a mistake of ours or of the configuration.
 const ERRORS: &[(&str, Verdict)] = &[
-    ("402", Verdict::Transient), // timed out
-    ("403", Verdict::Transient), // transient system failure
-    ("405", Verdict::Transient), // connection failure
+    ("402", Verdict::Transient),   // timed out
+    ("403", Verdict::Transient),   // transient system failure
+    ("405", Verdict::Transient),   // connection failure
     ("404", Verdict::Unavailable), // permanent system failure
 ];
 /// "Not enrolled" at `/preauth`, "not there yet" at `/postauth`.
@@ -245,7 +245,8 @@ mod tests {
             }
             for on in [on_preauth_error, on_auth_error] {
                 assert_eq!(on(mode, "404", 1), unavailable(mode), "never again");
-                for code in ["101", "102", "103", "201", "202", "203", "204", "301", "302", "303", "304", "306", "307", ""]
+                for code in
+                    ["101", "102", "103", "201", "202", "203", "204", "301", "302", "303", "304", "306", "307", ""]
                 {
                     assert_eq!(on(mode, code, 1), Step::Decline(Configuration), "{code}");
                 }

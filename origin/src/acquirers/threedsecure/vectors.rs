@@ -148,7 +148,8 @@ fn forms_of_the_browser_are_unpadded() {
         assert!(!text.contains(['=', '+', '/']), "{text}");
         serde_json::from_slice::<Value>(&base64url::decode(text).unwrap()).unwrap()
     };
-    let challenge = creq("218565e2-0cae-4236-868e-09168275c8c6", "b85d3eb5-d2d2-45af-bc1b-6188021ae602", Version::V210, "01");
+    let challenge =
+        creq("218565e2-0cae-4236-868e-09168275c8c6", "b85d3eb5-d2d2-45af-bc1b-6188021ae602", Version::V210, "01");
     assert_eq!(decoded(&challenge), vectors()["creq"]);
     let url = "https://pay.example/pluto/public/3ds/method/7";
     let expected = json!({"threeDSServerTransID": ARES_ID, "threeDSMethodNotificationURL": url});
