@@ -14,6 +14,7 @@
 
 mod admin_tls;
 mod audit;
+mod bank;
 mod card;
 mod cards;
 mod ceremonies;
@@ -31,6 +32,8 @@ mod ownership;
 mod passwords;
 mod records;
 mod sealed;
+mod threeds;
+mod threeds_faults;
 mod vault_client;
 mod vault_rules;
 mod world;

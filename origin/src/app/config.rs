@@ -96,6 +96,9 @@ pub struct Config {
     /// The Clearhaus gateway.
     #[arg(long, env = "SCANVAULT_CLEARHAUS_URL", default_value = "https://gateway.clearhaus.com")]
     pub clearhaus_url: String,
+    /// The 3-D Secure server.
+    #[arg(long = "3dsecure-url", env = "SCANVAULT_3DSECURE_URL", default_value = "https://service.3dsecure.io")]
+    pub threedsecure_url: String,
     /// Development: a CA that is trusted for outgoing calls, PEM.
     #[arg(long, env = "SCANVAULT_EXTRA_CA")]
     pub extra_ca: Option<PathBuf>,
@@ -183,6 +186,8 @@ impl Config {
             (!self.public_url.starts_with("https://"), "a public address over plain HTTP"),
             (!self.clearhaus_url.starts_with("https://"), "an acquirer over plain HTTP"),
             (is_sandbox(&self.clearhaus_url), "a sandbox address of the acquirer"),
+            (!self.threedsecure_url.starts_with("https://"), "a 3-D Secure server over plain HTTP"),
+            (is_sandbox(&self.threedsecure_url), "a sandbox address of the 3-D Secure server"),
             (is_local(&self.public_url), "a public address on this machine"),
             (self.admin_listen.is_some_and(|address| !is_private(address.ip())), PUBLIC_ADMIN_ADDRESS),
         ];

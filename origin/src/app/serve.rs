@@ -182,6 +182,7 @@ pub async fn build(
         admin,
         ops,
         public_url: config.public_url.clone(),
+        is_development: config.mode == Mode::Development,
     })
 }
 

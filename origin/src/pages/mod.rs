@@ -1,13 +1,14 @@
 //! What shoppers see: the pay page, its script and style, and the sealed card that comes back from it.
 
 pub mod template;
+pub mod threeds;
 
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
-use scanvault_protocol::{Problem, headers as policies};
+use scanvault_protocol::Problem;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -102,6 +103,7 @@ pub async fn take_payment(payments: &std::sync::Arc<Payments>, call: &Call) -> R
 pub fn asset(call: &Call) -> Result<Response, ApiError> {
     let (text, media_type) = match call.parameter.as_str() {
         "pay.js" => (SCRIPT, "text/javascript; charset=utf-8"),
+        "back.js" => (threeds::SCRIPT, "text/javascript; charset=utf-8"),
         "pay.css" => (STYLE, "text/css; charset=utf-8"),
         _ => return Err(Problem::NotFound.into()),
     };
@@ -154,7 +156,6 @@ fn page(status: StatusCode, code: &str, content: Content<'_>) -> Response {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert("content-security-policy", HeaderValue::from_static(policies::PAGE_CONTENT_SECURITY_POLICY));
     if let Some(secs) = Problem::Sealed.retry_after_secs().filter(|_| status == StatusCode::SERVICE_UNAVAILABLE) {
         headers.insert(RETRY_AFTER, HeaderValue::from(secs));
     }

@@ -18,6 +18,7 @@ pub mod browser;
 pub mod client;
 pub mod codes;
 pub mod credentials;
+pub mod form;
 pub mod messages;
 pub mod policy;
 pub mod version;
