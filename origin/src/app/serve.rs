@@ -29,8 +29,8 @@ use crate::identity::tokens::Tokens;
 use crate::identity::{Identity, secrets};
 use crate::ops::Ops;
 use crate::outbox::worker::{self, SecretError, Secrets, Worker};
-use crate::payments::pay::Payments;
-use crate::payments::settle;
+use crate::payments::limits::Limits;
+use crate::payments::{Payments, resolver};
 use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
 use crate::web::listener::{self, Service};
@@ -93,7 +93,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let admin_task = tokio::spawn(listener::serve_unix(admin, admin_service(&app), stop.clone()));
     let admin_tls_task = tokio::spawn(serve_admin_tls(admin_tls, admin_service(&app), stop.clone()));
     let outbox_task = tokio::spawn(worker.run(stop.clone()));
-    let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop.clone()));
+    let sweep_task = tokio::spawn(sweep(Arc::clone(&app), stop.clone()));
+    let resolver_task = tokio::spawn(resolver::run(Payments::clone(&app.payments), stop.clone()));
     let reencrypt_task = tokio::spawn(reencrypt(Arc::clone(&app), stop));
     let reload_task = tokio::spawn(reload::on_hangup(Arc::clone(&app), config.clone(), listeners));
     tracing::info!(operators = %app.admin.operators.live(), "operators");
@@ -106,7 +107,7 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let _ = stop_tx.send(true);
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
-    let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, reencrypt_task, reload_task);
+    let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, resolver_task, reencrypt_task, reload_task);
     if let Err(error) = app.identity.write_last_uses(true).await {
         tracing::error!(cause = %error, "last uses of passwords not written");
     }
@@ -143,6 +144,7 @@ pub async fn build(
         acquirers: acquirers(config)?,
         bell: Arc::clone(bell),
         card_retention_ms: i64::from(config.card_retention_days) * 86_400_000,
+        limits: Arc::new(Limits::new(config.rate_limits == Switch::On)),
         running,
     });
     let link = LinkCheck {
@@ -281,16 +283,10 @@ async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
 }
 
-/// What has to be looked after now and then: abandoned transactions, the key ring, old nonces, cards whose time is over,
+/// What has to be looked after now and then: the key ring, old nonces, cards whose time is over,
 /// chains to countersign.
-async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     loop {
-        let mut entropy = SystemEntropy::new();
-        match settle::settle_abandoned(&app.db, &*app.clock, &mut entropy).await {
-            Ok(0) => {}
-            Ok(_) => bell.notify_one(),
-            Err(error) => tracing::error!(cause = %error, "abandoned transactions not settled"),
-        }
         if let Err(error) = app.admin.look_after_keys().await {
             tracing::error!(?error, "the key ring was not looked after");
         }
