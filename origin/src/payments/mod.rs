@@ -7,6 +7,7 @@ pub mod engine;
 pub mod feed;
 pub mod ledger;
 pub mod limits;
+pub mod notification;
 pub mod notify;
 pub mod pay;
 pub mod request;
