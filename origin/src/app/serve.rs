@@ -13,6 +13,7 @@ use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, 
 use super::notifications::Senders;
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
+use crate::acquirers::threedsecure;
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::acquirers::{Acquirers, Party, Transport};
 use crate::audit::Audit;
@@ -32,6 +33,7 @@ use crate::outbox;
 use crate::outbox::target::SystemLookup;
 use crate::outbox::{Counts, Sender};
 use crate::payments::limits::Limits;
+use crate::payments::threeds::ThreeDs;
 use crate::payments::{Payments, resolver};
 use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
@@ -146,6 +148,7 @@ pub async fn build(
         vault: Arc::clone(&vault),
         clock: Arc::clone(&clock),
         acquirers: acquirers.clone(),
+        threeds: Arc::new(threeds(config)?),
         bell: Arc::clone(bell),
         card_retention_ms: i64::from(config.card_retention_days) * 86_400_000,
         limits: Arc::new(Limits::new(config.rate_limits == Switch::On)),
@@ -198,6 +201,14 @@ pub async fn build(
 fn acquirers(config: &Config) -> Result<Acquirers, ServeError> {
     let transport = Transport::http(&config.clearhaus_url, &extra_ca(config)?)?;
     Ok(Acquirers::new(vec![Party { acquirer: Box::new(Clearhaus), transport }]))
+}
+
+fn threeds(config: &Config) -> Result<ThreeDs, ServeError> {
+    Ok(ThreeDs {
+        server: threedsecure::Server::new(&config.threedsecure_url, &extra_ca(config)?)?,
+        public_url: config.public_url.clone(),
+        shows_plain_http: config.mode == Mode::Development,
+    })
 }
 
 fn identity(config: &Config, db: &Db, clock: &Arc<dyn Clock>, vault: &Arc<Vault>) -> Arc<Identity> {

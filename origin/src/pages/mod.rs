@@ -12,8 +12,11 @@ use scanvault_protocol::Problem;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::payments::pay::{self, PayOutcome, Payments};
+use crate::acquirers::Decline;
+use crate::acquirers::threedsecure::PostedBrowser;
+use crate::payments::pay::{self, PayOutcome, Payments, Post};
 use crate::payments::store;
+use crate::payments::threeds::After;
 use crate::payments::{Code, CodeState};
 use crate::vault::{Entropy, Unsealed};
 use crate::web::{ApiError, Call};
@@ -76,21 +79,34 @@ pub async fn pay_page(
 pub async fn take_payment(payments: &std::sync::Arc<Payments>, call: &Call) -> Result<Response, ApiError> {
     let code: Code = call.parameter.parse()?;
     let body: PayBody = call.json()?;
-    let outcome = payments.pay(&code, &body.sealed, &call.signed.client_address).await?;
+    let post = Post { sealed: &body.sealed, browser: body.browser, after: body.after.map(After::from) };
+    let outcome = payments.pay(&code, post, &call.signed.client_address).await?;
     let answer = match outcome {
-        PayOutcome::Paid { transaction_id } => {
-            PayAnswer { state: "paid", transaction_id, message: None, may_retry: None }
-        }
-        PayOutcome::Declined { transaction_id, reason } => {
-            PayAnswer { state: "declined", transaction_id, message: Some(reason.shopper_text()), may_retry: None }
-        }
+        PayOutcome::Paid { transaction_id } => PayAnswer::new("paid", transaction_id),
+        PayOutcome::Declined { transaction_id, reason } => PayAnswer {
+            reason: Some(reason.shopper_reason()),
+            message: Some(reason.shopper_text()),
+            ..PayAnswer::new("declined", transaction_id)
+        },
+        PayOutcome::Cancelled { transaction_id } => PayAnswer {
+            reason: Some(Decline::Cancelled.shopper_reason()),
+            message: Some(Decline::Cancelled.shopper_text()),
+            ..PayAnswer::new("declined", transaction_id)
+        },
         PayOutcome::Unknown { transaction_id, may_retry } => {
             let message = if may_retry {
                 "The bank did not answer. The payment was not made; you may try again."
             } else {
                 "The payment is not confirmed yet. Please do not pay again; ask the merchant."
             };
-            PayAnswer { state: "unknown", transaction_id, message: Some(message), may_retry: Some(may_retry) }
+            let may_retry = Some(may_retry);
+            PayAnswer { message: Some(message), may_retry, ..PayAnswer::new("unknown", transaction_id) }
+        }
+        PayOutcome::Method { transaction_id, url, data } => {
+            PayAnswer { url: Some(url), data: Some(data), ..PayAnswer::new("method", transaction_id) }
+        }
+        PayOutcome::Challenge { transaction_id, url, creq } => {
+            PayAnswer { url: Some(url), creq: Some(creq), ..PayAnswer::new("challenge", transaction_id) }
         }
     };
     Ok(Json(answer).into_response())
@@ -123,17 +139,52 @@ pub fn asset(call: &Call) -> Result<Response, ApiError> {
 #[serde(deny_unknown_fields)]
 struct PayBody {
     sealed: String,
+    #[serde(default)]
+    browser: PostedBrowser,
+    #[serde(default)]
+    after: Option<Done>,
 }
 
-#[derive(Serialize)]
+/// What the page has done for the payer's bank.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Done {
+    Method,
+    Challenge,
+}
+
+impl From<Done> for After {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Method => Self::Method,
+            Done::Challenge => Self::Challenge,
+        }
+    }
+}
+
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PayAnswer {
     state: &'static str,
     transaction_id: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     may_retry: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    creq: Option<String>,
+}
+
+impl PayAnswer {
+    fn new(state: &'static str, transaction_id: i64) -> Self {
+        Self { state, transaction_id, ..Self::default() }
+    }
 }
 
 fn ready_page(

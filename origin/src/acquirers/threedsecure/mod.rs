@@ -12,6 +12,9 @@
 //!
 //! Facts: 3dsecure.io's documentation of its version 2 interface. What it leaves open is a constant with a comment.
 
+/// Its name among the parties that an account has credentials at.
+pub const PARTY: &str = "3dsecure";
+
 pub mod areq;
 pub mod base64url;
 pub mod browser;
