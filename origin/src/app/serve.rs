@@ -13,8 +13,8 @@ use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, 
 use super::notifications::Senders;
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
-use crate::acquirers::threedsecure;
 use crate::acquirers::clearhaus::Clearhaus;
+use crate::acquirers::threedsecure;
 use crate::acquirers::{Acquirers, Party, Transport};
 use crate::audit::Audit;
 use crate::cards::Cards;
@@ -112,7 +112,16 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let _ = stop_tx.send(true);
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
-    let _ = tokio::join!(public_task, admin, outbox_task, ping_task, sweep_task, resolver_task, reencrypt_task, reload_task);
+    let _ = tokio::join!(
+        public_task,
+        admin,
+        outbox_task,
+        ping_task,
+        sweep_task,
+        resolver_task,
+        reencrypt_task,
+        reload_task
+    );
     if let Err(error) = app.identity.write_last_uses(true).await {
         tracing::error!(cause = %error, "last uses of passwords not written");
     }

@@ -120,7 +120,8 @@ impl Payments {
     async fn repeat(&self, due: Due) -> Result<bool, EngineError> {
         let unsealed = self.vault.unsealed()?;
         let found = transactions::find(&self.db, due.transaction_id).await?;
-        let Some(before) = found.filter(|found| found.ledger.pending.is_some_and(|act| act.number == due.number)) else {
+        let Some(before) = found.filter(|found| found.ledger.pending.is_some_and(|act| act.number == due.number))
+        else {
             acts::lease(&self.db, &due, None).await?;
             return Ok(false);
         };
@@ -138,8 +139,7 @@ impl Payments {
         }
         fault::point("repeat.leased");
         let account = account_of(&self.db, &before).await?;
-        let telling =
-            Telling { asked_at_ms: due.asked_at_ms, text_on_statement: account.text_on_statement.as_deref() };
+        let telling = Telling { asked_at_ms: due.asked_at_ms, text_on_statement: account.text_on_statement.as_deref() };
         let word = Word::of(self.ask_later(&unsealed, &routed, &before, &telling).await);
         if word.end == ActEnd::Unknown || !word.is_the_acquirers() {
             tracing::warn!(transaction = before.id, tries = due.tries, is_last, "still unknown");

@@ -47,12 +47,7 @@ impl Payments {
     /// # Errors
     /// [`EngineError::NotConfigured`] when the merchant has none at all; [`EngineError::NotOffered`] when none of them
     /// takes this.
-    pub async fn routes(
-        &self,
-        unsealed: &Unsealed,
-        account: &Account,
-        need: &Need<'_>,
-    ) -> Result<Routes, EngineError> {
+    pub async fn routes(&self, unsealed: &Unsealed, account: &Account, need: &Need<'_>) -> Result<Routes, EngineError> {
         let currency = need.amount.currency();
         let named = routes::acquirers(self.db.read(), &account.name, currency.as_str()).await?;
         let parties: Vec<Arc<Party>> = if named.is_empty() {

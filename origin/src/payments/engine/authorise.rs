@@ -102,13 +102,9 @@ impl Means {
     fn instrument(&self) -> Instrument<'_> {
         match self {
             Self::Card { pan, expiry, csc } => Instrument::Card { pan, expiry, csc: csc.as_ref() },
-            Self::NetworkToken { pan, expiry, cryptogram, eci, is_mastercard } => Instrument::NetworkToken {
-                pan,
-                expiry,
-                cryptogram,
-                eci: eci.as_deref(),
-                is_mastercard: *is_mastercard,
-            },
+            Self::NetworkToken { pan, expiry, cryptogram, eci, is_mastercard } => {
+                Instrument::NetworkToken { pan, expiry, cryptogram, eci: eci.as_deref(), is_mastercard: *is_mastercard }
+            }
         }
     }
 }

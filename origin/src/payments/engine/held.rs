@@ -61,9 +61,7 @@ impl Payments {
         };
         fault::point("held.ended");
         match intent.ledger.pending.map(|act| act.kind) {
-            Some(ActKind::Capture) => {
-                self.take_or_give_back(&unsealed, &account, &routed, intent, &NoHook).await
-            }
+            Some(ActKind::Capture) => self.take_or_give_back(&unsealed, &account, &routed, intent, &NoHook).await,
             _ => self.finish_void(&unsealed, &account, &routed, intent, &NoHook).await,
         }
     }

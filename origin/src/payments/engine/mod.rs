@@ -21,7 +21,7 @@ use std::sync::Arc;
 
 use scanvault_protocol::Problem;
 
-pub use act::{Acted, ActRequest};
+pub use act::{ActRequest, Acted};
 pub use ask::{Asked, begin};
 pub(super) use ask::{Routed, Telling, resolution};
 pub(super) use authorise::give_back;

@@ -100,7 +100,8 @@ impl Payments {
         let (mut before, mut pauses) = (before.clone(), PAUSES_MS.into_iter());
         loop {
             let after = self.settled(&before, word, then)?;
-            let error = match self.write_step(&before, after.clone(), self.end_of(&before, word), hook, word.end).await {
+            let error = match self.write_step(&before, after.clone(), self.end_of(&before, word), hook, word.end).await
+            {
                 Ok(done) => return Ok(done),
                 Err(error) => error,
             };

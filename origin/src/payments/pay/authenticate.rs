@@ -61,9 +61,8 @@ impl Payments {
         let order = Order { payer_address: Some(payer_address.to_owned()), ..Order::of(means) };
         let (payer, after) = (Payer { order, holder, browser: Browser::of(&post.browser) }, post.after);
         let (payments, unsealed) = (Arc::clone(self), Arc::clone(unsealed));
-        let work = self.to_its_end(async move {
-            payments.authenticate(&unsealed, &account, &setup, waiting, payer, after).await
-        });
+        let work = self
+            .to_its_end(async move { payments.authenticate(&unsealed, &account, &setup, waiting, payer, after).await });
         let outcome = work.await.map_err(|error| ApiError::internal(&error))?;
         // Counted by the first post; what is paid does not count.
         if outcome.is_ok() && !counts(&outcome) {

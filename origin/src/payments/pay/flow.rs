@@ -122,7 +122,8 @@ impl Payments {
         // The intent is written inside the task: a shopper who hangs up at its very commit cancels nothing either.
         let (payments, unsealed) = (Arc::clone(self), Arc::clone(unsealed));
         // A task that panicked left the transaction where it was; it is settled as abandoned.
-        let work = self.to_its_end(async move { payments.begin_and_finish(&unsealed, account, setup, payment, payer).await });
+        let work =
+            self.to_its_end(async move { payments.begin_and_finish(&unsealed, account, setup, payment, payer).await });
         work.await.map_err(|error| ApiError::internal(&error))?
     }
 
@@ -218,10 +219,7 @@ impl Payments {
 
 /// Whether an attempt counts against the testing of cards: a bank has said no, or has not yet said anything.
 pub(super) fn counts(outcome: &Result<PayOutcome, ApiError>) -> bool {
-    matches!(
-        outcome,
-        Ok(PayOutcome::Declined { .. } | PayOutcome::Method { .. } | PayOutcome::Challenge { .. })
-    )
+    matches!(outcome, Ok(PayOutcome::Declined { .. } | PayOutcome::Method { .. } | PayOutcome::Challenge { .. }))
 }
 
 /// Nothing was written: the merchant cannot take this card, or none.

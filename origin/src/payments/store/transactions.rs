@@ -246,9 +246,8 @@ pub async fn find_stranded(db: &Db) -> Result<Vec<Transaction>, DbError> {
 /// # Errors
 /// From the database.
 pub async fn find_held_since(db: &Db, before_ms: i64) -> Result<Vec<Transaction>, DbError> {
-    let statement = select_transactions!(
-        "t.held_until_ms < $1 AND t.pending_act IS NULL ORDER BY t.held_until_ms LIMIT 100"
-    );
+    let statement =
+        select_transactions!("t.held_until_ms < $1 AND t.pending_act IS NULL ORDER BY t.held_until_ms LIMIT 100");
     sqlx::query(statement).bind(before_ms).fetch_all(db.read()).await?.iter().map(record).collect()
 }
 
