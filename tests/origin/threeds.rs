@@ -4,6 +4,7 @@
 //! The last four digits of a card are its script: version, method page, answer, ending. Cards of the prefix 420000 are
 //! refused at 404.16 by the simulated issuer unless an authentication comes with them.
 
+use scanvault_origin::vault::Pan;
 use scanvault_sandbox::common::book::Kind;
 use serde_json::{Value, json};
 
@@ -23,7 +24,10 @@ pub(crate) struct Payer {
 
 impl Payer {
     pub(crate) async fn of(world: &World, auth: &str, script: &str) -> Self {
-        Self::with(world, auth, &format!("420000000000{script}"), PROVEN).await
+        // A test gateway takes no number that could be a real card's.
+        let numbers = (0..10).map(|digit| format!("42000000000{digit}{script}"));
+        let pan = numbers.into_iter().find(|pan| !Pan::parse(pan).unwrap().luhn_valid()).unwrap();
+        Self::with(world, auth, &pan, PROVEN).await
     }
 
     pub(crate) async fn with(world: &World, auth: &str, pan: &str, amount: u64) -> Self {

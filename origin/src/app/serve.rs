@@ -112,16 +112,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let _ = stop_tx.send(true);
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
-    let _ = tokio::join!(
-        public_task,
-        admin,
-        outbox_task,
-        ping_task,
-        sweep_task,
-        resolver_task,
-        reencrypt_task,
-        reload_task
-    );
+    let looking_after = async { tokio::join!(sweep_task, resolver_task, reencrypt_task) };
+    let _ = tokio::join!(public_task, admin, outbox_task, ping_task, looking_after, reload_task);
     if let Err(error) = app.identity.write_last_uses(true).await {
         tracing::error!(cause = %error, "last uses of passwords not written");
     }

@@ -12,7 +12,6 @@ use scanvault_protocol::Problem;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use crate::acquirers::Decline;
 use crate::acquirers::threedsecure::PostedBrowser;
 use crate::payments::pay::{self, PayOutcome, Payments, Post};
 use crate::payments::store;
@@ -40,7 +39,10 @@ pub async fn pay_page(
     let Ok(code) = call.parameter.parse::<Code>() else {
         return Ok(page(StatusCode::NOT_FOUND, "", Content::UnknownCode));
     };
+    let (address, now_ms) = (&call.signed.client_address, payments.clock.now_ms());
+    payments.limits.may_look(address, now_ms)?;
     let Some(record) = store::codes::find(&payments.db, &code).await? else {
+        payments.limits.unknown_code(address, now_ms);
         return Ok(page(StatusCode::NOT_FOUND, code.as_str(), Content::UnknownCode));
     };
     let account = match pay::merchant(&payments.db, &record).await {
@@ -79,37 +81,10 @@ pub async fn pay_page(
 pub async fn take_payment(payments: &std::sync::Arc<Payments>, call: &Call) -> Result<Response, ApiError> {
     let code: Code = call.parameter.parse()?;
     let body: PayBody = call.json()?;
+    payments.limits.may_look(&call.signed.client_address, payments.clock.now_ms())?;
     let post = Post { sealed: &body.sealed, browser: body.browser, after: body.after.map(After::from) };
     let outcome = payments.pay(&code, post, &call.signed.client_address).await?;
-    let answer = match outcome {
-        PayOutcome::Paid { transaction_id } => PayAnswer::new("paid", transaction_id),
-        PayOutcome::Declined { transaction_id, reason } => PayAnswer {
-            reason: Some(reason.shopper_reason()),
-            message: Some(reason.shopper_text()),
-            ..PayAnswer::new("declined", transaction_id)
-        },
-        PayOutcome::Cancelled { transaction_id } => PayAnswer {
-            reason: Some(Decline::Cancelled.shopper_reason()),
-            message: Some(Decline::Cancelled.shopper_text()),
-            ..PayAnswer::new("declined", transaction_id)
-        },
-        PayOutcome::Unknown { transaction_id, may_retry } => {
-            let message = if may_retry {
-                "The bank did not answer. The payment was not made; you may try again."
-            } else {
-                "The payment is not confirmed yet. Please do not pay again; ask the merchant."
-            };
-            let may_retry = Some(may_retry);
-            PayAnswer { message: Some(message), may_retry, ..PayAnswer::new("unknown", transaction_id) }
-        }
-        PayOutcome::Method { transaction_id, url, data } => {
-            PayAnswer { url: Some(url), data: Some(data), ..PayAnswer::new("method", transaction_id) }
-        }
-        PayOutcome::Challenge { transaction_id, url, creq } => {
-            PayAnswer { url: Some(url), creq: Some(creq), ..PayAnswer::new("challenge", transaction_id) }
-        }
-    };
-    Ok(Json(answer).into_response())
+    Ok(Json(PayAnswer::of(outcome)).into_response())
 }
 
 /// `GET /pluto/public/assets/{asset}`.
@@ -182,8 +157,33 @@ struct PayAnswer {
 }
 
 impl PayAnswer {
-    fn new(state: &'static str, transaction_id: i64) -> Self {
-        Self { state, transaction_id, ..Self::default() }
+    fn of(outcome: PayOutcome) -> Self {
+        match outcome {
+            PayOutcome::Paid { transaction_id } => Self { state: "paid", transaction_id, ..Self::default() },
+            PayOutcome::Declined { transaction_id, reason } => {
+                let (reason, message) = (Some(reason.shopper_reason()), Some(reason.shopper_text()));
+                Self { state: "declined", transaction_id, reason, message, ..Self::default() }
+            }
+            PayOutcome::Cancelled { transaction_id } => {
+                let message = Some("The payment was cancelled. Nothing was charged.");
+                Self { state: "declined", transaction_id, reason: Some("cancelled"), message, ..Self::default() }
+            }
+            PayOutcome::Unknown { transaction_id, may_retry } => {
+                let message = if may_retry {
+                    "The bank did not answer. The payment was not made; you may try again."
+                } else {
+                    "The payment is not confirmed yet. Please do not pay again; ask the merchant."
+                };
+                let (message, may_retry) = (Some(message), Some(may_retry));
+                Self { state: "unknown", transaction_id, message, may_retry, ..Self::default() }
+            }
+            PayOutcome::Method { transaction_id, url, data } => {
+                Self { state: "method", transaction_id, url: Some(url), data: Some(data), ..Self::default() }
+            }
+            PayOutcome::Challenge { transaction_id, url, creq } => {
+                Self { state: "challenge", transaction_id, url: Some(url), creq: Some(creq), ..Self::default() }
+            }
+        }
     }
 }
 

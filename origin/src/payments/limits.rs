@@ -18,9 +18,9 @@ use crate::web::ApiError;
 /// Codes that do not exist, by address: typing errors are few.
 const UNKNOWN_CODES: Limit = Limit { every_ms: 10_000, burst: 30 };
 /// Payments that did not succeed, by address. Mobile networks put many payers behind one.
-const BY_ADDRESS: Limit = Limit { every_ms: 20_000, burst: 30 };
+const BY_ADDRESS: Limit = Limit { every_ms: 20_000, burst: 60 };
 /// And by card, at all merchants of this origin.
-const BY_CARD: Limit = Limit { every_ms: 300_000, burst: 8 };
+const BY_CARD: Limit = Limit { every_ms: 300_000, burst: 16 };
 /// Addresses and cards that are remembered, each.
 const MAX_KEYS: usize = 8192;
 

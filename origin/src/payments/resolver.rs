@@ -7,10 +7,12 @@
 //! | unknown otherwise | an operator's: listed by `transaction unsettled`, never guessed |
 //! | lost, and the acquirer has named what it may hold | void |
 //! | a hold whose capture was refused for certain | void, and its code is free |
+//! | strict mode, and the receiver's word was not acted on | taken, or void, by that word |
 //! | a payer who was waited for long enough | expired, and the code is free |
 //!
 //! Several origins may do this at once: every step is conditional, and a repetition is leased before it is asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -18,13 +20,14 @@ use tokio::task::JoinSet;
 
 use super::Payments;
 use super::engine::{EngineError, NoHook, Telling, Word, account_of, give_back, nothing, resolution};
-use super::ledger::{ActEnd, ActKind, Stage};
+use super::ledger::{ActEnd, ActKind, Illegal, Stage};
 use super::steps::{self, Step, StepError};
 use super::store::acts::{self, Due};
 use super::store::{Transaction, transactions};
 use crate::acquirers::{Decline, Resolution};
 use crate::db::DbError;
 use crate::fault;
+use crate::outbox::strict::{self, Verdict};
 use crate::vault::{SystemEntropy, Unsealed};
 
 /// An act that waits longer than this for its answer was left by whoever asked: longer than a call and the writing of its
@@ -62,7 +65,7 @@ impl Payments {
         let mut moved = self.settle_abandoned().await? + self.expire_waiting().await?;
         // The rest asks acquirers, and needs the merchants' credentials for it.
         if self.vault.unsealed().is_ok() {
-            moved += self.repeat_due().await? + self.give_back_holds().await?;
+            moved += self.repeat_due().await? + self.act_on_verdicts().await? + self.give_back_holds().await?;
         }
         if moved > 0 {
             self.bell.notify_one();
@@ -126,7 +129,7 @@ impl Payments {
             return Ok(false);
         };
         let routed = self.routed(&unsealed, &before).await?;
-        let act = before.ledger.pending.ok_or(super::ledger::Illegal::NothingPending)?;
+        let act = before.ledger.pending.ok_or(Illegal::NothingPending)?;
         let Resolution::Repeat { every_ms, at_most } = resolution(&routed.capabilities(), &act) else {
             acts::lease(&self.db, &due, None).await?;
             return Ok(false);
@@ -153,6 +156,30 @@ impl Payments {
         Ok(true)
     }
 
+    /// Strict mode: whoever had the receiver's answer died before it was acted on. Where a delivery still waits, its
+    /// answer or its end decides; where there is none, nobody will say yes.
+    async fn act_on_verdicts(&self) -> Result<usize, DbError> {
+        let mut ended = Vec::new();
+        for held in transactions::find_held(&self.db).await? {
+            let is_over = held.held_until_ms.is_some_and(|until_ms| until_ms < self.clock.now_db());
+            match strict::find(&self.db, held.id).await? {
+                Some(Verdict::Delivered) => ended.push((held.id, true)),
+                Some(Verdict::Withdrawn) => ended.push((held.id, false)),
+                None if is_over => ended.push((held.id, false)),
+                Some(Verdict::Waits) | None => {}
+            }
+        }
+        let end = |payments: Self, (id, is_taken): (i64, bool)| async move {
+            if is_taken {
+                payments.capture_held(id).await?
+            } else {
+                payments.void_held(id).await?
+            };
+            Ok(true)
+        };
+        Ok(self.each(ended, end).await)
+    }
+
     /// Gives back what nobody takes: what a lost authorisation may hold, and holds whose capture was refused.
     async fn give_back_holds(&self) -> Result<usize, DbError> {
         let mut holds = transactions::find_lost_with_state(&self.db).await?;
@@ -169,7 +196,7 @@ impl Payments {
     }
 
     async fn void_hold(&self, before: Transaction) -> Result<bool, EngineError> {
-        let unsealed: std::sync::Arc<Unsealed> = self.vault.unsealed()?;
+        let unsealed: Arc<Unsealed> = self.vault.unsealed()?;
         let routed = self.routed(&unsealed, &before).await?;
         let account = account_of(&self.db, &before).await?;
         let mut after = before.clone();

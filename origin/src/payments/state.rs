@@ -117,7 +117,8 @@ impl Transaction {
     #[must_use]
     pub fn is_taken(&self) -> bool {
         let ledger = &self.ledger;
-        ledger.stage == Stage::Authorised && (ledger.captured_minor > 0 || !self.takes_at_once())
+        let is_kept = !self.takes_at_once() && self.held_until_ms.is_none();
+        ledger.stage == Stage::Authorised && (ledger.captured_minor > 0 || is_kept)
     }
 
     /// Whether what is authorised is captured by itself. A card that is only verified holds nothing to take.

@@ -13,12 +13,13 @@ use super::super::store::Transaction;
 use super::super::threeds::LEASE_MS;
 use super::ask::{Asked, Routed, Telling, ask, begin};
 use super::outcome::{Word, nothing};
-use super::terms::{self, RECEIVER_MS};
+use super::terms;
 use super::{EngineError, Hook, no_hook};
 use crate::acquirers::{Authentication, Authorisation, Call, Decline, Instrument, Outcome, Refusal, Series};
 use crate::db::DbError;
 use crate::fault;
 use crate::identity::Account;
+use crate::outbox::strict;
 use crate::vault::{CardExpiry, Csc, Pan, SystemEntropy, Unsealed};
 
 /// A capture that could not even be sent is tried again after these: the payer waits.
@@ -170,14 +171,14 @@ impl Payments {
         }
         drop(order); // number and security code are needed no more
         let is_held = terms::is_held(account, &asked);
-        let held_until_ms = self.clock.now_db().saturating_add(RECEIVER_MS);
+        let held_until_ms = self.clock.now_db().saturating_add(strict::ANSWER_WITHIN_MS);
         let held = self
             .write_outcome(&asked, &word, &*hook, &|after| match word.end {
                 ActEnd::Done if is_held => {
                     after.held_until_ms = Some(held_until_ms);
                     Ok(())
                 }
-                ActEnd::Done if after.takes_at_once() => take(after),
+                ActEnd::Done => take(after),
                 _ => Ok(()),
             })
             .await?;
@@ -292,10 +293,12 @@ impl Payments {
     }
 }
 
-/// Everything that is held is taken.
+/// Everything that is held is taken; or, where the merchant takes it later, is theirs to take.
 pub(super) fn take(after: &mut Transaction) -> Result<(), Illegal> {
     after.held_until_ms = None;
-    after.ledger = after.ledger.capture(after.ledger.capturable_minor())?;
+    if after.takes_at_once() {
+        after.ledger = after.ledger.capture(after.ledger.capturable_minor())?;
+    }
     Ok(())
 }
 

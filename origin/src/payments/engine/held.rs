@@ -62,7 +62,8 @@ impl Payments {
         fault::point("held.ended");
         match intent.ledger.pending.map(|act| act.kind) {
             Some(ActKind::Capture) => self.take_or_give_back(&unsealed, &account, &routed, intent, &NoHook).await,
-            _ => self.finish_void(&unsealed, &account, &routed, intent, &NoHook).await,
+            Some(_) => self.finish_void(&unsealed, &account, &routed, intent, &NoHook).await,
+            None => Ok(intent),
         }
     }
 }

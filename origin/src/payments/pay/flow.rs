@@ -82,6 +82,9 @@ impl Payments {
         let record = match self.payable(code).await {
             Ok(record) => record,
             Err(problem) => {
+                if problem.problem() == Problem::NotFound {
+                    self.limits.unknown_code(payer_address, self.clock.now_ms());
+                }
                 return self.earlier(&unsealed, code, post, payer_address).await.unwrap_or(Err(problem));
             }
         };

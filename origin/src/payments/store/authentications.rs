@@ -96,15 +96,16 @@ pub async fn find(db: &Db, transaction_id: i64) -> Result<Option<Record>, DbErro
     row.map(|row| record(&row)).transpose()
 }
 
-/// Adds one; `false` when there is one already.
+/// Adds one to a transaction that waits, as it was read; `false` when there is one already, or the transaction has moved.
 ///
 /// # Errors
 /// From the database.
-pub async fn add(db: &Db, new: &Record) -> Result<bool, DbError> {
+pub async fn add(db: &Db, new: &Record, transaction_version: i64) -> Result<bool, DbError> {
     let statement = "INSERT INTO authentications (transaction_id, server_trans_id, version, state, method_done, details, \
-                     began_at_ms, updated_at_ms) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING";
-    let done = bound(sqlx::query(statement), new)?.execute(db.write()).await?;
-    Ok(done.rows_affected() == 1)
+                     began_at_ms, updated_at_ms) SELECT $1, $2, $3, $4, $5, $6, $7, $8 FROM transactions \
+                     WHERE id = $1 AND state = 'waiting' AND version = $9 ON CONFLICT DO NOTHING";
+    let query = bound(sqlx::query(statement), new)?.bind(transaction_version);
+    Ok(query.execute(db.write()).await?.rows_affected() == 1)
 }
 
 /// Writes a change of what was read; `false` when somebody else has changed it since.

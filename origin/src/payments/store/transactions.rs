@@ -229,8 +229,7 @@ pub async fn find_lost_with_state(db: &Db) -> Result<Vec<Transaction>, DbError> 
     sqlx::query(statement).fetch_all(db.read()).await?.iter().map(record).collect()
 }
 
-/// Holds that nobody takes any more: of payments that were to be taken at once, and whose capture was refused. With how
-/// often they were to be given back already.
+/// Holds that nobody takes any more: of payments that were to be taken at once, and whose capture was refused.
 ///
 /// # Errors
 /// From the database.
@@ -241,14 +240,15 @@ pub async fn find_stranded(db: &Db) -> Result<Vec<Transaction>, DbError> {
     sqlx::query(statement).fetch_all(db.read()).await?.iter().map(record).collect()
 }
 
-/// Payments in strict mode whose receiver should have answered long ago.
+/// Payments in strict mode that wait for their receiver.
 ///
 /// # Errors
 /// From the database.
-pub async fn find_held_since(db: &Db, before_ms: i64) -> Result<Vec<Transaction>, DbError> {
-    let statement =
-        select_transactions!("t.held_until_ms < $1 AND t.pending_act IS NULL ORDER BY t.held_until_ms LIMIT 100");
-    sqlx::query(statement).bind(before_ms).fetch_all(db.read()).await?.iter().map(record).collect()
+pub async fn find_held(db: &Db) -> Result<Vec<Transaction>, DbError> {
+    let statement = select_transactions!(
+        "t.held_until_ms IS NOT NULL AND t.pending_act IS NULL ORDER BY t.held_until_ms LIMIT 200"
+    );
+    sqlx::query(statement).fetch_all(db.read()).await?.iter().map(record).collect()
 }
 
 /// Transactions whose payer was waited for long enough.

@@ -52,7 +52,7 @@ impl Run<'_> {
         };
         let shown = record.details.method_url.as_deref().is_some_and(|url| self.threeds.may_show(url));
         let record = if shown { record } else { Record { state: State::Asking, ..record } };
-        if !authentications::add(self.db, &record).await? {
+        if !authentications::add(self.db, &record, self.case.transaction.version).await? {
             return Err(ThreeDsError::Busy);
         }
         if shown { Ok(self.same_again(&record)) } else { self.ask(record).await }
