@@ -135,3 +135,4 @@ ALTER TABLE acts ADD COLUMN tries BIGINT NOT NULL DEFAULT 1;
 ALTER TABLE acts ADD COLUMN next_try_at_ms BIGINT;                                 -- null: nothing is tried
 CREATE INDEX acts_to_try ON acts (next_try_at_ms) WHERE next_try_at_ms IS NOT NULL;
 UPDATE acts SET acquirer = 'clearhaus';
+CREATE INDEX acts_by_day ON acts (settled_at_ms, transaction_id, number) WHERE kind IN ('capture', 'refund'); -- reconciliation

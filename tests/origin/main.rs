@@ -12,6 +12,7 @@
     reason = "a test that panics has failed: that is how it says so"
 )]
 
+mod acquirers;
 mod admin_tls;
 mod audit;
 mod bank;
@@ -26,12 +27,20 @@ mod link;
 mod login;
 mod login_client;
 mod matrix;
+mod migration;
+mod notifications;
 mod operators;
+mod outbox;
 mod outcomes;
 mod ownership;
 mod passwords;
+mod pings;
+mod receiver;
+mod reconcile;
 mod records;
 mod sealed;
+mod settings;
+mod strict;
 mod threeds;
 mod threeds_faults;
 mod vault_client;

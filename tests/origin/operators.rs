@@ -56,6 +56,7 @@ fn status_when_allowed(action: Action) -> u16 {
         Action::AccountCredentials | Action::OutboxReplay => 400,
         Action::OutboxList => 200,
         Action::OutboxShow => 404,
+        Action::ReconcilePage | Action::ReconcileTransactions => 400,
     }
 }
 

@@ -101,6 +101,15 @@ pub struct Config {
     /// The 3-D Secure server.
     #[arg(long = "3dsecure-url", env = "SCANVAULT_3DSECURE_URL", default_value = "https://service.3dsecure.io")]
     pub threedsecure_url: String,
+    /// Nets (PSIP), host:port; without it no merchant can be routed there.
+    #[arg(long, env = "SCANVAULT_NETS_ADDRESS")]
+    pub nets_address: Option<String>,
+    /// The CAs that Nets' certificate may be of, PEM; no others are trusted there.
+    #[arg(long, env = "SCANVAULT_NETS_CA", requires = "nets_address")]
+    pub nets_ca: Option<PathBuf>,
+    /// Development: Nets without TLS.
+    #[arg(long, env = "SCANVAULT_NETS_PLAIN", requires = "nets_address")]
+    pub nets_plain: bool,
     /// Development: a CA that is trusted for outgoing calls, PEM.
     #[arg(long, env = "SCANVAULT_EXTRA_CA")]
     pub extra_ca: Option<PathBuf>,
@@ -161,6 +170,9 @@ pub enum ConfigError {
     /// Nobody could use the listener.
     #[error("--admin-listen needs --operators with a file that names somebody by cert:")]
     NoCertificates,
+    /// Nothing says whose certificate is Nets'.
+    #[error("--nets-address needs --nets-ca: the CAs that Nets' certificate may be of")]
+    NetsCa,
     /// Not a base that a code can be appended to.
     #[error("the public address must be http(s)://host without a query")]
     PublicUrl,
@@ -182,6 +194,10 @@ impl Config {
         if self.admin_listen.is_some() != self.admin_client_ca.is_some() {
             return Err(ConfigError::AdminListener);
         }
+        let is_nets_trusted = self.nets_plain || self.nets_ca.is_some() || self.extra_ca.is_some();
+        if self.nets_address.is_some() && !is_nets_trusted {
+            return Err(ConfigError::NetsCa);
+        }
         if self.mode == Mode::Development {
             return Ok(());
         }
@@ -195,6 +211,8 @@ impl Config {
             (is_sandbox(&self.clearhaus_url), "a sandbox address of the acquirer"),
             (!self.threedsecure_url.starts_with("https://"), "a 3-D Secure server over plain HTTP"),
             (is_sandbox(&self.threedsecure_url), "a sandbox address of the 3-D Secure server"),
+            (self.nets_plain, "SCANVAULT_NETS_PLAIN: an acquirer without TLS"),
+            (self.nets_address.as_deref().is_some_and(is_sandbox), "a sandbox address of Nets"),
             (is_local(&self.public_url), "a public address on this machine"),
             (self.admin_listen.is_some_and(|address| !is_private(address.ip())), PUBLIC_ADMIN_ADDRESS),
         ];

@@ -13,6 +13,7 @@ mod login;
 mod operator;
 mod outbox;
 mod output;
+mod reconcile;
 mod reshare;
 mod settings;
 mod shares;
@@ -65,6 +66,9 @@ enum Command {
     /// Deliveries to merchants' receivers.
     #[command(subcommand)]
     Outbox(outbox::Command),
+    /// What has moved money, beside the acquirers' reports.
+    #[command(subcommand)]
+    Reconcile(reconcile::Command),
     /// Who may use the admin listeners.
     #[command(subcommand)]
     Operator(operator::Command),
@@ -105,6 +109,7 @@ pub fn run() -> ExitCode {
             Command::Login(login) => login::run(&login, &output).await,
             Command::Transaction(command) => transaction::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Outbox(command) => outbox::run(command, &output, &Client::new(&cli.admin)?).await,
+            Command::Reconcile(command) => reconcile::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Operator(command) => operator::run(command, &output, &cli.admin).await,
             Command::Metrics => {
                 let text = Client::new(&cli.admin)?.get_text("/metrics").await?;

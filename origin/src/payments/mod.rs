@@ -10,6 +10,7 @@ pub mod limits;
 pub mod notification;
 pub mod notify;
 pub mod pay;
+pub mod reconcile;
 pub mod request;
 pub mod resolver;
 pub mod routing;

@@ -4,6 +4,7 @@ pub mod acts;
 pub mod authentications;
 pub mod changes;
 pub mod codes;
+pub mod settlement;
 pub mod transactions;
 
 use std::str::FromStr;
