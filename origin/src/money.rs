@@ -98,6 +98,12 @@ impl Amount {
         }
     }
 
+    /// A stored total: an amount that was checked before, or what is left of one.
+    #[must_use]
+    pub fn saturating(minor: u64, currency: Currency) -> Self {
+        Self { minor: minor.min(MAX_HUNDREDTHS * 10), currency }
+    }
+
     /// Parses the text of a JSON number in major units; what exceeds the currency's decimals is rounded down.
     ///
     /// # Errors

@@ -26,6 +26,12 @@ fn status_when_allowed(spec: &RouteSpec, method: &str) -> u16 {
         Route::CodeQuery | Route::TransactionState => 404,
         Route::PayPage => 404,
         Route::Pay => 400,
+        Route::PayWallet | Route::PayState | Route::ThreeDsMethod | Route::ThreeDsChallenge => 404,
+        Route::CodeEdit | Route::CodeDelete | Route::CodeAmount | Route::CodeBlock | Route::CodeUnblock => 404,
+        Route::QueryReference | Route::QueryRefund | Route::StateByQr => 404,
+        Route::Reverse | Route::Refund => 404,
+        Route::V1New | Route::V1Seq | Route::V1Capture | Route::V1Refund | Route::V1Void => 404,
+        Route::V1Charge | Route::V1Renew => 404,
         Route::Asset => 200,
         Route::LoginChallenge | Route::Login => 400,
         Route::Logout => 404,
@@ -50,6 +56,7 @@ fn methods(method: Method) -> &'static [&'static str] {
 fn path(spec: &RouteSpec) -> String {
     let path = spec.path.replace("{asset}", "pay.js").replace("{transactionId}", "7").replace("**", "any/thing");
     let path = path.replace("{sessionId}", "00000000-0000-4000-8000-000000000000");
+    let path = path.replace("{id}", "7").replace("{n}", "0");
     let path = path.replace("{token}", "card_AAAAAAAAAAAAAAAAAAAAAA");
     path.replace("{code}", "0123456789").replace("{image}", "0123456789.png")
 }

@@ -4,8 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scanvault_origin::acquirers::clearhaus::Clearhaus;
-use scanvault_origin::acquirers::{Acquirer, AcquirerError, Outcome, Request, WireRequest};
-use scanvault_origin::money::Amount;
+use scanvault_origin::acquirers::{
+    self, Acquirer, AcquirerError, Acquirers, Call, Capabilities, Outcome, Party, Request, Transport, Wire,
+};
+use scanvault_origin::money::{Amount, Currency};
 use scanvault_origin::payments::pay::{PayOutcome, Payments};
 use scanvault_origin::payments::settle::{self, ABANDONED_AFTER_MS};
 use scanvault_origin::vault::SystemEntropy;
@@ -300,7 +302,7 @@ on_both! {
         until(&world, "SELECT COUNT(*) FROM transactions").await;
         shopper.abort();
         assert!(shopper.await.unwrap_err().is_cancelled());
-        until(&world, "SELECT COUNT(*) FROM transactions WHERE state = 'captured'").await;
+        until(&world, "SELECT COUNT(*) FROM transactions WHERE captured_minor > 0").await;
         assert_eq!(kinds(&world), [Kind::Authorization, Kind::Capture]);
     }
 
@@ -387,15 +389,15 @@ on_both! {
             let row = &open["unsettled"][0];
             assert_eq!((&row["transaction"]["transactionId"], &row["ourReference"]), (&json!(id), &json!(format!("sv-{id}"))));
             let settle = format!("/transactions/{id}/settle");
-            assert_eq!(world.admin("POST", &settle, &json!({"captured": captured})).await.status, 200);
+            assert_eq!(world.admin("POST", &settle, &json!({"booked": captured})).await.status, 200);
             assert_eq!(states(&world, &auth, &code, &lost).await, (expected.0.into(), expected.1.into()));
             // Once, and nothing but what is open.
-            assert_eq!(world.admin("POST", &settle, &json!({"captured": captured})).await.status, 409);
-            assert_eq!(world.admin("POST", &settle, &json!({"captured": !captured})).await.status, 409);
+            assert_eq!(world.admin("POST", &settle, &json!({"booked": captured})).await.status, 409);
+            assert_eq!(world.admin("POST", &settle, &json!({"booked": !captured})).await.status, 409);
         }
         assert_eq!(world.number("SELECT COUNT(*) FROM acts WHERE state IN ('asked', 'unknown')").await, 0);
         assert_eq!(world.number("SELECT COUNT(*) FROM outbox").await, 2);
-        assert_eq!(world.admin("POST", "/transactions/999/settle", &json!({"captured": true})).await.status, 409);
+        assert_eq!(world.admin("POST", "/transactions/999/settle", &json!({"booked": true})).await.status, 409);
         assert_feed_is_gap_free(&world).await;
     }
 
@@ -409,8 +411,10 @@ on_both! {
             db: known.db.clone(),
             vault: Arc::clone(&known.vault),
             clock: Arc::clone(&known.clock),
-            acquirer: Arc::new(CapturesTooMuch),
-            transport: Arc::clone(&known.transport),
+            acquirers: Acquirers::new(vec![Party {
+                acquirer: Box::new(CapturesTooMuch),
+                transport: Transport::http(&world.config.clearhaus_url, &[]).unwrap(),
+            }]),
             bell: Arc::clone(&known.bell),
             card_retention_ms: world.app.payments.card_retention_ms,
             running: known.running.clone(),
@@ -440,17 +444,30 @@ impl Acquirer for CapturesTooMuch {
         Clearhaus.check(request)
     }
 
-    fn encode(&self, credentials: &[u8], request: &Request<'_>) -> Result<WireRequest, AcquirerError> {
-        match request {
-            Request::Capture { authorisation, amount } => {
-                let amount = Amount::from_minor(amount.minor() + 1, amount.currency()).unwrap();
-                Clearhaus.encode(credentials, &Request::Capture { authorisation, amount })
+    fn capabilities(&self) -> Capabilities {
+        Clearhaus.capabilities()
+    }
+
+    fn exponent(&self, currency: Currency) -> Option<u8> {
+        Clearhaus.exponent(currency)
+    }
+
+    fn check_credentials(&self, credentials: &[u8]) -> Result<(), AcquirerError> {
+        Clearhaus.check_credentials(credentials)
+    }
+
+    fn encode(&self, credentials: &[u8], request: &Request<'_>) -> Result<Wire, AcquirerError> {
+        match &request.call {
+            Call::Capture { state, authorised, card } => {
+                let amount = Amount::from_minor(request.amount.minor() + 1, request.amount.currency()).unwrap();
+                let call = Call::Capture { state, authorised: *authorised, card: *card };
+                Clearhaus.encode(credentials, &Request { amount, call, ..*request })
             }
-            other => Clearhaus.encode(credentials, other),
+            _ => Clearhaus.encode(credentials, request),
         }
     }
 
-    fn decode(&self, status: u16, body: &[u8]) -> Outcome {
-        Clearhaus.decode(status, body)
+    fn decode(&self, request: &Request<'_>, answer: &acquirers::Answer) -> Outcome {
+        Clearhaus.decode(request, answer)
     }
 }

@@ -162,7 +162,7 @@ pub(crate) struct World {
     pub(crate) shares: Vec<String>,
     pub(crate) gateway: tokio::task::JoinHandle<()>,
     _running: mpsc::Receiver<()>,
-    config: Config,
+    pub(crate) config: Config,
     folder: Folder,
 }
 

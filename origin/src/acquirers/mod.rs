@@ -10,6 +10,7 @@ pub mod clearhaus;
 pub mod decline;
 pub mod registry;
 pub mod transport;
+mod units;
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -17,6 +18,7 @@ use zeroize::Zeroizing;
 pub use decline::Decline;
 pub use registry::{Acquirers, Party};
 pub use transport::Transport;
+use units::minor_units;
 
 use crate::money::{Amount, Currency};
 use crate::vault::{CardExpiry, Csc, Pan};
@@ -48,6 +50,8 @@ pub enum Call<'a> {
         state: &'a str,
         /// What was held.
         authorised: Amount,
+        /// The card, where [`Capabilities::needs_card`].
+        card: Option<(&'a Pan, &'a CardExpiry)>,
     },
     /// Give back some of what was taken.
     Refund {
@@ -55,11 +59,15 @@ pub enum Call<'a> {
         state: &'a str,
         /// What was taken, over all captures.
         captured: Amount,
+        /// The card, where [`Capabilities::needs_card`].
+        card: Option<(&'a Pan, &'a CardExpiry)>,
     },
     /// Give back what is held; where [`Capabilities::voids_captured`], what was taken as well.
     Void {
         /// The connector's.
         state: &'a str,
+        /// The card, where [`Capabilities::needs_card`].
+        card: Option<(&'a Pan, &'a CardExpiry)>,
     },
     /// Pay out to a card, without an authorisation before it.
     Credit {
@@ -191,6 +199,8 @@ pub struct Approval {
     pub approval_code: Option<String>,
     /// What the next charge of the series names.
     pub series: Option<String>,
+    /// Whether the security code was the card's, where the acquirer says so: it may approve all the same.
+    pub csc_matches: Option<bool>,
 }
 
 /// A no.
@@ -221,6 +231,9 @@ pub struct Capabilities {
     pub network_tokens: bool,
     /// Series of charges.
     pub series: bool,
+    /// The card's number goes with every call, not only with the authorisation: it is opened from the vault for it, and
+    /// once it has left the vault nothing can be captured, refunded or voided there any more.
+    pub needs_card: bool,
     /// What can be done about a call without an answer.
     pub unanswered: Unanswered,
 }
@@ -297,6 +310,17 @@ pub enum AcquirerError {
     NotOffered,
 }
 
+impl AcquirerError {
+    /// As what a payment ends that could not be asked for: nothing was sent.
+    #[must_use]
+    pub fn decline(&self) -> Decline {
+        match self {
+            Self::Credentials(_) => Decline::Credentials,
+            Self::Field(_) | Self::NotOffered => Decline::Configuration,
+        }
+    }
+}
+
 /// Asks, and says what became of it; never fails, because an error means unknown.
 pub async fn ask(party: &Party, credentials: &[u8], request: &Request<'_>) -> Outcome {
     let acquirer = &*party.acquirer;
@@ -304,7 +328,7 @@ pub async fn ask(party: &Party, credentials: &[u8], request: &Request<'_>) -> Ou
         Ok(wire) => wire,
         Err(error) => {
             tracing::error!(acquirer = acquirer.name(), cause = %error, "acquirer call could not be made");
-            return Outcome::Declined(Decline::Configuration.into());
+            return Outcome::Declined(error.decline().into());
         }
     };
     match party.transport.send(wire).await {

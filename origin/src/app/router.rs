@@ -120,6 +120,27 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         Route::Logout => app.logins.logout(&needed(caller)?.account, call).await,
         // The edge answers the first two; the internal ones were answered above; the others are served nowhere yet.
         Route::QrImage
+        | Route::PayWallet
+        | Route::PayState
+        | Route::ThreeDsMethod
+        | Route::ThreeDsChallenge
+        | Route::CodeEdit
+        | Route::CodeDelete
+        | Route::CodeAmount
+        | Route::CodeBlock
+        | Route::CodeUnblock
+        | Route::QueryReference
+        | Route::QueryRefund
+        | Route::StateByQr
+        | Route::Reverse
+        | Route::Refund
+        | Route::V1New
+        | Route::V1Seq
+        | Route::V1Capture
+        | Route::V1Refund
+        | Route::V1Void
+        | Route::V1Charge
+        | Route::V1Renew
         | Route::Unserved
         | Route::Monitor
         | Route::VaultKey

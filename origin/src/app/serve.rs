@@ -13,8 +13,8 @@ use super::config::{Config, ConfigError, Mode, Switch};
 use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
-use crate::acquirers::Transport;
 use crate::acquirers::clearhaus::Clearhaus;
+use crate::acquirers::{Acquirers, Party, Transport};
 use crate::audit::Audit;
 use crate::cards::Cards;
 use crate::ceremonies::operators::Roster;
@@ -135,14 +135,12 @@ pub async fn build(
 ) -> Result<App, ServeError> {
     let vault = Arc::new(Vault::new(store::load(&db).await?));
     let audit = open_audit(config, &db, &clock, &vault).await?;
-    let transport = Arc::new(Transport::new(&config.clearhaus_url, &extra_ca(config)?)?);
     let cards = Cards::start(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), &running);
     let payments = Arc::new(Payments {
         db: db.clone(),
         vault: Arc::clone(&vault),
         clock: Arc::clone(&clock),
-        acquirer: Arc::new(Clearhaus),
-        transport,
+        acquirers: acquirers(config)?,
         bell: Arc::clone(bell),
         card_retention_ms: i64::from(config.card_retention_days) * 86_400_000,
         running,
@@ -185,6 +183,11 @@ pub async fn build(
         ops,
         public_url: config.public_url.clone(),
     })
+}
+
+fn acquirers(config: &Config) -> Result<Acquirers, ServeError> {
+    let transport = Transport::http(&config.clearhaus_url, &extra_ca(config)?)?;
+    Ok(Acquirers::new(vec![Party { acquirer: Box::new(Clearhaus), transport }]))
 }
 
 fn identity(config: &Config, db: &Db, clock: &Arc<dyn Clock>, vault: &Arc<Vault>) -> Arc<Identity> {

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use super::{Admin, AdminCall};
 use crate::audit::Entry;
-use crate::payments::settle::{self, SettleError};
-use crate::payments::store;
+use crate::payments::settle;
+use crate::payments::steps::StepError;
+use crate::payments::store::transactions;
 use crate::payments::view::TransactionView;
 use crate::vault::SystemEntropy;
 use crate::web::ApiError;
@@ -16,22 +17,25 @@ use crate::web::ApiError;
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SettleBody {
-    captured: bool,
+    /// Whether the acquirer booked what was asked.
+    booked: bool,
 }
 
 impl Admin {
     /// What is open, with the reference that the acquirer knows it by.
     pub(super) async fn transactions_unsettled(&self) -> Result<Response, ApiError> {
-        let open = store::find_unsettled(&self.db).await?;
+        let open = transactions::find_unsettled(&self.db).await?;
         let rows: Vec<_> = open
             .iter()
             .map(|record| {
                 serde_json::json!({
                     "transaction": TransactionView::of(record),
                     "account": record.account,
-                    "state": record.state.as_str(),
-                    "acquirerReference": record.acquirer_ref,
-                    "ourReference": format!("sv-{}", record.id),
+                    "act": record.ledger.pending.map(|act| act.kind.as_str()),
+                    "amountMinor": record.ledger.pending.map(|act| act.amount_minor),
+                    "acquirer": record.acquirer,
+                    "acquirerReference": record.acquirer_state,
+                    "ourReference": record.acquirer_reference(),
                     "sinceMs": record.updated_at_ms,
                 })
             })
@@ -46,19 +50,14 @@ impl Admin {
         let mut entropy = SystemEntropy::new();
         let mut tx = self.audit.begin().await?;
         let entry = Entry::new("transaction.settled", call.operator.name.as_str());
-        tx.push(entry.with("transaction", id).with("captured", body.captured));
-        let done = settle::settle_by_operator(tx.tx(), &*self.clock, &mut entropy, id, body.captured).await;
+        tx.push(entry.with("transaction", id).with("booked", body.booked));
+        let done = settle::settle_by_operator(tx.tx(), &*self.clock, &mut entropy, id, body.booked).await;
         let record = done.map_err(|error| match error {
-            SettleError::Moved => ApiError::because(Problem::Conflict, "this transaction does not wait for that"),
+            StepError::Moved => ApiError::because(Problem::Conflict, "this transaction does not wait for that"),
             other => ApiError::internal(&other),
         })?;
         tx.commit().await?;
-        tracing::warn!(
-            operator = call.operator.name,
-            transaction = id,
-            captured = body.captured,
-            "transaction settled"
-        );
+        tracing::warn!(operator = call.operator.name, transaction = id, booked = body.booked, "transaction settled");
         self.bell.notify_one();
         Ok(Json(TransactionView::of(&record)).into_response())
     }

@@ -15,20 +15,20 @@ pub(super) enum Command {
     Settle {
         /// The transaction's number; the acquirer knows it as sv-NUMBER.
         id: u64,
-        /// The money was taken.
+        /// What was asked was done: the money was taken, or given back.
         #[arg(long, group = "outcome")]
-        captured: bool,
-        /// The money was not taken.
+        booked: bool,
+        /// It was not.
         #[arg(long, group = "outcome")]
-        not_captured: bool,
+        not_booked: bool,
     },
 }
 
 pub(super) async fn run(command: Command, output: &Output, client: &Client) -> Result<(), Failure> {
     let answer = match command {
         Command::Unsettled => client.get("/transactions/unsettled").await?,
-        Command::Settle { id, captured, not_captured: _ } => {
-            client.post(&format!("/transactions/{id}/settle"), &json!({"captured": captured})).await?
+        Command::Settle { id, booked, not_booked: _ } => {
+            client.post(&format!("/transactions/{id}/settle"), &json!({"booked": booked})).await?
         }
     };
     output.object(&answer);

@@ -129,6 +129,15 @@ pub async fn webhook_secret(db: &Db, name: &str) -> Result<Option<Sealed>, DbErr
     row.map(|row| sealed(&row)).transpose()
 }
 
+/// Where an account's webhooks go.
+///
+/// # Errors
+/// From the database.
+pub async fn webhook_url(tx: &mut Tx, name: &str) -> Result<Option<String>, DbError> {
+    let statement = "SELECT webhook_url FROM accounts WHERE name = $1";
+    Ok(sqlx::query(statement).bind(name).fetch_one(&mut **tx).await?.try_get(0)?)
+}
+
 /// The sealed credentials of an account at an acquirer.
 ///
 /// # Errors

@@ -196,11 +196,11 @@ impl Ops {
         if let Ok(due) = passwords::count_due(&self.db, self.reminder, now_ms).await {
             self.passwords_due.set(due);
         }
-        if let Ok((count, oldest)) = payments::store::unknown(&self.db).await {
+        if let Ok((count, oldest)) = payments::store::transactions::count_unknown(&self.db).await {
             self.unknown.set(count);
             self.unknown_age.set(age_secs(oldest));
         }
-        if let Ok(lost) = payments::store::lost(&self.db).await {
+        if let Ok(lost) = payments::store::transactions::count_lost(&self.db).await {
             self.lost.set(lost);
         }
         if let Ok(backlog) = outbox::store::backlog(&self.db).await {

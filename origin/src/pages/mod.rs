@@ -36,7 +36,7 @@ pub async fn pay_page(
     let Ok(code) = call.parameter.parse::<Code>() else {
         return Ok(page(StatusCode::NOT_FOUND, "", Content::UnknownCode));
     };
-    let Some(record) = store::find_code(&payments.db, &code).await? else {
+    let Some(record) = store::codes::find(&payments.db, &code).await? else {
         return Ok(page(StatusCode::NOT_FOUND, code.as_str(), Content::UnknownCode));
     };
     let account = match pay::merchant(&payments.db, &record).await {

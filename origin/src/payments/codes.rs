@@ -8,6 +8,7 @@ use scanvault_protocol::{AccountName, Problem};
 
 use super::request::{Code, CreateBody, NewRequest};
 use super::state::CodeState;
+use super::state::Dialect;
 use super::store::{self, CodeRecord};
 use super::view::{CodeView, Created, TransactionView};
 use crate::clock::Clock;
@@ -59,7 +60,7 @@ impl Codes<'_> {
     /// As above.
     pub async fn query(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
         let code: Code = call.parameter.parse()?;
-        let record = store::find_code(self.db, &code).await?.ok_or(Problem::NotFound)?;
+        let record = store::codes::find(self.db, &code).await?.ok_or(Problem::NotFound)?;
         self.check_owner(&caller, &record.account).await?;
         Ok(Json(CodeView::of(&record, self.public_url, self.clock.now_db())).into_response())
     }
@@ -70,7 +71,7 @@ impl Codes<'_> {
     /// As above.
     pub async fn transaction_state(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
         let id: i64 = call.parameter.parse().ok().filter(|id| *id > 0).ok_or(Problem::NotFound)?;
-        let record = store::find_transaction(self.db, id).await?.ok_or(Problem::NotFound)?;
+        let record = store::transactions::find(self.db, id).await?.ok_or(Problem::NotFound)?;
         self.check_owner(&caller, &record.account).await?;
         Ok(Json(TransactionView::of(&record)).into_response())
     }
@@ -83,7 +84,7 @@ impl Codes<'_> {
         entropy: &mut (dyn Entropy + Send),
     ) -> Result<CodeRecord, ApiError> {
         for _ in 0..MAX_DRAWS {
-            if let Some(known) = store::find_reference(self.db, account, &new.merchant_reference).await? {
+            if let Some(known) = store::codes::find_reference(self.db, account, &new.merchant_reference).await? {
                 return if known.request == new { Ok(known) } else { Err(Problem::ReferenceConflict.into()) };
             }
             // Only now: a repeat is answered with the first answer even when its expiry has passed by then.
@@ -95,7 +96,7 @@ impl Codes<'_> {
             }
             let code = Code::random(entropy).map_err(|error| ApiError::internal(&error))?;
             let request_id = random_id(entropy).map_err(|error| ApiError::internal(&error))?;
-            match store::add_request(self.db, &request_id, account, &new, &code, now_ms).await {
+            match store::codes::add(self.db, &request_id, account, &new, &code, now_ms).await {
                 Ok(()) => {
                     return Ok(CodeRecord {
                         code,
@@ -103,8 +104,12 @@ impl Codes<'_> {
                         transaction_id: None,
                         request_id,
                         account: account.to_owned(),
+                        dialect: Dialect::Pluto,
                         expires_at_ms: new.expires_at_ms(now_ms),
                         request: new,
+                        order_id: None,
+                        autocapture: true,
+                        details: "{}".to_owned(),
                     });
                 }
                 // Either the same call ran beside this one, or the digits are taken: the next round tells which.

@@ -3,13 +3,16 @@
 //! The rule of the folder: what will be asked of an acquirer is committed before it is asked, what became of it after.
 
 pub mod codes;
+pub mod feed;
+pub mod ledger;
 pub mod notify;
 pub mod pay;
 pub mod request;
 pub mod settle;
 pub mod state;
+pub mod steps;
 pub mod store;
 pub mod view;
 
 pub use request::Code;
-pub use state::{CodeState, TransactionState};
+pub use state::CodeState;

@@ -3,9 +3,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::store::{self, TransactionRecord};
+use super::store::Transaction;
 use super::view;
 use crate::db::{DbError, Tx};
+use crate::identity;
 use crate::outbox;
 use crate::vault::{Entropy, EntropyError};
 
@@ -20,31 +21,34 @@ pub enum NotifyError {
     Entropy(#[from] EntropyError),
 }
 
-impl From<NotifyError> for super::settle::SettleError {
-    fn from(error: NotifyError) -> Self {
-        match error {
-            NotifyError::Db(error) => Self::Db(error),
-            NotifyError::Entropy(error) => Self::Entropy(error),
-        }
-    }
-}
-
-/// Writes the delivery; nothing when the account has no receiver.
+/// Writes the delivery of a step that the merchant is told of: a final state, and each refund. Nothing when the account
+/// has no receiver.
 ///
 /// # Errors
 /// See [`NotifyError`].
-pub async fn add(
+pub async fn of_step(
     tx: &mut Tx,
-    transaction: &TransactionRecord,
-    seq: i64,
+    before: &Transaction,
+    transaction: &Transaction,
+    seq: Option<i64>,
     now_ms: i64,
     entropy: &mut (dyn Entropy + Send),
 ) -> Result<(), NotifyError> {
-    let Some(url) = store::webhook_url(tx, &transaction.account).await? else { return Ok(()) };
+    if !is_news(before, transaction) {
+        return Ok(());
+    }
+    let Some(url) = identity::store::webhook_url(tx, &transaction.account).await? else { return Ok(()) };
     let mut random = [0; 16];
     entropy.fill(&mut random)?;
     let delivery = format!("dlv_{}", URL_SAFE_NO_PAD.encode(random));
     let body = view::Notification::of(transaction, seq).to_json();
     outbox::store::add(tx, &delivery, &transaction.account, &url, &body, now_ms).await?;
     Ok(())
+}
+
+fn is_news(before: &Transaction, after: &Transaction) -> bool {
+    let state = after.tx_state();
+    let is_final = state == "SUCCESS" || state.starts_with("END_");
+    let is_refund = after.ledger.refunded_minor != before.ledger.refunded_minor;
+    is_final && (is_refund || state != before.tx_state())
 }

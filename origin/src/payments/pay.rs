@@ -17,11 +17,15 @@ use scanvault_protocol::Problem;
 use tokio::sync::{Notify, mpsc};
 use zeroize::Zeroizing;
 
+use super::ledger::{ActEnd, Illegal, Ledger, Stage};
 use super::request::Code;
-use super::settle::{self, SettleError, Step};
-use super::state::{CodeState, TransactionState};
-use super::store::{self, ActKind, ActState, CodeRecord, NewTransaction, TransactionRecord};
-use crate::acquirers::{self, Acquirer, Decline, Outcome, Request, Transport};
+use super::state::{CodeState, Kind, Method};
+use super::steps::{self, End, Step, StepError};
+use super::store::transactions::CardShown;
+use super::store::{self, CodeRecord, NewTransaction, Transaction};
+use crate::acquirers::{
+    self, Acquirers, Approval, Authorisation, Call, Decline, Instrument, Outcome, Party, Refusal, Request, Series,
+};
 use crate::calendar::Utc;
 use crate::clock::Clock;
 use crate::db::{Db, DbError};
@@ -40,9 +44,7 @@ pub struct Payments {
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Who moves the money.
-    pub acquirer: Arc<dyn Acquirer>,
-    /// How they are reached.
-    pub transport: Arc<Transport>,
+    pub acquirers: Acquirers,
     /// Rung when a notification was written.
     pub bell: Arc<Notify>,
     /// How long the card of a payment is kept after it. Nothing of ours needs it later; a dispute or a refund may.
@@ -80,16 +82,19 @@ impl PayOutcome {
     ///
     /// # Errors
     /// [`Problem::CodeBusy`] while it waits for an answer.
-    fn of(transaction: &TransactionRecord) -> Result<Self, ApiError> {
-        use TransactionState as S;
+    fn of(transaction: &Transaction) -> Result<Self, ApiError> {
         let transaction_id = transaction.id;
         let reason = transaction.decline.unwrap_or(Decline::DoNotHonour);
-        match transaction.state {
-            S::Captured => Ok(Self::Paid { transaction_id }),
-            S::Declined | S::Voided | S::VoidUnknown => Ok(Self::Declined { transaction_id, reason }),
-            S::Lost => Ok(Self::Unknown { transaction_id, may_retry: true }),
-            S::CaptureUnknown => Ok(Self::Unknown { transaction_id, may_retry: false }),
-            S::Authorising | S::Capturing | S::Voiding => Err(Problem::CodeBusy.into()),
+        match transaction.ledger.stage {
+            Stage::Declined | Stage::Cancelled | Stage::Expired | Stage::Voided => {
+                Ok(Self::Declined { transaction_id, reason })
+            }
+            Stage::Lost => Ok(Self::Unknown { transaction_id, may_retry: true }),
+            Stage::Authorised if transaction.is_taken() => Ok(Self::Paid { transaction_id }),
+            Stage::Authorised if transaction.is_capture_unknown() => {
+                Ok(Self::Unknown { transaction_id, may_retry: false })
+            }
+            Stage::Waiting | Stage::Authorising | Stage::Authorised => Err(Problem::CodeBusy.into()),
         }
     }
 }
@@ -99,6 +104,7 @@ struct Payment {
     record: CodeRecord,
     card: SealedCard,
     amount: Amount,
+    party: Arc<Party>,
     credentials: Zeroizing<Vec<u8>>,
     payer_address: String,
 }
@@ -116,12 +122,14 @@ impl Payments {
         };
         let (card, amount) = self.open_card(&unsealed, &record, sealed)?;
         let account = merchant(&self.db, &record).await?.name;
-        let credentials = secrets::acquirer_credentials(&self.db, &unsealed, &account, self.acquirer.name())
+        let unable = || ApiError::because(Problem::Conflict, "This merchant cannot take cards yet");
+        let party = self.acquirers.iter().next().cloned().ok_or_else(unable)?;
+        let credentials = secrets::acquirer_credentials(&self.db, &unsealed, &account, party.acquirer.name())
             .await
             .map_err(|error| ApiError::internal(&error))?
-            .ok_or_else(|| ApiError::because(Problem::Conflict, "This merchant cannot take cards yet"))?;
-        self.check_takes(&card, amount)?;
-        let payment = Payment { record, card, amount, credentials, payer_address: payer_address.to_owned() };
+            .ok_or_else(unable)?;
+        check_takes(&party, &card, amount)?;
+        let payment = Payment { record, card, amount, party, credentials, payer_address: payer_address.to_owned() };
         // The intent is written inside the task: a shopper who hangs up at its very commit cancels nothing either.
         let (payments, vault, running) = (Arc::clone(self), Arc::clone(&unsealed), self.running.clone());
         let task = tokio::spawn(async move {
@@ -141,7 +149,7 @@ impl Payments {
     /// # Errors
     /// 404, 410 or 409.
     pub async fn payable(&self, code: &Code) -> Result<CodeRecord, ApiError> {
-        let record = store::find_code(&self.db, code).await?.ok_or(Problem::NotFound)?;
+        let record = store::codes::find(&self.db, code).await?.ok_or(Problem::NotFound)?;
         match record.state {
             CodeState::Available if record.is_expired(self.clock.now_db()) => Err(Problem::CodeExpired.into()),
             CodeState::Available => Ok(record),
@@ -156,7 +164,7 @@ impl Payments {
         let plaintext = unsealed.open_jwe(sealed).ok()?;
         let card = SealedCard::parse(&plaintext).ok()?;
         unsealed.verify_attempt(code.as_str(), &card.attempt, self.clock.now_secs()).ok()?;
-        let found = store::find_attempt(&self.db, &card.attempt).await;
+        let found = store::transactions::find_attempt(&self.db, &card.attempt).await;
         match found {
             Ok(None) => None,
             Ok(Some(transaction)) => Some(PayOutcome::of(&transaction)),
@@ -199,27 +207,18 @@ impl Payments {
         Ok((card, amount))
     }
 
-    /// What the acquirer would not take is refused before anything is written.
-    fn check_takes(&self, card: &SealedCard, amount: Amount) -> Result<(), ApiError> {
-        let SealedCard { pan, expiry, csc, .. } = card;
-        let request = Request::Authorise { amount, pan, expiry, csc, reference: "sv-0", payer_address: None };
-        self.acquirer.check(&request).map_err(|error| {
-            tracing::info!(cause = %error, "card refused before it was sent");
-            ApiError::because(Problem::BadRequest, "This card cannot be used here")
-        })
-    }
-
     async fn write_intent(
         &self,
         unsealed: &Unsealed,
         record: &CodeRecord,
         card: &SealedCard,
         amount: Amount,
-    ) -> Result<i64, ApiError> {
+        acquirer: &str,
+    ) -> Result<Transaction, ApiError> {
         let now_ms = self.clock.now_db();
         let mut entropy = SystemEntropy::new();
         let mut tx = self.db.begin().await?;
-        if !store::lock_code(&mut tx, &record.code).await? {
+        if !store::codes::lock(&mut tx, &record.code, None).await? {
             return Err(Problem::CodeBusy.into());
         }
         let stored = Card {
@@ -232,34 +231,52 @@ impl Payments {
         let token = cards::tokenize(&mut tx, unsealed, &stored, now_ms, &mut entropy)
             .await
             .map_err(|error| ApiError::internal(&error))?;
+        let expiry = format!("{:04}-{:02}", card.expiry.year(), card.expiry.month());
+        let shown =
+            CardShown { token: Some(&token), bin: card.pan.bin(), last_four: card.pan.last_four(), expiry: &expiry };
         let new = NewTransaction {
-            code: &record.code,
             request_id: &record.request_id,
             account: &record.account,
             attempt: &card.attempt,
-            card: &token,
-            card_bin: card.pan.bin(),
-            card_last_four: card.pan.last_four(),
+            dialect: record.dialect,
+            kind: Kind::Payment,
+            method: Method::Card,
+            code: Some(&record.code),
+            reference: &record.request.merchant_reference,
+            order_id: record.order_id.as_deref(),
+            subscriber_id: None,
+            card: Some(shown),
+            payer_msisdn: None,
             amount,
-            acquirer: self.acquirer.name(),
+            autocapture: record.autocapture,
+            lease_until_ms: None,
         };
-        let id = store::add_transaction(&mut tx, &new, now_ms).await.map_err(|error| {
+        let id = store::transactions::add(&mut tx, &new, now_ms).await.map_err(|error| {
             if error.is_duplicate() {
                 ApiError::because(Problem::Conflict, "This page was used already. Please reload it")
             } else {
                 error.into()
             }
         })?;
-        store::add_act(&mut tx, id, ActKind::Authorise, amount, now_ms).await?;
-        store::add_change(&mut tx, &record.account, id, now_ms).await?;
+        store::codes::tie(&mut tx, &record.code, id).await?;
+        let corrupt = || ApiError::internal(&DbError::Corrupt("transaction"));
+        let before = store::transactions::find_in(&mut tx, id).await?.ok_or_else(corrupt)?;
+        let ledger = before.ledger.authorise().map_err(|error| ApiError::internal(&error))?;
+        let after = Transaction { ledger, acquirer: Some(acquirer.to_owned()), ..before.clone() };
+        let step = Step { before: &before, after, end: None };
+        let asked = steps::record(&mut tx, &*self.clock, &mut entropy, step)
+            .await
+            .map_err(|error| ApiError::internal(&error))?;
         tx.commit().await?;
-        Ok(id)
+        Ok(asked)
     }
 
     /// Writes the intent, authorises and captures. Whatever happens, the last thing written is what is known.
     async fn carry_out(&self, unsealed: &Unsealed, payment: Payment) -> Result<PayOutcome, ApiError> {
-        let id = self.write_intent(unsealed, &payment.record, &payment.card, payment.amount).await?;
-        let outcome = self.authorise_and_capture(id, payment).await;
+        let acquirer = payment.party.acquirer.name();
+        let asked = self.write_intent(unsealed, &payment.record, &payment.card, payment.amount, acquirer).await?;
+        let id = asked.id;
+        let outcome = self.authorise_and_capture(asked, payment).await;
         self.bell.notify_one();
         Ok(outcome.unwrap_or_else(|error| {
             tracing::error!(transaction = id, cause = %error, "an outcome could not be written");
@@ -267,50 +284,51 @@ impl Payments {
         }))
     }
 
-    async fn authorise_and_capture(&self, id: i64, payment: Payment) -> Result<PayOutcome, SettleError> {
-        use TransactionState as S;
-        let Payment { amount, card, credentials, payer_address, .. } = payment;
-        let reference = format!("sv-{id}");
-        let request = Request::Authorise {
-            amount,
-            pan: &card.pan,
-            expiry: &card.expiry,
-            csc: &card.csc,
-            reference: &reference,
+    async fn authorise_and_capture(&self, asked: Transaction, payment: Payment) -> Result<PayOutcome, StepError> {
+        let Payment { card, party, credentials, payer_address, .. } = payment;
+        let transaction_id = asked.id;
+        let instrument = Instrument::Card { pan: &card.pan, expiry: &card.expiry, csc: Some(&card.csc) };
+        let call = Call::Authorise(Authorisation {
+            instrument,
             payer_address: Some(&payer_address),
-        };
-        let outcome = acquirers::ask(&*self.acquirer, &self.transport, &credentials, &request).await;
+            authentication: None,
+            series: Series::None,
+        });
+        let outcome = ask(&party, &credentials, &asked, call).await;
         drop(card); // number and security code are wiped here: nothing after this needs them
-        let authorisation = match outcome {
-            Outcome::Approved { reference: Some(reference) } => reference,
-            Outcome::Declined(reason) => {
-                self.end(id, (S::Authorising, S::Declined), ActState::Refused, Some(reason)).await?;
-                return Ok(PayOutcome::Declined { transaction_id: id, reason });
+        let approval = match outcome {
+            Outcome::Approved(approval) if approval.state.is_some() => approval,
+            Outcome::Declined(refusal) => {
+                let reason = refusal.reason;
+                self.end(&asked, ActEnd::Refused, Some(refusal)).await?;
+                return Ok(PayOutcome::Declined { transaction_id, reason });
             }
-            // Approved without an id cannot be captured: it is as good as lost.
-            Outcome::Approved { reference: None } | Outcome::Unknown(_) => {
-                self.end(id, (S::Authorising, S::Lost), ActState::Unknown, None).await?;
-                return Ok(PayOutcome::Unknown { transaction_id: id, may_retry: true });
+            // Approved without a state cannot be captured: it is as good as lost.
+            Outcome::Approved(_) | Outcome::Unknown { .. } => {
+                self.end(&asked, ActEnd::Unknown, None).await?;
+                return Ok(PayOutcome::Unknown { transaction_id, may_retry: true });
             }
         };
-        let step = Step {
-            from_to: (S::Authorising, S::Capturing),
-            act: ActState::Done,
-            acquirer_ref: Some(&authorisation),
-            decline: None,
-            next: Some(ActKind::Capture),
-        };
-        self.settle(id, &step).await?;
-        let request = Request::Capture { authorisation: &authorisation, amount };
-        match acquirers::ask(&*self.acquirer, &self.transport, &credentials, &request).await {
-            Outcome::Approved { .. } => {
-                self.end(id, (S::Capturing, S::Captured), ActState::Done, None).await?;
-                Ok(PayOutcome::Paid { transaction_id: id })
+        let amount_minor = asked.ledger.amount_minor;
+        let held = self
+            .settle(&asked, ActEnd::Done, None, Some(&approval), |ledger| {
+                if asked.autocapture { ledger.capture(amount_minor) } else { Ok(ledger) }
+            })
+            .await?;
+        if !asked.autocapture {
+            return Ok(PayOutcome::Paid { transaction_id });
+        }
+        let state = held.acquirer_state.clone().unwrap_or_default();
+        let call = Call::Capture { state: &state, authorised: held.amount(), card: None };
+        match ask(&party, &credentials, &held, call).await {
+            Outcome::Approved(approval) => {
+                self.settle(&held, ActEnd::Done, None, Some(&approval), Ok).await?;
+                Ok(PayOutcome::Paid { transaction_id })
             }
-            Outcome::Declined(reason) => self.give_back(id, &authorisation, &credentials, reason).await,
-            Outcome::Unknown(_) => {
-                self.end(id, (S::Capturing, S::CaptureUnknown), ActState::Unknown, None).await?;
-                Ok(PayOutcome::Unknown { transaction_id: id, may_retry: false })
+            Outcome::Declined(refusal) => self.give_back(&held, &party, &credentials, refusal).await,
+            Outcome::Unknown { .. } => {
+                self.end(&held, ActEnd::Unknown, None).await?;
+                Ok(PayOutcome::Unknown { transaction_id, may_retry: false })
             }
         }
     }
@@ -318,62 +336,96 @@ impl Payments {
     /// The capture was refused for certain: the hold is released.
     async fn give_back(
         &self,
-        id: i64,
-        authorisation: &str,
+        held: &Transaction,
+        party: &Party,
         credentials: &[u8],
-        reason: Decline,
-    ) -> Result<PayOutcome, SettleError> {
-        use TransactionState as S;
-        let step = Step {
-            from_to: (S::Capturing, S::Voiding),
-            act: ActState::Refused,
-            acquirer_ref: None,
-            decline: Some(reason),
-            next: Some(ActKind::Void),
+        refusal: Refusal,
+    ) -> Result<PayOutcome, StepError> {
+        let (transaction_id, reason) = (held.id, refusal.reason);
+        let voiding = self.settle(held, ActEnd::Refused, Some(refusal), None, Ledger::void).await?;
+        let state = voiding.acquirer_state.clone().unwrap_or_default();
+        let end = match ask(party, credentials, &voiding, Call::Void { state: &state, card: None }).await {
+            Outcome::Approved(_) => ActEnd::Done,
+            Outcome::Declined(_) | Outcome::Unknown { .. } => ActEnd::Unknown,
         };
-        self.settle(id, &step).await?;
-        let request = Request::Void { authorisation };
-        let (to, act) = match acquirers::ask(&*self.acquirer, &self.transport, credentials, &request).await {
-            Outcome::Approved { .. } => (S::Voided, ActState::Done),
-            Outcome::Declined(_) => (S::VoidUnknown, ActState::Refused),
-            Outcome::Unknown(_) => (S::VoidUnknown, ActState::Unknown),
-        };
-        self.end(id, (S::Voiding, to), act, None).await?;
-        Ok(PayOutcome::Declined { transaction_id: id, reason })
+        self.end(&voiding, end, None).await?;
+        Ok(PayOutcome::Declined { transaction_id, reason })
     }
 
-    async fn end(
-        &self,
-        id: i64,
-        from_to: (TransactionState, TransactionState),
-        act: ActState,
-        decline: Option<Decline>,
-    ) -> Result<(), SettleError> {
-        self.settle(id, &Step { from_to, act, acquirer_ref: None, decline, next: None }).await
+    async fn end(&self, before: &Transaction, end: ActEnd, refusal: Option<Refusal>) -> Result<Transaction, StepError> {
+        self.settle(before, end, refusal, None, Ok).await
     }
 
     /// An outcome that cannot be written is tried again for a while: it is known here and nowhere else.
-    async fn settle(&self, id: i64, step: &Step<'_>) -> Result<(), SettleError> {
+    async fn settle(
+        &self,
+        before: &Transaction,
+        end: ActEnd,
+        refusal: Option<Refusal>,
+        approval: Option<&Approval>,
+        next: impl Fn(Ledger) -> Result<Ledger, Illegal>,
+    ) -> Result<Transaction, StepError> {
         const PAUSES_MS: [u64; 4] = [50, 200, 1_000, 3_000];
         let mut entropy = SystemEntropy::new();
-        for pause_ms in PAUSES_MS {
-            match settle::settle(&self.db, &*self.clock, &mut entropy, id, step).await {
-                Ok(_) => return Ok(()),
-                Err(SettleError::Db(error)) => {
-                    tracing::warn!(transaction = id, cause = %error, "outcome not yet written")
-                }
-                // After an error the step may have been made all the same: then it is where it should be.
-                Err(SettleError::Moved) if self.is_at(id, step.from_to.1).await => return Ok(()),
-                Err(error) => return Err(error),
+        let decline = refusal.as_ref().map(|refusal| refusal.reason);
+        let mut after = Transaction { ledger: next(before.ledger.settle(end)?)?, ..before.clone() };
+        after.decline = decline.or(after.decline);
+        after.bank_code = refusal.and_then(|refusal| refusal.code).or(after.bank_code);
+        if let Some(approval) = approval {
+            after.acquirer_state = approval.state.clone().or(after.acquirer_state);
+            after.approval_code = approval.approval_code.clone().or(after.approval_code);
+            after.series = approval.series.clone().or(after.series);
+        }
+        let mut pauses = PAUSES_MS.into_iter();
+        loop {
+            let end = Some(End { outcome: Some(end), decline, next_try_at_ms: None });
+            let step = Step { before, after: after.clone(), end };
+            let error = match steps::make(&self.db, &*self.clock, &mut entropy, step).await {
+                Ok(done) => return Ok(done),
+                Err(error) => error,
+            };
+            // After an error the step may have been made all the same: then it is where it should be.
+            if let (StepError::Moved, Some(found)) = (&error, self.found(before.id).await)
+                && found.version == before.version + 1
+                && found.ledger == after.ledger
+            {
+                return Ok(found);
             }
+            let (StepError::Db(_), Some(pause_ms)) = (&error, pauses.next()) else { return Err(error) };
+            tracing::warn!(transaction = before.id, cause = %error, "outcome not yet written");
             tokio::time::sleep(std::time::Duration::from_millis(pause_ms)).await;
         }
-        settle::settle(&self.db, &*self.clock, &mut entropy, id, step).await.map(|_| ())
     }
 
-    async fn is_at(&self, id: i64, state: TransactionState) -> bool {
-        matches!(store::find_transaction(&self.db, id).await, Ok(Some(found)) if found.state == state)
+    async fn found(&self, id: i64) -> Option<Transaction> {
+        store::transactions::find(&self.db, id).await.ok().flatten()
     }
+}
+
+/// Asks for the pending act of a transaction.
+async fn ask(party: &Party, credentials: &[u8], transaction: &Transaction, call: Call<'_>) -> Outcome {
+    let Some(act) = transaction.ledger.pending else { return Outcome::Declined(Decline::Configuration.into()) };
+    let request = Request {
+        reference: &transaction.acquirer_reference(),
+        act: act.number,
+        asked_at_ms: u64::try_from(transaction.updated_at_ms).unwrap_or(0),
+        amount: transaction.money(act.amount_minor),
+        text_on_statement: None,
+        call,
+    };
+    acquirers::ask(party, credentials, &request).await
+}
+
+/// What the acquirer would not take is refused before anything is written.
+fn check_takes(party: &Party, card: &SealedCard, amount: Amount) -> Result<(), ApiError> {
+    let instrument = Instrument::Card { pan: &card.pan, expiry: &card.expiry, csc: Some(&card.csc) };
+    let authorisation = Authorisation { instrument, payer_address: None, authentication: None, series: Series::None };
+    let call = Call::Authorise(authorisation);
+    let request = Request { reference: "sv-0", act: 1, asked_at_ms: 0, amount, text_on_statement: None, call };
+    party.acquirer.check(&request).map_err(|error| {
+        tracing::info!(cause = %error, "card refused before it was sent");
+        ApiError::because(Problem::BadRequest, "This card cannot be used here")
+    })
 }
 
 /// The account that a code belongs to, as long as it is active: a suspended merchant takes no payments.

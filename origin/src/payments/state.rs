@@ -1,120 +1,39 @@
-//! The states of codes and transactions, and how they read in the reference's vocabulary.
-//!
-//! ```text
-//! Authorising ──approved──▶ Capturing ──done──▶ Captured
-//!     │  └─declined─▶ Declined   │  └─refused─▶ Voiding ──▶ Voided | VoidUnknown
-//!     └──no answer──▶ Lost       └──no answer─▶ CaptureUnknown
-//! ```
-//!
-//! `Lost`: nobody knows whether the card was authorised. It is never captured, so the shopper is never charged; a hold
-//! may lapse by itself, and the code may be paid again. `CaptureUnknown`: the money may have moved; it is shown to the
-//! operator until they settle it as `Captured` or `Voided` from the acquirer's report, and the code stays locked.
+//! How transactions and codes read from outside, in both vocabularies' words.
 
 use std::str::FromStr;
 
+use super::ledger::{ActKind, Stage};
+use super::store::Transaction;
+use crate::acquirers::Decline;
 use crate::db::DbError;
 
-/// Where a transaction stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TransactionState {
-    /// The acquirer is being asked for an authorisation.
-    Authorising,
-    /// Authorised; the acquirer is being asked to capture.
-    Capturing,
-    /// Paid.
-    Captured,
-    /// The acquirer said no.
-    Declined,
-    /// The authorisation's outcome is unknown, and it will not be captured.
-    Lost,
-    /// The capture's outcome is unknown.
-    CaptureUnknown,
-    /// The capture was refused; the authorisation is being given back.
-    Voiding,
-    /// The authorisation was given back, or an operator found that it was never captured.
-    Voided,
-    /// Whether the authorisation was given back is unknown.
-    VoidUnknown,
+/// Whose interface a payment request came by; it decides how its outcome is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Scan to Pay's `/pluto`.
+    Pluto,
+    /// Scanpay's `/v1`.
+    V1,
 }
 
-const TRANSACTION_STATES: &[(TransactionState, &str)] = &[
-    (TransactionState::Authorising, "authorising"),
-    (TransactionState::Capturing, "capturing"),
-    (TransactionState::Captured, "captured"),
-    (TransactionState::Declined, "declined"),
-    (TransactionState::Lost, "lost"),
-    (TransactionState::CaptureUnknown, "capture_unknown"),
-    (TransactionState::Voiding, "voiding"),
-    (TransactionState::Voided, "voided"),
-    (TransactionState::VoidUnknown, "void_unknown"),
-];
-
-impl TransactionState {
-    /// As stored.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        TRANSACTION_STATES.iter().find(|row| row.0 == self).map_or("", |row| row.1)
-    }
-
-    /// The reference's TxState: `SUCCESS` alone is positive, `END_…` is final, the rest is under way.
-    #[must_use]
-    pub fn tx_state(self) -> &'static str {
-        match self {
-            Self::Captured => "SUCCESS",
-            Self::Declined => "END_BANK_NON_00",
-            Self::Lost => "END_BANK_ERROR",
-            Self::Voided => "END_REVERSED",
-            Self::VoidUnknown => "END_REVERSAL_FAILED",
-            Self::Authorising => "OFF_TO_BANK",
-            Self::Capturing | Self::CaptureUnknown | Self::Voiding => "PENDING",
-        }
-    }
-
-    /// The state that a request without an answer leaves behind; `None` where nothing was asked.
-    #[must_use]
-    pub fn without_answer(self) -> Option<Self> {
-        match self {
-            Self::Authorising => Some(Self::Lost),
-            Self::Capturing => Some(Self::CaptureUnknown),
-            Self::Voiding => Some(Self::VoidUnknown),
-            _ => None,
-        }
-    }
-
-    /// Which steps there are; everything else is refused.
-    #[must_use]
-    pub fn may_become(self, next: Self) -> bool {
-        matches!(
-            (self, next),
-            (Self::Authorising, Self::Capturing | Self::Declined | Self::Lost)
-                | (Self::Capturing, Self::Captured | Self::CaptureUnknown | Self::Voiding)
-                | (Self::Voiding, Self::Voided | Self::VoidUnknown)
-                | (Self::CaptureUnknown, Self::Captured | Self::Voided)
-                | (Self::VoidUnknown, Self::Voided)
-        )
-    }
-
-    /// What the code becomes with the transaction: kept while money may move, free again when none did.
-    #[must_use]
-    pub fn code_state(self, use_once: bool) -> CodeState {
-        match self {
-            Self::Captured if use_once => CodeState::Used,
-            Self::Captured | Self::Declined | Self::Lost | Self::Voided | Self::VoidUnknown => CodeState::Available,
-            Self::Authorising | Self::Capturing | Self::CaptureUnknown | Self::Voiding => CodeState::Locked,
-        }
-    }
+/// What a transaction is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A payer pays.
+    Payment,
+    /// A subscriber's card is charged without them.
+    Charge,
+    /// A card is verified and kept; nothing is charged.
+    Verify,
 }
 
-impl FromStr for TransactionState {
-    type Err = DbError;
-
-    fn from_str(text: &str) -> Result<Self, DbError> {
-        TRANSACTION_STATES
-            .iter()
-            .find(|row| row.1 == text)
-            .map(|row| row.0)
-            .ok_or(DbError::Corrupt("transaction state"))
-    }
+/// How it is paid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// With a card.
+    Card,
+    /// With MobilePay.
+    MobilePay,
 }
 
 /// The reference's five states of a code. Expired is none of them: it is a date.
@@ -132,27 +51,90 @@ pub enum CodeState {
     Deleted,
 }
 
-const CODE_STATES: &[(CodeState, &str)] = &[
-    (CodeState::Available, "Available"),
-    (CodeState::Locked, "Locked"),
-    (CodeState::Used, "Used"),
-    (CodeState::Blocked, "Blocked"),
-    (CodeState::Deleted, "Deleted"),
-];
+/// Types that are stored as one of a few words.
+macro_rules! stored_as {
+    ($type:ty, $what:literal, $(($value:path, $text:literal)),+ $(,)?) => {
+        impl $type {
+            /// As stored and as sent.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $($value => $text,)+
+                }
+            }
+        }
 
-impl CodeState {
-    /// As stored and as sent.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        CODE_STATES.iter().find(|row| row.0 == self).map_or("", |row| row.1)
-    }
+        impl FromStr for $type {
+            type Err = DbError;
+
+            fn from_str(text: &str) -> Result<Self, DbError> {
+                match text {
+                    $($text => Ok($value),)+
+                    _ => Err(DbError::Corrupt($what)),
+                }
+            }
+        }
+    };
 }
 
-impl FromStr for CodeState {
-    type Err = DbError;
+stored_as!(Dialect, "dialect", (Self::Pluto, "pluto"), (Self::V1, "v1"));
+stored_as!(Kind, "kind of transaction", (Self::Payment, "payment"), (Self::Charge, "charge"), (Self::Verify, "verify"));
+stored_as!(Method, "payment method", (Self::Card, "card"), (Self::MobilePay, "mobilepay"));
+stored_as!(
+    CodeState,
+    "code state",
+    (Self::Available, "Available"),
+    (Self::Locked, "Locked"),
+    (Self::Used, "Used"),
+    (Self::Blocked, "Blocked"),
+    (Self::Deleted, "Deleted"),
+);
 
-    fn from_str(text: &str) -> Result<Self, DbError> {
-        CODE_STATES.iter().find(|row| row.1 == text).map(|row| row.0).ok_or(DbError::Corrupt("code state"))
+impl Transaction {
+    /// The reference's TxState: `SUCCESS` alone is positive, `END_…` is final, the rest is under way.
+    #[must_use]
+    pub fn tx_state(&self) -> &'static str {
+        let ledger = &self.ledger;
+        match ledger.stage {
+            Stage::Waiting => "PENDING",
+            Stage::Authorising => "OFF_TO_BANK",
+            Stage::Declined if self.decline == Some(Decline::ThreeDSecure) => "END_BRE_REJECTED",
+            Stage::Declined => "END_BANK_NON_00",
+            Stage::Lost => "END_BANK_ERROR",
+            Stage::Cancelled => "END_CLIENT_CANCEL",
+            Stage::Expired => "END_CLIENT_TIMEOUT",
+            Stage::Voided => "END_REVERSED",
+            Stage::Authorised if ledger.is_reversed => "END_REVERSED",
+            Stage::Authorised if self.is_taken() => {
+                let is_refunded = ledger.captured_minor > 0 && ledger.refundable_minor() == 0;
+                if is_refunded { "END_REFUNDED" } else { "SUCCESS" }
+            }
+            Stage::Authorised => "PENDING",
+        }
+    }
+
+    /// Whether the merchant may take it as paid: captured, or held for as long as they want to hold it.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        let ledger = &self.ledger;
+        ledger.stage == Stage::Authorised && (ledger.captured_minor > 0 || !self.autocapture)
+    }
+
+    /// Whether the payer should be told to wait: the money may move, and nobody knows.
+    #[must_use]
+    pub fn is_capture_unknown(&self) -> bool {
+        self.ledger.pending.is_some_and(|act| act.is_unknown && act.kind == ActKind::Capture)
+    }
+
+    /// What the code becomes with the transaction: kept while money may move, free again when none did.
+    #[must_use]
+    pub fn code_state(&self) -> CodeState {
+        match self.ledger.stage {
+            Stage::Waiting | Stage::Authorising => CodeState::Locked,
+            Stage::Authorised if !self.is_taken() => CodeState::Locked,
+            Stage::Authorised if self.use_once => CodeState::Used,
+            _ => CodeState::Available,
+        }
     }
 }
 
@@ -160,48 +142,35 @@ impl FromStr for CodeState {
 mod tests {
     use super::*;
 
-    const ALL: [TransactionState; 9] = [
-        TransactionState::Authorising,
-        TransactionState::Capturing,
-        TransactionState::Captured,
-        TransactionState::Declined,
-        TransactionState::Lost,
-        TransactionState::CaptureUnknown,
-        TransactionState::Voiding,
-        TransactionState::Voided,
-        TransactionState::VoidUnknown,
-    ];
-
     #[test]
-    fn names_are_stored_and_read_back() {
-        for state in ALL {
-            assert_eq!(state.as_str().parse::<TransactionState>().unwrap(), state);
+    fn words_are_stored_and_read_back() {
+        for state in [CodeState::Available, CodeState::Locked, CodeState::Used, CodeState::Blocked, CodeState::Deleted]
+        {
+            assert_eq!(state.as_str().parse::<CodeState>().unwrap(), state);
         }
-        assert!("paid".parse::<TransactionState>().is_err());
+        for kind in [Kind::Payment, Kind::Charge, Kind::Verify] {
+            assert_eq!(kind.as_str().parse::<Kind>().unwrap(), kind);
+        }
+        assert!("available".parse::<CodeState>().is_err());
+        assert!("wallet".parse::<Method>().is_err() && "v2".parse::<Dialect>().is_err());
     }
 
     #[test]
-    fn only_a_captured_payment_reads_as_success_and_uses_the_code() {
-        for state in ALL {
-            assert_eq!(state.tx_state() == "SUCCESS", state == TransactionState::Captured);
-            assert_eq!(state.code_state(true) == CodeState::Used, state == TransactionState::Captured);
-            assert_ne!(state.code_state(false), CodeState::Used);
-        }
-    }
-
-    #[test]
-    fn a_lost_authorisation_can_never_be_captured() {
-        let mut reachable = vec![TransactionState::Lost];
-        while let Some(state) = reachable.pop() {
-            for next in ALL {
-                assert!(!state.may_become(next), "{state:?} → {next:?}");
-            }
-        }
-        // Whatever waits for an answer may end without one.
-        for state in ALL {
-            if let Some(next) = state.without_answer() {
-                assert!(state.may_become(next));
-            }
-        }
+    fn only_money_that_is_there_reads_as_success_and_uses_the_code() {
+        let mut paid = Transaction::sample(1000);
+        assert_eq!((paid.tx_state(), paid.code_state()), ("PENDING", CodeState::Locked));
+        paid.ledger = paid.ledger.authorise().unwrap().settle(super::super::ledger::ActEnd::Done).unwrap();
+        assert_eq!((paid.tx_state(), paid.code_state()), ("PENDING", CodeState::Locked));
+        paid.autocapture = false;
+        assert_eq!((paid.tx_state(), paid.code_state()), ("SUCCESS", CodeState::Used));
+        paid.autocapture = true;
+        paid.ledger = paid.ledger.capture(1000).unwrap();
+        assert_eq!(paid.tx_state(), "PENDING");
+        paid.ledger = paid.ledger.settle(super::super::ledger::ActEnd::Done).unwrap();
+        assert_eq!((paid.tx_state(), paid.code_state()), ("SUCCESS", CodeState::Used));
+        paid.use_once = false;
+        assert_eq!(paid.code_state(), CodeState::Available);
+        paid.ledger = paid.ledger.refund(1000).unwrap().settle(super::super::ledger::ActEnd::Done).unwrap();
+        assert_eq!(paid.tx_state(), "END_REFUNDED");
     }
 }

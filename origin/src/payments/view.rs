@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::store::{CodeRecord, TransactionRecord};
+use super::store::{CodeRecord, Transaction};
 use crate::calendar::Utc;
 use crate::money::Amount;
 
@@ -43,13 +43,15 @@ pub struct CodeView<'a> {
 pub struct TransactionView<'a> {
     transaction_id: i64,
     reference: &'a str,
-    code: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<&'a str>,
     amount: Box<RawValue>,
     currency_code: &'a str,
     status: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     decline_reason: Option<&'static str>,
-    card_info: CardInfo<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    card_info: Option<CardInfo<'a>>,
     date: String,
 }
 
@@ -59,7 +61,8 @@ pub struct TransactionView<'a> {
 pub struct Notification<'a> {
     #[serde(flatten)]
     transaction: TransactionView<'a>,
-    seq: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seq: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -105,16 +108,16 @@ impl<'a> CodeView<'a> {
 impl<'a> TransactionView<'a> {
     /// Of a transaction.
     #[must_use]
-    pub fn of(record: &'a TransactionRecord) -> Self {
+    pub fn of(record: &'a Transaction) -> Self {
         Self {
             transaction_id: record.id,
             reference: &record.reference,
-            code: record.code.as_str(),
-            amount: decimal(record.amount),
-            currency_code: currency(&record.amount),
-            status: record.state.tx_state(),
+            code: record.code.as_ref().map(super::Code::as_str),
+            amount: decimal(record.amount()),
+            currency_code: record.currency.as_str(),
+            status: record.tx_state(),
             decline_reason: record.decline.map(crate::acquirers::Decline::as_str),
-            card_info: CardInfo { bin: &record.card_bin, last_four: &record.card_last_four },
+            card_info: card_info(record),
             date: Utc::from_unix_ms(u64::try_from(record.created_at_ms).unwrap_or(0)).to_reference_text(),
         }
     }
@@ -123,7 +126,7 @@ impl<'a> TransactionView<'a> {
 impl<'a> Notification<'a> {
     /// Of a transaction's change.
     #[must_use]
-    pub fn of(record: &'a TransactionRecord, seq: i64) -> Self {
+    pub fn of(record: &'a Transaction, seq: Option<i64>) -> Self {
         Self { transaction: TransactionView::of(record), seq }
     }
 
@@ -138,6 +141,10 @@ impl<'a> Notification<'a> {
 #[must_use]
 pub fn code_url(public_url: &str, code: &str) -> String {
     format!("{}/Q/{code}", public_url.trim_end_matches('/'))
+}
+
+fn card_info(record: &Transaction) -> Option<CardInfo<'_>> {
+    Some(CardInfo { bin: record.card_bin.as_deref()?, last_four: record.card_last_four.as_deref()? })
 }
 
 fn currency(amount: &Amount) -> &str {
