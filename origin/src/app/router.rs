@@ -114,6 +114,7 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         Route::TransactionState => codes.transaction_state(needed(caller)?.account, call).await,
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
         Route::Pay => pages::take_payment(&app.payments, call).await,
+        Route::PayState => pages::pay_state(&app.payments, call).await,
         Route::Asset => pages::asset(call),
         Route::LoginChallenge => app.logins.challenge(call).await,
         Route::Login => app.logins.login(call).await,
@@ -121,7 +122,6 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         // The edge answers the first two; the internal ones were answered above; the others are served nowhere yet.
         Route::QrImage
         | Route::PayWallet
-        | Route::PayState
         | Route::ThreeDsMethod
         | Route::ThreeDsChallenge
         | Route::CodeEdit
