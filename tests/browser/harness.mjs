@@ -78,7 +78,7 @@ export async function serve(options = {}) {
   const key = vaultKey();
   const site = {
     key, order: { ...ORDER, ...options.order }, view: options.view ?? { state: "ready" }, lifetime: options.lifetime ?? 1800,
-    onPay: () => [500, {}], onState: () => [200, { state: "none" }], onWallet: () => [500, {}],
+    onPay: () => [500, {}], onState: options.onState ?? (() => [200, { state: "none" }]), onWallet: () => [500, {}],
     requests: [], posts: [], bodies: [], asked: [], attempts: 0, offline: false,
   };
   const server = await listen((request, response) => handle(site, request, response));
@@ -166,7 +166,7 @@ async function handleBank(site, request, response) {
     "/wallet": `<p>MobilePay</p><a href="${site.origin}/Q/${CODE}?attempt=${searchParams.get("attempt")}">Back</a>`,
     "/shop": "<p>The shop</p>",
   };
-  send(response, pages[pathname] ? 200 : 404, "text/html", `<!doctype html><title>Bank</title>${pages[pathname] ?? ""}`);
+  send(response, pages[pathname] ? 200 : 404, "text/html", `<!doctype html><link rel="icon" href="data:,"><title>Bank</title>${pages[pathname] ?? ""}`);
 }
 
 function send(response, status, type, body, headers = {}) {

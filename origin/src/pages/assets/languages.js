@@ -25,6 +25,11 @@ export function chooseLanguage({ address, request, browser }) {
   return "en";
 }
 
+/** The browser's own variant of a language ("en-GB" of "en"), for dates. */
+export function regional(language, browser) {
+  return browser.find((tag) => languageOf(tag) === language) ?? language;
+}
+
 /** The texts of a language, or null when they cannot be fetched. */
 export async function loadTexts(language) {
   if (language === "en") return en;

@@ -1,16 +1,16 @@
 // What the page shows: its state, its texts in the page's language, the receipt. Everything foreign is put in as text.
 
-import { LANGUAGES, chooseLanguage, fill, loadTexts } from "./languages.js";
+import { LANGUAGES, chooseLanguage, fill, loadTexts, regional } from "./languages.js";
 import { formatAmount } from "./typed.js";
 
+const BROWSER = globalThis.navigator.languages ?? [globalThis.navigator.language];
 const byId = (id) => document.getElementById(id);
 
 /** The page in the language that fits; `main` is its one element with data. */
 export async function createView(main) {
   const view = new View(main);
   const address = new URLSearchParams(globalThis.location.search).get("lang");
-  const browser = globalThis.navigator.languages ?? [globalThis.navigator.language];
-  const language = chooseLanguage({ address, request: main.dataset.language, browser });
+  const language = chooseLanguage({ address, request: main.dataset.language, browser: BROWSER });
   view.texts = await loadTexts("en");
   await view.speak(language);
   view.startMenu();
@@ -130,12 +130,12 @@ class View {
   /** `seen`: when this page learned of it, null when that was long after. */
   receipt({ transactionId, amountMinor, seen }) {
     const { merchant, reference } = this.main.dataset;
-    const time = () => new Intl.DateTimeFormat(this.language, { dateStyle: "long", timeStyle: "short" }).format(seen);
+    const dates = () => new Intl.DateTimeFormat(regional(this.language, BROWSER), { dateStyle: "long", timeStyle: "short" });
     const rows = {
       amount: Number.isSafeInteger(amountMinor) ? () => this.money(amountMinor) : null,
       merchant: merchant ? () => merchant : null,
       reference: reference ? () => reference : null,
-      time: seen ? time : null,
+      time: seen ? () => dates().format(seen) : null,
       number: transactionId === undefined ? null : () => String(transactionId),
     };
     const write = () => {
