@@ -35,6 +35,30 @@ impl Utc {
         }
     }
 
+    /// The first moment of a day written `YYYY-MM-DD`, in Unix milliseconds; `None` where there is no such day.
+    #[must_use]
+    pub fn parse_day(text: &str) -> Option<u64> {
+        let mut parts = text.split('-');
+        let mut number = |digits: usize| {
+            let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
+            part.parse::<u64>().ok()
+        };
+        let (year, month, day) = (number(4)?, number(2)?, number(2)?);
+        if parts.next().is_some() || year < 1970 || !(1..=12).contains(&month) {
+            return None;
+        }
+        // Days from civil, the inverse of `from_unix_ms`: years begin in March.
+        let year_of_march = if month > 2 { year } else { year - 1 };
+        let shifted = if month > 2 { month - 3 } else { month + 9 };
+        let (era, year_of_era) = (year_of_march / 400, year_of_march % 400);
+        let day_of_year = (153 * shifted + 2) / 5 + day.checked_sub(1)?;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let at_ms = (era * 146_097 + day_of_era).checked_sub(719_468)? * 86_400_000;
+        let found = Self::from_unix_ms(at_ms);
+        let same = u64::from(found.year) == year && u64::from(found.month) == month && u64::from(found.day) == day;
+        same.then_some(at_ms)
+    }
+
     /// `YYYY-MM-DD HH:MM:SS:mmm`, as the reference's queries have it.
     #[must_use]
     pub fn to_reference_text(self) -> String {

@@ -41,7 +41,7 @@ pub(crate) const LINK_KEYS: [(&str, [u8; 32], &str); 4] =
 pub(crate) const PUBLIC_URL: &str = "https://pay.example";
 const API_KEY: &str = "1e5f0f0e-6a0d-4a36-9a1e-7f4a1d7f0f11";
 const SIGNING_KEY_ID: &str = "4390aec7-f76a-4c2f-8597-c87c2d06cb4f";
-const SIGNING_KEY_PEM: &str = include_str!("../../origin/vectors/test-signing-key.pem");
+pub(crate) const SIGNING_KEY_PEM: &str = include_str!("../../origin/vectors/test-signing-key.pem");
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -174,15 +174,7 @@ impl World {
     }
 
     pub(crate) async fn postgres() -> Self {
-        let base = std::env::var("SCANVAULT_TEST_POSTGRES")
-            .expect("SCANVAULT_TEST_POSTGRES: scripts/test starts a PostgreSQL and names it there");
-        let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
-        sqlx::any::install_default_drivers();
-        let server = sqlx::AnyPool::connect(&base).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&server).await.unwrap();
-        server.close().await;
-        let (server, _) = base.rsplit_once('/').unwrap();
-        Self::on(&format!("{server}/{name}"), Folder::new()).await
+        Self::on(&new_postgres_database().await, Folder::new()).await
     }
 
     async fn on(url: &str, folder: Folder) -> Self {
@@ -412,6 +404,19 @@ pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
+/// The address of an empty database of the server that `scripts/test` has started.
+pub(crate) async fn new_postgres_database() -> String {
+    let base = std::env::var("SCANVAULT_TEST_POSTGRES")
+        .expect("SCANVAULT_TEST_POSTGRES: scripts/test starts a PostgreSQL and names it there");
+    let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+    sqlx::any::install_default_drivers();
+    let server = sqlx::AnyPool::connect(&base).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&server).await.unwrap();
+    server.close().await;
+    let (server, _) = base.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
+}
+
 async fn start_gateway(book: &Arc<Book>, faults: &Arc<Faults>) -> (String, tokio::task::JoinHandle<()>) {
     let key = rsa::RsaPrivateKey::from_pkcs8_pem(SIGNING_KEY_PEM).unwrap();
     let access = Access::new(&SecretText::new(API_KEY), SIGNING_KEY_ID.to_owned(), key.to_public_key());
@@ -446,6 +451,7 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         clearhaus_url: gateway_url.to_owned(),
         extra_ca: None,
         allow_local_callbacks: true,
+        callback_allow: Vec::new(),
         data_key_max_age_days: 365,
         data_key_max_uses: 1 << 28,
         card_retention_days: 90,

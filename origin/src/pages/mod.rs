@@ -37,7 +37,10 @@ pub async fn pay_page(
     let Ok(code) = call.parameter.parse::<Code>() else {
         return Ok(page(StatusCode::NOT_FOUND, "", Content::UnknownCode));
     };
+    let (address, now_ms) = (&call.signed.client_address, payments.clock.now_ms());
+    payments.limits.may_look(address, now_ms)?;
     let Some(record) = store::codes::find(&payments.db, &code).await? else {
+        payments.limits.unknown_code(address, now_ms);
         return Ok(page(StatusCode::NOT_FOUND, code.as_str(), Content::UnknownCode));
     };
     let account = match pay::merchant(&payments.db, &record).await {
@@ -81,8 +84,9 @@ pub async fn pay_page(
 pub async fn take_payment(payments: &std::sync::Arc<Payments>, call: &Call) -> Result<Response, ApiError> {
     let code: Code = call.parameter.parse()?;
     let body: PayBody = call.json()?;
+    payments.limits.may_look(&call.signed.client_address, payments.clock.now_ms())?;
     let outcome = payments.pay(&code, &body.sealed, &call.signed.client_address).await?;
-    Ok(Json(Answer::of_outcome(&outcome, None)).into_response())
+    Ok(Json(Answer::of_outcome(outcome, None)).into_response())
 }
 
 /// `GET /pluto/public/pay/{code}/state?attempt=…`: how the payment of a page stands. It needs no key, so that it is told

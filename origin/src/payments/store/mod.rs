@@ -3,6 +3,7 @@
 pub mod acts;
 pub mod changes;
 pub mod codes;
+pub mod settlement;
 pub mod transactions;
 
 use std::str::FromStr;
