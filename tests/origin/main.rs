@@ -12,6 +12,7 @@
     reason = "a test that panics has failed: that is how it says so"
 )]
 
+mod acquirers;
 mod admin_tls;
 mod audit;
 mod card;
