@@ -15,6 +15,7 @@
 mod acquirers;
 mod admin_tls;
 mod audit;
+mod bank;
 mod card;
 mod cards;
 mod ceremonies;
@@ -40,6 +41,8 @@ mod records;
 mod sealed;
 mod settings;
 mod strict;
+mod threeds;
+mod threeds_faults;
 mod vault_client;
 mod vault_rules;
 mod world;

@@ -10,6 +10,7 @@ pub mod clearhaus;
 pub mod decline;
 pub mod nets;
 pub mod registry;
+pub mod threedsecure;
 pub mod transport;
 mod units;
 

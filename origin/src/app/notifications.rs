@@ -13,6 +13,7 @@ use crate::identity::secrets::{self, NOTIFICATION_KEY, PING_KEY};
 use crate::outbox::ping::Pinger;
 use crate::outbox::worker::Worker;
 use crate::outbox::{SecretError, SecretFuture, Secrets, SettleFuture, Settles};
+use crate::payments::Payments;
 use crate::vault::Vault;
 
 /// The sender of deliveries and the pinger.
@@ -97,17 +98,23 @@ impl Secrets for AccountSecrets {
     }
 }
 
-/// No payment is held yet: there is nothing to capture or to give back.
-pub struct NobodyHolds;
+/// The payments that wait for a receiver. What goes wrong here is tried again by their resolver, which asks the row.
+pub struct HeldPayments(pub Arc<Payments>);
 
-impl Settles for NobodyHolds {
+impl Settles for HeldPayments {
     fn delivered(&self, transaction_id: i64) -> SettleFuture<'_> {
-        tracing::error!(transaction = transaction_id, "delivered, but no payment is held");
-        Box::pin(async {})
+        Box::pin(async move {
+            if let Err(error) = self.0.capture_held(transaction_id).await {
+                tracing::error!(transaction = transaction_id, cause = %error, "held, delivered, and not captured yet");
+            }
+        })
     }
 
     fn gave_up(&self, transaction_id: i64) -> SettleFuture<'_> {
-        tracing::error!(transaction = transaction_id, "withdrawn, but no payment is held");
-        Box::pin(async {})
+        Box::pin(async move {
+            if let Err(error) = self.0.void_held(transaction_id).await {
+                tracing::error!(transaction = transaction_id, cause = %error, "held, not delivered, and not voided yet");
+            }
+        })
     }
 }

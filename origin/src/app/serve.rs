@@ -9,8 +9,8 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use super::config::{Config, ConfigError, Mode, Switch};
 use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
-use super::notifications::{NobodyHolds, Senders};
-use super::parties::{acquirers, extra_ca};
+use super::notifications::{HeldPayments, Senders};
+use super::parties::{acquirers, extra_ca, threeds};
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
 use crate::acquirers::transport::FramedError;
@@ -89,7 +89,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let admin_tls = bind_admin_tls(&config, &listeners).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
-    let senders = Senders::new(&app, &bell, Arc::new(NobodyHolds));
+    outbox::store::take_over(&app.db, app.clock.now_db()).await?;
+    let senders = Senders::new(&app, &bell, Arc::new(HeldPayments(Arc::clone(&app.payments))));
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
     let public_task =
@@ -149,6 +150,7 @@ pub async fn build(
         vault: Arc::clone(&vault),
         clock: Arc::clone(&clock),
         acquirers: acquirers.clone(),
+        threeds: Arc::new(threeds(config)?),
         bell: Arc::clone(bell),
         card_retention_ms: i64::from(config.card_retention_days) * 86_400_000,
         limits: Arc::new(Limits::new(config.rate_limits == Switch::On)),
@@ -194,6 +196,7 @@ pub async fn build(
         admin,
         ops,
         public_url: config.public_url.clone(),
+        is_development: config.mode == Mode::Development,
     })
 }
 

@@ -31,7 +31,7 @@ const STYLES: &[Asset] = &assets![STYLE; "pay.css"];
 
 /// Each is a module; pay.js is the one that the page names.
 const SCRIPTS: &[Asset] = &assets![SCRIPT;
-    "attempt.js", "browser.js", "fields.js", "frames.js", "languages.js", "pay.js", "poll.js", "seal.js",
+    "attempt.js", "back.js", "browser.js", "fields.js", "frames.js", "languages.js", "pay.js", "poll.js", "seal.js",
     "text-da.js", "text-de.js", "text-en.js", "text-fr.js", "text-no.js", "text-sv.js", "typed.js", "view.js", "wire.js",
 ];
 

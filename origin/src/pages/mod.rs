@@ -3,17 +3,20 @@
 pub mod answers;
 mod assets;
 pub mod template;
+pub mod threeds;
 
 use axum::Json;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, StatusCode};
-use scanvault_protocol::{Problem, headers as policies};
+use scanvault_protocol::Problem;
 use serde::Deserialize;
 
-use crate::payments::pay::{self, Payments};
+use crate::acquirers::threedsecure::PostedBrowser;
+use crate::payments::pay::{self, Payments, Post};
 use crate::payments::store;
+use crate::payments::threeds::After;
 use crate::payments::{Code, CodeState};
 use crate::vault::{Entropy, Unsealed};
 use crate::web::{ApiError, Call};
@@ -85,7 +88,8 @@ pub async fn take_payment(payments: &std::sync::Arc<Payments>, call: &Call) -> R
     let code: Code = call.parameter.parse()?;
     let body: PayBody = call.json()?;
     payments.limits.may_look(&call.signed.client_address, payments.clock.now_ms())?;
-    let outcome = payments.pay(&code, &body.sealed, &call.signed.client_address).await?;
+    let post = Post { sealed: &body.sealed, browser: body.browser, after: body.after.map(After::from) };
+    let outcome = payments.pay(&code, post, &call.signed.client_address).await?;
     Ok(Json(Answer::of_outcome(outcome, None)).into_response())
 }
 
@@ -116,10 +120,27 @@ fn attempt_of(query: &str) -> &str {
 #[serde(deny_unknown_fields)]
 struct PayBody {
     sealed: String,
-    /// What a bank wants to know of the browser.
     #[serde(default)]
-    #[expect(dead_code, reason = "taken for 3-D Secure, which reads it")]
-    browser: Option<serde_json::Value>,
+    browser: PostedBrowser,
+    #[serde(default)]
+    after: Option<Done>,
+}
+
+/// What the page has done for the payer's bank.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Done {
+    Method,
+    Challenge,
+}
+
+impl From<Done> for After {
+    fn from(done: Done) -> Self {
+        match done {
+            Done::Method => Self::Method,
+            Done::Challenge => Self::Challenge,
+        }
+    }
 }
 
 fn ready_page(
@@ -142,7 +163,6 @@ fn page(status: StatusCode, code: &str, content: Content<'_>) -> Response {
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
-    headers.insert("content-security-policy", HeaderValue::from_static(policies::PAGE_CONTENT_SECURITY_POLICY));
     if let Some(secs) = Problem::Sealed.retry_after_secs().filter(|_| status == StatusCode::SERVICE_UNAVAILABLE) {
         headers.insert(RETRY_AFTER, HeaderValue::from(secs));
     }

@@ -19,6 +19,7 @@ pub mod settle;
 pub mod state;
 pub mod steps;
 pub mod store;
+pub mod threeds;
 pub mod view;
 
 pub use request::Code;

@@ -5,7 +5,7 @@
 use super::feed;
 use super::ledger::{ActEnd, Illegal, Stage};
 use super::notify::{self, NotifyError};
-use super::store::{Transaction, acts, changes, codes, transactions};
+use super::store::{Transaction, acts, authentications, changes, codes, transactions};
 use crate::acquirers::Decline;
 use crate::clock::Clock;
 use crate::db::{Db, DbError, Tx};
@@ -118,9 +118,22 @@ pub async fn record(
     if let Some(code) = &after.code {
         codes::set(tx, code, after.id, after.code_state()).await?;
     }
+    if was_left(before, &after) {
+        authentications::delete(tx, after.id).await?;
+    }
     let seq = if is_told { Some(tell(tx, &after, now_ms).await?) } else { None };
     notify::of_step(tx, before, &after, seq, now_ms, entropy).await?;
     Ok(after)
+}
+
+/// Whether nothing that is known of an authentication counts any more, and no outcome of an authorisation says so: the
+/// payer was not waited for any longer, no answer came, or the issuer wants another one.
+fn was_left(before: &Transaction, after: &Transaction) -> bool {
+    match before.ledger.stage {
+        Stage::Waiting => !after.ledger.stage.is_under_way(),
+        Stage::Authorising => matches!(after.ledger.stage, Stage::Lost | Stage::Waiting),
+        _ => false,
+    }
 }
 
 /// What merchants' systems follow: authorisations, and acts that were done. An attempt that came to nothing is none.

@@ -13,6 +13,8 @@
     reason = "a measurement that goes wrong ends here"
 )]
 
+#[path = "../../origin/bank.rs"]
+mod bank;
 #[path = "../../origin/world.rs"]
 #[expect(dead_code, reason = "the tests use all of it")]
 mod world;
