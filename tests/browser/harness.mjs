@@ -14,8 +14,8 @@ export const CODE = "0123456789";
 export const PAN = "4111111111111111";
 /** As protocol/src/headers.rs spells it, in its development form: the banks of these tests are on this machine. */
 export const CSP = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; " +
-  "img-src 'self' data:; frame-src https: http://127.0.0.1:*; form-action 'self' https: http://127.0.0.1:*; base-uri 'none'; frame-ancestors 'none'";
-const FRAMED_CSP = "default-src 'none'; script-src 'self'; base-uri 'none'; frame-ancestors 'self'";
+  "img-src 'self' data:; frame-src 'self' https: http://127.0.0.1:*; form-action 'self' https: http://127.0.0.1:*; base-uri 'none'; frame-ancestors 'none'";
+const FRAMED_CSP = "default-src 'none'; script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
   "--disable-component-update", "--disable-sync"];
@@ -136,11 +136,7 @@ async function handle(site, request, response) {
   return undefined;
 }
 
-/** What the origin's back.js does, for as long as this server makes the framed page by itself. */
-const BACK = "parent.postMessage({ scanvault: document.body.dataset.word }, location.origin);";
-
 function sendAsset(response, name) {
-  if (name === "back.js") return send(response, 200, "text/javascript", BACK);
   if (!/^[a-z-]+\.(js|css)$/.test(name) || !existsSync(new URL(name, ASSETS))) return send(response, 404, "text/plain", "");
   return send(response, 200, name.endsWith(".js") ? "text/javascript" : "text/css", read(name));
 }
@@ -148,8 +144,8 @@ function sendAsset(response, name) {
 /** Our own framed page, as the origin answers it to the bank's post: its script tells the page around it. */
 function sendFramed(response, word) {
   response.setHeader("content-security-policy", FRAMED_CSP);
-  const script = '<script type="module" src="/pluto/public/assets/back.js"></script>';
-  send(response, 200, "text/html", `<!doctype html><html lang="en"><title>.</title><body data-word="${word}">${script}`);
+  const script = '<script src="/pluto/public/assets/back.js" defer></script>';
+  send(response, 200, "text/html", `<!doctype html><html lang="en" data-back="${word}"><title>.</title>${script}`);
 }
 
 /** Another origin: the bank's method and challenge, and the wallet's page. What comes of them the query says. */
