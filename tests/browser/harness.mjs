@@ -66,7 +66,7 @@ export function renderPage(values) {
 /** The order of most tests: ten rand. */
 const ORDER = {
   merchant: "Demo Shop", description: "Two coffees", reference: "order-7", amountMinor: 1000, currency: "ZAR", exponent: 2,
-  items: "", partial: "", wallet: "", follow: "", language: "",
+  items: "", partial: "", wallet: "", keeps: "", follow: "", language: "",
 };
 
 /**
@@ -184,7 +184,7 @@ function pageOf(site) {
     key: ready ? JSON.stringify(site.key.jwk) : "", merchant: text(order.merchant), description: text(order.description),
     reference: text(order.reference), currency: text(order.currency), exponent: text(order.exponent), amount_minor: text(order.amountMinor),
     amount, summary_hidden: unknown ? "hidden" : "", description_hidden: hidden(order.description), reference_hidden: hidden(order.reference),
-    items: order.items && JSON.stringify(order.items), partial: order.partial, wallet: order.wallet, follow: order.follow, asked_language: order.language,
+    items: order.items && JSON.stringify(order.items), partial: order.partial, wallet: order.wallet, keeps: order.keeps, follow: order.follow, asked_language: order.language,
   });
 }
 

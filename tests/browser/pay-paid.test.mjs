@@ -123,3 +123,18 @@ scene("hostile names of rows are text", { site: { order: { items: [{ name: "<img
   assert.equal(await page.locator("img").count(), 0);
   assert.equal(await page.locator("#items").getAttribute("aria-label"), "What you are paying for");
 });
+
+scene("a card that is only kept: nothing to pay, and told so", { site: { order: { amountMinor: 0, keeps: "yes" } } }, async ({ page, site, main }) => {
+  site.onPay = () => [200, { state: "paid", transactionId: 81234 }];
+  await fillCard(page);
+  assert.equal(await page.locator("#pay").innerText(), "Save the card");
+  assert.equal(await page.locator("#total").isVisible(), false);
+  assert.match(await main.innerText(), /Your card is saved, so that this shop can charge it later/);
+  await pay(page);
+  await waitFor(page, "paid");
+  assert.equal(site.posts[0].card.amount, 0);
+  assert.match(await main.innerText(), /Nothing was charged now/);
+  assert.doesNotMatch(await page.locator("#receipt").innerText(), /0\.00/);
+  await page.locator("#language").selectOption("sv");
+  await page.getByText("Kortet är sparat.").waitFor();
+});

@@ -2,6 +2,7 @@
 
 pub mod answers;
 mod assets;
+mod shown;
 pub mod template;
 pub mod threeds;
 
@@ -14,7 +15,7 @@ use scanvault_protocol::Problem;
 use serde::Deserialize;
 
 use crate::acquirers::threedsecure::PostedBrowser;
-use crate::payments::pay::{self, Payments, Post};
+use crate::payments::pay::{self, PayOutcome, Payments, Post};
 use crate::payments::store;
 use crate::payments::threeds::After;
 use crate::payments::{Code, CodeState};
@@ -22,6 +23,7 @@ use crate::vault::{Entropy, Unsealed};
 use crate::web::{ApiError, Call};
 use answers::Answer;
 pub use assets::asset;
+use shown::Shown;
 use template::{Attempt, Choices, Content, Order, PayPage, State};
 
 /// How long a page can be paid from. Afterwards it asks for a new attempt by itself; it does so early, so that a bank's
@@ -54,6 +56,7 @@ pub async fn pay_page(
         Err(error) => return Err(error),
     };
     let request = &record.request;
+    let shown = Shown::of(&record.details, request.amount.currency());
     let order = Order {
         merchant: &account.display_name,
         description: request.short_description.as_deref().unwrap_or_default(),
@@ -61,9 +64,9 @@ pub async fn pay_page(
         amount_minor: Some(request.amount.minor()).filter(|_| !request.amount.is_open()),
         currency: request.amount.currency_ref().as_str(),
         exponent: request.amount.currency().exponent(),
-        items: &[],
-        language: None,
-        choices: Choices::default(),
+        items: &shown.items,
+        language: shown.language,
+        choices: Choices { follow: shown.return_url.is_some(), ..Choices::default() },
     };
     let (status, state) = match record.state {
         CodeState::Used => (StatusCode::OK, State::Paid),
@@ -90,7 +93,11 @@ pub async fn take_payment(payments: &std::sync::Arc<Payments>, call: &Call) -> R
     payments.limits.may_look(&call.signed.client_address, payments.clock.now_ms())?;
     let post = Post { sealed: &body.sealed, browser: body.browser, after: body.after.map(After::from) };
     let outcome = payments.pay(&code, post, &call.signed.client_address).await?;
-    Ok(Json(Answer::of_outcome(outcome, None)).into_response())
+    let return_url = match &outcome {
+        PayOutcome::Paid { .. } => return_url(payments, &code).await?,
+        _ => None,
+    };
+    Ok(Json(Answer::of_outcome(outcome, return_url)).into_response())
 }
 
 /// `GET /pluto/public/pay/{code}/state?attempt=…`: how the payment of a page stands. It needs no key, so that it is told
@@ -104,10 +111,16 @@ pub async fn pay_state(payments: &Payments, call: &Call) -> Result<Response, Api
     let found = store::transactions::find_attempt(&payments.db, attempt).await?;
     // Another code's attempt is none of this page's.
     let answer = match found.filter(|transaction| transaction.code.as_ref() == Some(&code)) {
-        Some(transaction) => Answer::of_transaction(&transaction, None),
+        Some(transaction) => Answer::of_transaction(&transaction, return_url(payments, &code).await?),
         None => Answer::None,
     };
     Ok(Json(answer).into_response())
+}
+
+/// Where the merchant wants the payer to go on.
+async fn return_url(payments: &Payments, code: &Code) -> Result<Option<String>, ApiError> {
+    let record = store::codes::find(&payments.db, code).await?;
+    Ok(record.and_then(|record| Shown::of(&record.details, record.request.amount.currency()).return_url))
 }
 
 /// An attempt is base64url: nothing in it is ever escaped.

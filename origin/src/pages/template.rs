@@ -73,6 +73,8 @@ pub struct Choices {
     pub partial: bool,
     /// Pay with MobilePay.
     pub mobilepay: bool,
+    /// Keep the card for later charges by this merchant; where nothing else is asked for, the amount is zero.
+    pub keeps_card: bool,
     /// Be taken back to the shop without a click, once it is paid.
     pub follow: bool,
 }
@@ -139,6 +141,7 @@ impl PayPage<'_> {
             "items" => order.map_or(String::new(), Order::items_json).into(),
             "partial" => yes(order.is_some_and(|o| o.choices.partial)),
             "wallet" => order.filter(|o| o.choices.mobilepay).map_or("", |_| "mobilepay").into(),
+            "keeps" => yes(order.is_some_and(|o| o.choices.keeps_card)),
             "follow" => yes(order.is_some_and(|o| o.choices.follow)),
             "title" => order.map_or("Payment".into(), |o| format!("Pay {}", o.merchant).into()),
             "state" => self.state_name().into(),

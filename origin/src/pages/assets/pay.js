@@ -348,6 +348,7 @@ class PayPage {
     const at = paidAtMs ?? known.paidAtMs;
     this.view.receipt({ transactionId, amountMinor: amount, seen: at ? new Date(at) : null });
     this.#show("paid", "paid");
+    if (amount === 0) this.view.say(byId("paid-text"), "kept");
     forget();
     remember({ attempt, by, amountMinor: amount, paidAtMs: at, shown: true });
     const url = returnUrl ? safeUrl(returnUrl, globalThis.location.href) : null;
@@ -381,7 +382,7 @@ class PayPage {
   #label() {
     const minor = this.fields.amountMinor();
     const paying = this.main.dataset.state === "paying";
-    const key = paying ? "paying" : minor === null ? "payAny" : "pay";
+    const key = paying ? "paying" : minor === null ? "payAny" : minor === 0 ? "keep" : "pay";
     this.view.say(byId("pay"), key, () => ({ amount: minor === null ? "" : this.view.money(minor) }));
   }
 }

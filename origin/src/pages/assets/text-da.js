@@ -9,6 +9,7 @@ export default {
   what: "For",
   reference: "Reference",
   items: "Det betaler du for",
+  keepsCard: "Dit kort gemmes, så butikken senere kan trække beløb på det, som I har aftalt.",
   details: "Betalingsoplysninger",
   amount: "Beløb",
   partialHint: "Du må gerne betale mindre end hele beløbet.",
@@ -68,7 +69,9 @@ export default {
 
   pay: "Betal {amount}",
   payAny: "Betal",
+  keep: "Gem kortet",
   paying: "Betaler…",
+  kept: "Kortet er gemt. Der er ikke trukket penge nu.",
   checkingCard: "Din bank kontrollerer kortet…",
   openingWallet: "Åbner MobilePay…",
   expiryPlaceholder: "MM / ÅÅ",

@@ -9,6 +9,7 @@ export default {
   what: "Für",
   reference: "Referenz",
   items: "Dafür zahlen Sie",
+  keepsCard: "Ihre Karte wird gespeichert, damit dieses Geschäft sie später wie vereinbart belasten kann.",
   details: "Zahlungsangaben",
   amount: "Betrag",
   partialHint: "Sie können auch weniger als den ganzen Betrag zahlen.",
@@ -68,7 +69,9 @@ export default {
 
   pay: "{amount} zahlen",
   payAny: "Zahlen",
+  keep: "Karte speichern",
   paying: "Zahlung läuft…",
+  kept: "Die Karte ist gespeichert. Ihnen wurde jetzt nichts berechnet.",
   checkingCard: "Ihre Bank prüft die Karte…",
   openingWallet: "MobilePay wird geöffnet…",
   expiryPlaceholder: "MM / JJ",

@@ -10,6 +10,7 @@ export default {
   what: "For",
   reference: "Reference",
   items: "What you are paying for",
+  keepsCard: "Your card is saved, so that this shop can charge it later as you have agreed.",
   details: "Payment details",
   amount: "Amount",
   partialHint: "You may pay less than the whole amount.",
@@ -70,7 +71,9 @@ export default {
   // From here on only the script says it.
   pay: "Pay {amount}",
   payAny: "Pay",
+  keep: "Save the card",
   paying: "Paying…",
+  kept: "The card is saved. Nothing was charged now.",
   checkingCard: "Your bank is checking the card…",
   openingWallet: "Opening MobilePay…",
   expiryPlaceholder: "MM / YY",

@@ -9,6 +9,7 @@ export default {
   what: "Pour",
   reference: "Référence",
   items: "Ce que vous payez",
+  keepsCard: "Votre carte est enregistrée afin que cette boutique puisse la débiter plus tard, comme convenu.",
   details: "Informations de paiement",
   amount: "Montant",
   partialHint: "Vous pouvez payer moins que le montant total.",
@@ -68,7 +69,9 @@ export default {
 
   pay: "Payer {amount}",
   payAny: "Payer",
+  keep: "Enregistrer la carte",
   paying: "Paiement en cours…",
+  kept: "La carte est enregistrée. Vous n’avez pas été débité maintenant.",
   checkingCard: "Votre banque vérifie la carte…",
   openingWallet: "Ouverture de MobilePay…",
   expiryPlaceholder: "MM / AA",

@@ -9,6 +9,7 @@ export default {
   what: "For",
   reference: "Referanse",
   items: "Dette betaler du for",
+  keepsCard: "Kortet ditt lagres, slik at butikken kan belaste det senere som avtalt.",
   details: "Betalingsopplysninger",
   amount: "Beløp",
   partialHint: "Du kan betale mindre enn hele beløpet.",
@@ -68,7 +69,9 @@ export default {
 
   pay: "Betal {amount}",
   payAny: "Betal",
+  keep: "Lagre kortet",
   paying: "Betaler…",
+  kept: "Kortet er lagret. Du er ikke belastet nå.",
   checkingCard: "Banken din kontrollerer kortet…",
   openingWallet: "Åpner MobilePay…",
   expiryPlaceholder: "MM / ÅÅ",

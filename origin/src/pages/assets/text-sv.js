@@ -9,6 +9,7 @@ export default {
   what: "För",
   reference: "Referens",
   items: "Det här betalar du för",
+  keepsCard: "Ditt kort sparas så att butiken kan debitera det senare enligt er överenskommelse.",
   details: "Betalningsuppgifter",
   amount: "Belopp",
   partialHint: "Du får betala mindre än hela beloppet.",
@@ -68,7 +69,9 @@ export default {
 
   pay: "Betala {amount}",
   payAny: "Betala",
+  keep: "Spara kortet",
   paying: "Betalar…",
+  kept: "Kortet är sparat. Inga pengar har dragits nu.",
   checkingCard: "Din bank kontrollerar kortet…",
   openingWallet: "Öppnar MobilePay…",
   expiryPlaceholder: "MM / ÅÅ",

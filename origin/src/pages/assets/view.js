@@ -132,7 +132,7 @@ class View {
     const { merchant, reference } = this.main.dataset;
     const dates = () => new Intl.DateTimeFormat(regional(this.language, BROWSER), { dateStyle: "long", timeStyle: "short" });
     const rows = {
-      amount: Number.isSafeInteger(amountMinor) ? () => this.money(amountMinor) : null,
+      amount: Number.isSafeInteger(amountMinor) && amountMinor > 0 ? () => this.money(amountMinor) : null,
       merchant: merchant ? () => merchant : null,
       reference: reference ? () => reference : null,
       time: seen ? () => dates().format(seen) : null,

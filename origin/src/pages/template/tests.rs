@@ -206,11 +206,11 @@ fn marks(html: &str) -> [usize; 4] {
 #[test]
 fn what_a_merchant_lets_the_payer_do_is_said_in_words() {
     let html = page(order(), ready()).render();
-    assert!(html.contains(r#"data-language="" data-partial="" data-wallet="" data-follow="" data-items="""#));
+    assert!(html.contains(r#"data-language="" data-partial="" data-wallet="" data-keeps="" data-follow="" data-items="""#));
     let items = [Item { name: "Søn \"<b>\"".to_owned(), quantity: 2, total_minor: 700 }];
-    let choices = Choices { partial: true, mobilepay: true, follow: true };
+    let choices = Choices { partial: true, mobilepay: true, keeps_card: true, follow: true };
     let html = page(Order { items: &items, language: Some(Language::Norwegian), choices, ..order() }, ready()).render();
-    assert!(html.contains(r#"data-language="no" data-partial="yes" data-wallet="mobilepay" data-follow="yes""#));
+    assert!(html.contains(r#"data-language="no" data-partial="yes" data-wallet="mobilepay" data-keeps="yes" data-follow="yes""#));
     let json = r#"[{"name":"Søn \"<b>\"","quantity":2,"totalMinor":700}]"#;
     let escaped = json.replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
     assert!(html.contains(&format!("data-items=\"{escaped}\"")));
