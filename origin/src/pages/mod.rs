@@ -2,7 +2,7 @@
 
 pub mod answers;
 mod assets;
-mod shown;
+pub mod shown;
 pub mod template;
 pub mod threeds;
 
