@@ -14,6 +14,7 @@
 )]
 
 #[path = "../../origin/bank.rs"]
+#[expect(dead_code, reason = "the tests use all of it")]
 mod bank;
 #[path = "../../origin/world.rs"]
 #[expect(dead_code, reason = "the tests use all of it")]
