@@ -159,7 +159,8 @@ mod tests {
         let of = |reason| json(&Answer::of_outcome(PayOutcome::Declined { transaction_id: 7, reason }, None));
         let bank = of(Decline::DoNotHonour);
         assert!(bank.contains(r#""reason":"bank""#));
-        for reason in [Decline::Restricted, Decline::InsufficientFunds, Decline::AmountLimit, Decline::MerchantBlocked] {
+        for reason in [Decline::Restricted, Decline::InsufficientFunds, Decline::AmountLimit, Decline::MerchantBlocked]
+        {
             assert_eq!(of(reason), bank);
         }
         assert!(of(Decline::InvalidCsc).contains(r#""reason":"csc""#));

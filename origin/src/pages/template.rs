@@ -203,8 +203,7 @@ impl PayPage<'_> {
 }
 
 impl Language {
-    const ALL: [Self; 6] =
-        [Self::English, Self::Danish, Self::Swedish, Self::Norwegian, Self::German, Self::French];
+    const ALL: [Self; 6] = [Self::English, Self::Danish, Self::Swedish, Self::Norwegian, Self::German, Self::French];
 
     /// The language of a two-letter tag; `None` for any that the page does not speak.
     #[must_use]

@@ -84,10 +84,7 @@ fn hostile_texts_add_no_markup() {
             ..order()
         };
         let attempt = Attempt { id: hostile, expires: 1, key: hostile };
-        let page = PayPage {
-                        code: hostile,
-            content: Content::Order(order, State::Ready(attempt)),
-        };
+        let page = PayPage { code: hostile, content: Content::Order(order, State::Ready(attempt)) };
         let html = page.render();
         assert_eq!(marks(&html), plain, "{hostile}");
         assert!(!html.contains('\u{0}'));
@@ -206,11 +203,15 @@ fn marks(html: &str) -> [usize; 4] {
 #[test]
 fn what_a_merchant_lets_the_payer_do_is_said_in_words() {
     let html = page(order(), ready()).render();
-    assert!(html.contains(r#"data-language="" data-partial="" data-wallet="" data-keeps="" data-follow="" data-items="""#));
+    assert!(
+        html.contains(r#"data-language="" data-partial="" data-wallet="" data-keeps="" data-follow="" data-items="""#)
+    );
     let items = [Item { name: "Søn \"<b>\"".to_owned(), quantity: 2, total_minor: 700 }];
     let choices = Choices { partial: true, mobilepay: true, keeps_card: true, follow: true };
     let html = page(Order { items: &items, language: Some(Language::Norwegian), choices, ..order() }, ready()).render();
-    assert!(html.contains(r#"data-language="no" data-partial="yes" data-wallet="mobilepay" data-keeps="yes" data-follow="yes""#));
+    assert!(html.contains(
+        r#"data-language="no" data-partial="yes" data-wallet="mobilepay" data-keeps="yes" data-follow="yes""#
+    ));
     let json = r#"[{"name":"Søn \"<b>\"","quantity":2,"totalMinor":700}]"#;
     let escaped = json.replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;");
     assert!(html.contains(&format!("data-items=\"{escaped}\"")));
