@@ -149,7 +149,7 @@ mod tests {
     fn a_bank_without_tls_is_shown_in_development_only() {
         let policy = |is_development| {
             let headers = vec![("content-type", "text/html".to_owned())];
-            let mut head = Head { status: 200, headers };
+            let mut head = Head { status: 200, reason: None, headers };
             harden(&mut head, ROUTES.iter().find(|spec| spec.route == Route::PayPage), ID, is_development);
             value(&head, "content-security-policy")
         };
