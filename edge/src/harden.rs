@@ -60,7 +60,7 @@ mod tests {
 
     fn hardened(status: u16, headers: &[(&'static str, &str)], route: Option<Route>) -> Head {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let mut head = Head { status, headers };
+        let mut head = Head::new(status, headers);
         let spec = route.map(|route| ROUTES.iter().find(|spec| spec.route == route).unwrap());
         harden(&mut head, spec, ID, false);
         head
@@ -149,7 +149,7 @@ mod tests {
     fn a_bank_without_tls_is_shown_in_development_only() {
         let policy = |is_development| {
             let headers = vec![("content-type", "text/html".to_owned())];
-            let mut head = Head { status: 200, headers };
+            let mut head = Head { status: 200, reason: None, headers };
             harden(&mut head, ROUTES.iter().find(|spec| spec.route == Route::PayPage), ID, is_development);
             value(&head, "content-security-policy")
         };

@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scanvault_origin::acquirers::clearhaus::Clearhaus;
+use scanvault_origin::acquirers::threedsecure::PostedBrowser;
 use scanvault_origin::acquirers::{
     self, Acquirer, AcquirerError, Acquirers, Call, Capabilities, Outcome, Party, Request, Transport, Wire,
 };
 use scanvault_origin::money::{Amount, Currency};
-use scanvault_origin::acquirers::threedsecure::PostedBrowser;
 use scanvault_origin::payments::pay::{PayOutcome, Payments, Post};
 use scanvault_origin::payments::resolver::ABANDONED_AFTER_MS;
 use scanvault_sandbox::common::book::Kind;

@@ -8,7 +8,7 @@ use axum::response::Response;
 use http::Request;
 use http::header::ORIGIN;
 use http_body_util::{BodyExt, Limited};
-use scanvault_protocol::route::{self, Answerer, Audience, BodyType, Door, Resolution, Route, RouteSpec};
+use scanvault_protocol::route::{self, Answerer, Audience, BodyType, Dialect, Door, Resolution, Route, RouteSpec};
 use scanvault_protocol::{Problem, headers};
 
 use super::App;
@@ -17,6 +17,7 @@ use crate::ceremonies::{Action, AdminCall, Admitted};
 use crate::identity::Caller;
 use crate::pages;
 use crate::payments::codes::Codes;
+use crate::payments::v1::V1;
 use crate::vault::SystemEntropy;
 use crate::web::listener::Peer;
 use crate::web::reply::{self, Finish};
@@ -40,13 +41,13 @@ pub async fn answer_public(app: Arc<App>, request: Request<Body>) -> Response {
         }
     };
     let request_id = signed.request_id.clone();
-    let is_head = signed.method == "HEAD";
+    let (is_head, dialect) = (signed.method == "HEAD", route::dialect(&signed.path));
     let (spec, response) = route_public(&app, signed).await;
     let took = started.elapsed();
     let route = spec.map_or("unknown", |spec| spec.path);
     let is_page = spec.filter(|spec| spec.is_page);
     let page_policy = is_page.map(|spec| headers::page_policy(spec.is_framed, app.is_development));
-    let mut response = reply::finish(response, &Finish { request_id: &request_id, route, page_policy, took });
+    let mut response = reply::finish(response, &Finish { request_id: &request_id, route, page_policy, dialect, took });
     if is_head {
         *response.body_mut() = Body::empty();
     }
@@ -59,7 +60,8 @@ pub async fn answer_admin(app: Arc<App>, request: Request<Body>, peer: Option<Pe
     let started = Instant::now();
     let response = route_admin(&app, request, peer).await.unwrap_or_else(axum::response::IntoResponse::into_response);
     let took = started.elapsed();
-    reply::finish(response, &Finish { request_id: "admin", route: "admin", page_policy: None, took })
+    let finish = Finish { request_id: "admin", route: "admin", page_policy: None, dialect: Dialect::Problem, took };
+    reply::finish(response, &finish)
 }
 
 async fn route_public(app: &Arc<App>, signed: Signed) -> (Option<&'static RouteSpec>, Response) {
@@ -110,13 +112,22 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
     }
     check_body(call)?;
     let codes = Codes { db: &app.db, clock: &*app.clock, public_url: &app.public_url };
+    let v1 = V1 { payments: &app.payments, public_url: &app.public_url };
     let mut entropy = SystemEntropy::new();
     match call.spec.route {
         Route::CodeCreate => codes.create(needed(caller)?.account, call, &mut entropy).await,
         Route::CodeQuery => codes.query(needed(caller)?.account, call).await,
         Route::TransactionState => codes.transaction_state(needed(caller)?.account, call).await,
+        Route::V1New
+        | Route::V1Seq
+        | Route::V1Capture
+        | Route::V1Refund
+        | Route::V1Void
+        | Route::V1Charge
+        | Route::V1Renew => Box::pin(v1.answer(needed(caller)?.account, call)).await,
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
-        Route::Pay => pages::take_payment(&app.payments, call).await,
+        Route::Pay => Box::pin(pages::take_payment(&app.payments, call)).await,
+        Route::PayState => pages::pay_state(&app.payments, call).await,
         Route::ThreeDsMethod => pages::threeds::method(&app.db, call).await,
         Route::ThreeDsChallenge => pages::threeds::challenge(call),
         Route::Asset => pages::asset(call),
@@ -126,7 +137,6 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         // The edge answers the first two; the internal ones were answered above; the others are served nowhere yet.
         Route::QrImage
         | Route::PayWallet
-        | Route::PayState
         | Route::CodeEdit
         | Route::CodeDelete
         | Route::CodeAmount
@@ -137,13 +147,6 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         | Route::StateByQr
         | Route::Reverse
         | Route::Refund
-        | Route::V1New
-        | Route::V1Seq
-        | Route::V1Capture
-        | Route::V1Refund
-        | Route::V1Void
-        | Route::V1Charge
-        | Route::V1Renew
         | Route::Unserved
         | Route::Monitor
         | Route::VaultKey

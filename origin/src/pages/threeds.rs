@@ -15,9 +15,6 @@ use crate::db::Db;
 use crate::payments::threeds::ThreeDs;
 use crate::web::{ApiError, Call};
 
-/// What runs in both.
-pub const SCRIPT: &str = include_str!("assets/back.js");
-
 /// `POST /pluto/public/3ds/method/{id}`.
 ///
 /// # Errors

@@ -14,10 +14,10 @@ use super::super::routing::{Need, Routes};
 use super::super::state::Method;
 use super::super::store::{self, CodeRecord, Transaction};
 use super::super::threeds::{After, LEASE_MS, Setup};
-use super::PayOutcome;
 use super::authenticate::asks_first;
 use super::check::{merchant, sealed_problem};
 use super::intent::Intent;
+use super::{PayOutcome, series_of};
 use crate::acquirers::threedsecure::{Browser, PostedBrowser};
 use crate::identity::Account;
 use crate::money::Amount;
@@ -117,7 +117,8 @@ impl Payments {
     ) -> Result<PayOutcome, ApiError> {
         let SealedCard { attempt, pan, expiry, csc, name: holder, .. } = card;
         let means = Means::Card { pan, expiry, csc: Some(csc) };
-        let order = Order { payer_address: Some(payer_address.to_owned()), ..Order::of(means) };
+        let payer_address = Some(payer_address.to_owned());
+        let order = Order { payer_address, series: series_of(&record), ..Order::of(means) };
         let routes = self.routes(unsealed, &account, &Need { amount, order: &order }).await.map_err(unable)?;
         let setup = self.setup(unsealed, &account).await?;
         let payer = Payer { order, holder, browser: Browser::of(&post.browser) };
