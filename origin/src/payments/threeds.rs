@@ -60,6 +60,8 @@ pub struct Case<'a> {
     pub expiry: &'a CardExpiry,
     /// The name on it.
     pub holder: Option<&'a CardholderName>,
+    /// Whether later charges rest on this one: the bank is to ask its customer then.
+    pub keeps_card: bool,
     /// The payer's address.
     pub payer_address: &'a str,
     /// The payer's browser.

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use scanvault_protocol::Problem;
 
 use super::super::Payments;
-use super::super::engine::{self, Hook, HookFuture, Means, Order, account_of};
+use super::super::engine::{self, Hook, HookFuture, Means, Order, SeriesOf, account_of};
 use super::super::ledger::{ActEnd, Stage};
 use super::super::limits::Limits;
 use super::super::routing::Need;
 use super::super::steps::{self, Step, StepError};
-use super::super::store::{Transaction, authentications, transactions};
+use super::super::store::{Transaction, authentications, codes, transactions};
 use super::super::threeds::{After, Case, Next, Setup, ThreeDsError};
-use super::PayOutcome;
+use super::{PayOutcome, series_of};
 use super::flow::{Payer, Post, counts, unable};
 use crate::acquirers::threedsecure::{Browser, Credentials, Mode, PARTY};
 use crate::acquirers::{Decline, Refusal};
@@ -58,7 +58,11 @@ impl Payments {
         let attempted = Limits::attempted(unsealed, payer_address, &card.pan);
         let SealedCard { pan, expiry, csc, name: holder, .. } = card;
         let means = Means::Card { pan, expiry, csc: Some(csc) };
-        let order = Order { payer_address: Some(payer_address.to_owned()), ..Order::of(means) };
+        // What the page began it still begins: a series of charges, or none.
+        let code = waiting.code.as_ref().ok_or(Problem::NotFound)?;
+        let record = codes::find(&self.db, code).await?.ok_or(Problem::NotFound)?;
+        let payer_address = Some(payer_address.to_owned());
+        let order = Order { payer_address, series: series_of(&record), ..Order::of(means) };
         let (payer, after) = (Payer { order, holder, browser: Browser::of(&post.browser) }, post.after);
         let (payments, unsealed) = (Arc::clone(self), Arc::clone(unsealed));
         let work = self
@@ -106,7 +110,8 @@ impl Payments {
             let Means::Card { pan, expiry, .. } = &order.means else { return Err(Problem::Internal.into()) };
             let payer_address = order.payer_address.as_deref().unwrap_or_default();
             let (transaction, holder, browser) = (&waiting, holder.as_ref(), &browser);
-            let case = Case { transaction, setup, pan, expiry, holder, payer_address, browser };
+            let keeps_card = order.series == SeriesOf::First;
+            let case = Case { transaction, setup, pan, expiry, holder, keeps_card, payer_address, browser };
             let transaction_id = waiting.id;
             match self.threeds.go_on(&self.db, &*self.clock, &case, after).await {
                 Ok(Next::Method { url, data }) => return Ok(PayOutcome::Method { transaction_id, url, data }),

@@ -228,7 +228,7 @@ impl Run<'_> {
     }
 
     async fn auth(&self, record: &Record) -> Result<Result<Ares, Failure>, Next> {
-        let Case { transaction, setup, pan, expiry, holder, payer_address, .. } = *self.case;
+        let Case { transaction, setup, pan, expiry, holder, keeps_card, payer_address, .. } = *self.case;
         let credentials = &setup.credentials;
         let first_digit = pan.expose().chars().next();
         let Some(acquirer_bin) = credentials.acquirer_bin(&record.details.scheme, first_digit) else {
@@ -242,7 +242,7 @@ impl Run<'_> {
             holder,
             amount: transaction.amount(),
             is_verification: transaction.kind == Kind::Verify,
-            wants_challenge: self.is_step_up(),
+            wants_challenge: self.is_step_up() || keeps_card,
             at_ms: self.clock.now_ms(),
             payer_address,
         };
