@@ -125,9 +125,10 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         | Route::V1Void
         | Route::V1Charge
         | Route::V1Renew => Box::pin(v1.answer(needed(caller)?.account, call)).await,
-        Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
+        Route::PayPage => pages::pay_page(&app.wallet, call, &mut entropy).await,
         Route::Pay => Box::pin(pages::take_payment(&app.payments, call)).await,
-        Route::PayState => pages::pay_state(&app.payments, call).await,
+        Route::PayWallet => Box::pin(pages::wallet::start(&app.wallet, call)).await,
+        Route::PayState => pages::wallet::state(&app.wallet, call).await,
         Route::ThreeDsMethod => pages::threeds::method(&app.db, call).await,
         Route::ThreeDsChallenge => pages::threeds::challenge(call),
         Route::Asset => pages::asset(call),
@@ -136,7 +137,6 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         Route::Logout => app.logins.logout(&needed(caller)?.account, call).await,
         // The edge answers the first two; the internal ones were answered above; the others are served nowhere yet.
         Route::QrImage
-        | Route::PayWallet
         | Route::CodeEdit
         | Route::CodeDelete
         | Route::CodeAmount

@@ -5,6 +5,7 @@ mod assets;
 pub mod shown;
 pub mod template;
 pub mod threeds;
+pub mod wallet;
 
 use axum::Json;
 use axum::body::Body;
@@ -18,6 +19,7 @@ use crate::acquirers::threedsecure::PostedBrowser;
 use crate::payments::pay::{self, PayOutcome, Payments, Post};
 use crate::payments::store;
 use crate::payments::threeds::After;
+use crate::payments::wallet::Wallet;
 use crate::payments::{Code, CodeState};
 use crate::vault::{Entropy, Unsealed};
 use crate::web::{ApiError, Call};
@@ -34,11 +36,8 @@ const ATTEMPT_TTL_SECS: u64 = 30 * 60;
 ///
 /// # Errors
 /// When the page cannot be made at all.
-pub async fn pay_page(
-    payments: &Payments,
-    call: &Call,
-    entropy: &mut (dyn Entropy + Send),
-) -> Result<Response, ApiError> {
+pub async fn pay_page(wallet: &Wallet, call: &Call, entropy: &mut (dyn Entropy + Send)) -> Result<Response, ApiError> {
+    let payments = &wallet.payments;
     let Ok(code) = call.parameter.parse::<Code>() else {
         return Ok(page(StatusCode::NOT_FOUND, "", Content::UnknownCode));
     };
@@ -57,6 +56,8 @@ pub async fn pay_page(
     };
     let request = &record.request;
     let shown = Shown::of(&record.details, request.amount.currency());
+    // A wallet's card cannot be kept.
+    let mobilepay = !record.keeps_card() && wallet.is_offered(&record.account, request.amount.currency()).await?;
     let order = Order {
         merchant: &account.display_name,
         description: request.short_description.as_deref().unwrap_or_default(),
@@ -101,32 +102,10 @@ pub async fn take_payment(payments: &std::sync::Arc<Payments>, call: &Call) -> R
     Ok(Json(Answer::of_outcome(outcome, return_url)).into_response())
 }
 
-/// `GET /pluto/public/pay/{code}/state?attempt=…`: how the payment of a page stands. It needs no key, so that it is told
-/// while the vault is sealed too; who knows an attempt is who made it, or somebody they showed the page to.
-///
-/// # Errors
-/// 404 for no code at all; from the database.
-pub async fn pay_state(payments: &Payments, call: &Call) -> Result<Response, ApiError> {
-    let code: Code = call.parameter.parse()?;
-    let attempt = attempt_of(call.signed.query.as_deref().unwrap_or_default());
-    let found = store::transactions::find_attempt(&payments.db, attempt).await?;
-    // Another code's attempt is none of this page's.
-    let answer = match found.filter(|transaction| transaction.code.as_ref() == Some(&code)) {
-        Some(transaction) => Answer::of_transaction(&transaction, return_url(payments, &code).await?),
-        None => Answer::None,
-    };
-    Ok(Json(answer).into_response())
-}
-
 /// Where the merchant wants the payer to go on.
 async fn return_url(payments: &Payments, code: &Code) -> Result<Option<String>, ApiError> {
     let record = store::codes::find(&payments.db, code).await?;
     Ok(record.and_then(|record| Shown::of(&record.details, record.request.amount.currency()).return_url))
-}
-
-/// An attempt is base64url: nothing in it is ever escaped.
-fn attempt_of(query: &str) -> &str {
-    query.split('&').find_map(|pair| pair.strip_prefix("attempt=")).unwrap_or_default()
 }
 
 /// A step of a payment with a card.

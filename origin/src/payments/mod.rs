@@ -25,6 +25,7 @@ pub mod subscribers;
 pub mod threeds;
 pub mod v1;
 pub mod view;
+pub mod wallet;
 
 pub use request::Code;
 pub use service::Payments;
