@@ -13,9 +13,9 @@
 )]
 
 mod acquirers;
+mod acs;
 mod admin_tls;
 mod audit;
-mod bank;
 mod card;
 mod cards;
 mod ceremonies;

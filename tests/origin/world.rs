@@ -32,7 +32,7 @@ use sqlx::Row;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
-use crate::bank::Bank;
+use crate::acs::Bank;
 
 /// 2026-11-21T12:00:00Z, and a little: the origin refuses what was signed in its own starting second.
 pub(crate) const START_MS: u64 = 1_795_262_400_500;
