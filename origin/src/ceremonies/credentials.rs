@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::passwords::account_name;
 use super::{Admin, AdminCall};
 use crate::acquirers::clearhaus::Clearhaus;
+use crate::acquirers::mobilepay;
 use crate::acquirers::nets::Nets;
 use crate::acquirers::{Acquirer, AcquirerError, threedsecure};
 use crate::audit::Entry;
@@ -47,14 +48,14 @@ impl Admin {
     }
 }
 
-const PARTIES: &str = "clearhaus, nets or 3dsecure";
+const PARTIES: &str = "clearhaus, nets, mobilepay or 3dsecure";
 
 /// Whether credentials are of a party's form; `None`: there is no such party.
 fn check(party: &str, json: &[u8]) -> Option<Result<(), AcquirerError>> {
     match party {
         "clearhaus" => Some(Clearhaus.check_credentials(json)),
         "nets" => Some(Nets.check_credentials(json)),
-        threedsecure::PARTY => Some(threedsecure::check_credentials(json)),
+const PARTIES: &str = "clearhaus, nets, mobilepay or 3dsecure";
         _ => None,
     }
 }
