@@ -55,8 +55,8 @@ fn check(party: &str, json: &[u8]) -> Option<Result<(), AcquirerError>> {
     match party {
         "clearhaus" => Some(Clearhaus.check_credentials(json)),
         "nets" => Some(Nets.check_credentials(json)),
-        threedsecure::PARTY => Some(threedsecure::check_credentials(json)),
         mobilepay::NAME => Some(mobilepay::check_credentials(json)),
+        threedsecure::PARTY => Some(threedsecure::check_credentials(json)),
         _ => None,
     }
 }

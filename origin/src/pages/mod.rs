@@ -68,7 +68,12 @@ pub async fn pay_page(wallet: &Wallet, call: &Call, entropy: &mut (dyn Entropy +
         exponent: request.amount.currency().exponent(),
         items: &shown.items,
         language: shown.language,
-        choices: Choices { keeps_card: record.keeps_card(), follow: shown.return_url.is_some(), ..Choices::default() },
+        choices: Choices {
+            mobilepay,
+            keeps_card: record.keeps_card(),
+            follow: shown.return_url.is_some(),
+            ..Choices::default()
+        },
     };
     let (status, state) = match record.state {
         CodeState::Used => (StatusCode::OK, State::Paid),
