@@ -53,7 +53,7 @@ onBothDatabases((at) => {
     [40120, "invalid_csc", "Please check the security code (CVC)."],
     [40135, "expired", "Please check the expiry date or use another card."],
     [40200, "rule", BANK],
-    [40310, "three_d_secure", "Your bank asks for a confirmation that is not available here."],
+    [40310, "three_d_secure", "Your bank did not confirm that it is you. Please try again or use another card."],
     [40400, "technical", LATER],
     [40410, "do_not_honour", BANK],
     [40412, "restricted", BANK],
@@ -65,10 +65,13 @@ onBothDatabases((at) => {
       const { world } = at;
       const { code } = await world.code(merchant, (status / 100).toFixed(2));
       const { transactionId, ...rest } = parsed(await world.pay(code, MAGIC));
-      assert.deepEqual(rest, { state: "declined", message });
+      const shown = { invalid_card: "card", unsupported_scheme: "scheme", invalid_csc: "csc", expired: "expiry" };
+      const others = { three_d_secure: "three_d_secure", technical: "later" };
+      assert.deepEqual(rest, { state: "declined", reason: { ...shown, ...others }[reason] ?? "bank", message });
       const asked = (await world.book()).filter(({ reference }) => reference === `sv-${transactionId}`);
       assert.deepEqual(asked.map(({ kind, status: found, booked }) => [kind, found, booked]), [["authorization", status, false]]);
-      assert.equal((await stillPayable(code, transactionId, "END_BANK_NON_00")).declineReason, reason);
+      const state = reason === "three_d_secure" ? "END_BRE_REJECTED" : "END_BANK_NON_00";
+      assert.equal((await stillPayable(code, transactionId, state)).declineReason, reason);
     });
   }
 
@@ -77,7 +80,7 @@ onBothDatabases((at) => {
     const { code } = await world.code(merchant);
     // Luhn-valid and no test number: the sandbox refuses what could be somebody's.
     const { transactionId, ...rest } = parsed(await world.pay(code, { ...CARD, pan: "4012888888881881" }));
-    assert.deepEqual(rest, { state: "declined", message: NUMBER });
+    assert.deepEqual(rest, { state: "declined", reason: "card", message: NUMBER });
     await stillPayable(code, transactionId, "END_BANK_NON_00");
   });
 

@@ -82,6 +82,14 @@ impl Answer {
         self.assert_hardened();
     }
 
+    /// An error of Scanpay's interface: one line, ended.
+    #[track_caller]
+    pub(crate) fn assert_line(&self, status: u16, text: &str) {
+        assert_eq!((self.status.as_u16(), self.text().as_str()), (status, format!("{text}\n").as_str()));
+        assert_eq!(self.header("content-type"), "text/plain; charset=utf-8");
+        self.assert_hardened();
+    }
+
     #[track_caller]
     pub(crate) fn assert_hardened(&self) {
         assert_eq!(self.header("strict-transport-security"), "max-age=63072000; includeSubDomains; preload");
@@ -105,6 +113,8 @@ pub(crate) struct Forward {
     pub(crate) mark: Option<&'static str>,
     /// The client's address.
     pub(crate) client: &'static str,
+    /// What the client names the call by.
+    pub(crate) idempotency_key: Option<String>,
 }
 
 impl Forward {
@@ -118,6 +128,7 @@ impl Forward {
             key: "edge-1",
             mark: None,
             client: "203.0.113.7",
+            idempotency_key: None,
         }
     }
 
@@ -145,6 +156,12 @@ impl Forward {
 
     pub(crate) fn from(mut self, client: &'static str) -> Self {
         self.client = client;
+        self
+    }
+
+    /// Names the call.
+    pub(crate) fn named(mut self, key: &str) -> Self {
+        self.idempotency_key = Some(key.to_owned());
         self
     }
 
@@ -347,7 +364,7 @@ impl World {
             request_id: "0123456789abcdef0123456789abcdef",
             credential: forward.mark.unwrap_or(if forward.authorization.is_some() { "unverified" } else { "none" }),
             authorization: forward.authorization.as_deref(),
-            idempotency_key: None,
+            idempotency_key: forward.idempotency_key.as_deref(),
             content_type: forward.content_type,
         };
         let (id, secret, _) = LINK_KEYS.into_iter().find(|(id, ..)| *id == forward.key).unwrap();
@@ -363,6 +380,7 @@ impl World {
             ("scanvault-request-id", Some(message.request_id)),
             ("scanvault-credential", Some(message.credential)),
             ("authorization", message.authorization),
+            ("idempotency-key", message.idempotency_key),
             ("content-type", message.content_type),
             ("signature-input", Some(signature.input.as_str())),
             ("signature", Some(signature.signature.as_str())),

@@ -7,8 +7,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use scanvault_protocol::{AccountName, Problem};
 
 use super::request::{Code, CreateBody, NewRequest};
-use super::state::CodeState;
-use super::state::Dialect;
+use super::state::{CodeState, Dialect, RequestKind};
 use super::store::{self, CodeRecord};
 use super::view::{CodeView, Created, TransactionView};
 use crate::clock::Clock;
@@ -105,6 +104,7 @@ impl Codes<'_> {
                         request_id,
                         account: account.to_owned(),
                         dialect: Dialect::Pluto,
+                        kind: RequestKind::Payment,
                         expires_at_ms: new.expires_at_ms(now_ms),
                         request: new,
                         order_id: None,

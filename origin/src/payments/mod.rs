@@ -3,8 +3,10 @@
 //! The rule of the folder: what will be asked of an acquirer is committed before it is asked, what became of it after.
 
 pub mod codes;
+pub mod details;
 pub mod engine;
 pub mod feed;
+pub mod idempotency;
 pub mod ledger;
 pub mod limits;
 pub mod notification;
@@ -19,6 +21,8 @@ pub mod settle;
 pub mod state;
 pub mod steps;
 pub mod store;
+pub mod subscribers;
+pub mod v1;
 pub mod view;
 
 pub use request::Code;

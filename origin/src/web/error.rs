@@ -54,6 +54,12 @@ impl ApiError {
         Self { problem: spec.in_dialect(self.problem, is_513_asked_for), ..self }
     }
 
+    /// The more precise text, where there is one.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
+    }
+
     /// Which case of the table it is.
     #[must_use]
     pub fn problem(&self) -> Problem {

@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::request::{Code, NewRequest};
-use super::super::state::{CodeState, Dialect};
+use super::super::state::{CodeState, Dialect, RequestKind};
 use crate::db::{Db, DbError, Tx};
 use crate::money::Amount;
 
@@ -23,6 +23,8 @@ pub struct CodeRecord {
     pub account: String,
     /// By which interface it was made.
     pub dialect: Dialect,
+    /// What it is for.
+    pub kind: RequestKind,
     /// What was asked for.
     pub request: NewRequest,
     /// The merchant's own name for it, where it is not the reference.
@@ -36,6 +38,18 @@ pub struct CodeRecord {
 }
 
 impl CodeRecord {
+    /// Whether the card is kept for later charges.
+    #[must_use]
+    pub fn keeps_card(&self) -> bool {
+        matches!(self.kind, RequestKind::Subscribe | RequestKind::Renew)
+    }
+
+    /// Whether nothing is charged: the card is verified and kept. Elsewhere an amount of zero is for the payer to type.
+    #[must_use]
+    pub fn only_keeps_card(&self) -> bool {
+        self.keeps_card() && self.request.amount.minor() == 0
+    }
+
     /// Whether its time is over.
     #[must_use]
     pub fn is_expired(&self, now_ms: i64) -> bool {
@@ -49,7 +63,7 @@ macro_rules! select_codes {
         concat!(
             "SELECT c.code, c.state, c.transaction_id, r.id, r.account, r.merchant_reference, r.amount_minor, \
              r.currency, r.short_description, r.product_url, r.use_once, r.asked_expiry_ms, r.expires_at_ms, r.dialect, \
-             r.order_id, r.autocapture, r.details FROM codes c JOIN payment_requests r ON r.id = c.request_id WHERE ",
+             r.order_id, r.autocapture, r.details, r.kind FROM codes c JOIN payment_requests r ON r.id = c.request_id WHERE ",
             $condition
         )
     };
@@ -178,5 +192,6 @@ fn record(row: &AnyRow) -> Result<CodeRecord, DbError> {
         order_id: row.try_get(14)?,
         autocapture: row.try_get::<i64, _>(15)? != 0,
         details: row.try_get(16)?,
+        kind: row.try_get::<String, _>(17)?.parse()?,
     })
 }

@@ -3,7 +3,10 @@
 pub mod acts;
 pub mod changes;
 pub mod codes;
+pub mod idempotency;
+pub mod requests;
 pub mod settlement;
+pub mod subscribers;
 pub mod transactions;
 
 use std::str::FromStr;
