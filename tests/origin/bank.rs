@@ -36,13 +36,16 @@ pub(crate) enum Play {
     ErrorWithHandle,
 }
 
+/// By reference and act: what, how much, and whether it was booked.
+type Entries = BTreeMap<(String, u64), (String, u64, bool)>;
+
 /// The other side's word: what was asked and what was booked.
 #[derive(Default)]
 pub(crate) struct Bank {
     plays: Mutex<VecDeque<Play>>,
     seed: Mutex<Option<u64>>,
-    /// By reference and act: what, how much, and whether it was booked. An act is decided once.
-    pub(crate) book: Mutex<BTreeMap<(String, u64), (String, u64, bool)>>,
+    /// An act is decided once.
+    pub(crate) book: Mutex<Entries>,
     /// Every call, as it came.
     pub(crate) calls: Mutex<Vec<String>>,
     pub(crate) release: Notify,

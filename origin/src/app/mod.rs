@@ -4,6 +4,7 @@ pub mod config;
 mod listeners;
 pub mod notifications;
 mod parties;
+pub mod provider;
 mod reload;
 pub mod router;
 pub mod serve;
@@ -22,6 +23,7 @@ use crate::identity::Identity;
 use crate::identity::login::Logins;
 use crate::ops::Ops;
 use crate::payments::pay::Payments;
+use crate::payments::wallet::Wallet;
 use crate::vault::Vault;
 use crate::web::link_check::LinkCheck;
 
@@ -43,6 +45,8 @@ pub struct App {
     pub cards: Cards,
     /// Logins with an RSA key.
     pub logins: Logins,
+    /// Paying with MobilePay.
+    pub wallet: Arc<Wallet>,
     /// The money.
     pub payments: Arc<Payments>,
     /// The admin listener's ceremonies.
