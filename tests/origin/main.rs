@@ -13,14 +13,18 @@
 )]
 
 mod acquirers;
+mod acs;
 mod admin_tls;
 mod audit;
+mod bank;
 mod card;
+mod card_testing;
 mod cards;
 mod ceremonies;
 mod codes;
 mod credentials;
 mod door;
+mod engine;
 mod feed;
 mod idempotency;
 mod imports;
@@ -45,6 +49,8 @@ mod settings;
 mod shop;
 mod strict;
 mod subscribers;
+mod threeds;
+mod threeds_faults;
 mod v1;
 mod vault_client;
 mod vault_rules;

@@ -98,6 +98,9 @@ pub struct Config {
     /// The Clearhaus gateway.
     #[arg(long, env = "SCANVAULT_CLEARHAUS_URL", default_value = "https://gateway.clearhaus.com")]
     pub clearhaus_url: String,
+    /// The 3-D Secure server.
+    #[arg(long = "3dsecure-url", env = "SCANVAULT_3DSECURE_URL", default_value = "https://service.3dsecure.io")]
+    pub threedsecure_url: String,
     /// Vipps MobilePay.
     #[arg(long, env = "SCANVAULT_MOBILEPAY_URL", default_value = "https://api.vipps.no")]
     pub mobilepay_url: String,
@@ -237,6 +240,8 @@ impl Config {
             (!self.public_url.starts_with("https://"), "a public address over plain HTTP"),
             (!self.clearhaus_url.starts_with("https://"), "an acquirer over plain HTTP"),
             (is_sandbox(&self.clearhaus_url), "a sandbox address of the acquirer"),
+            (!self.threedsecure_url.starts_with("https://"), "a 3-D Secure server over plain HTTP"),
+            (is_sandbox(&self.threedsecure_url), "a sandbox address of the 3-D Secure server"),
             (self.nets_plain, "SCANVAULT_NETS_PLAIN: an acquirer without TLS"),
             (self.nets_address.as_deref().is_some_and(is_sandbox), "a sandbox address of Nets"),
             (is_local(&self.public_url), "a public address on this machine"),
