@@ -28,7 +28,7 @@ fn status_when_allowed(spec: &RouteSpec, method: &str) -> u16 {
         Route::Pay => 400,
         Route::PayWallet | Route::PayState | Route::ThreeDsMethod | Route::ThreeDsChallenge => 404,
         Route::CodeEdit | Route::CodeDelete | Route::CodeAmount | Route::CodeBlock | Route::CodeUnblock => 404,
-        Route::QueryReference | Route::QueryRefund | Route::StateByQr => 404,
+        Route::QueryReference | Route::QueryRefund | Route::StateByQr => 400,
         Route::Reverse | Route::Refund => 404,
         Route::V1New | Route::V1Seq | Route::V1Capture | Route::V1Refund | Route::V1Void => 404,
         Route::V1Charge | Route::V1Renew => 404,
@@ -119,6 +119,7 @@ on_both! {
                     let body = if *method == "POST" { "{}" } else { "" };
                     let forward = match *method {
                         "POST" => Forward::post_text(path(spec), body),
+                        "PUT" if spec.max_body_bytes > 0 => Forward::put(path(spec), &json!({})),
                         method => Forward { method, ..Forward::get(path(spec)) },
                     };
                     // An address that nobody knows: this is not about how often one may fail.

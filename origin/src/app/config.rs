@@ -48,6 +48,15 @@ pub enum Switch {
     Off,
 }
 
+/// How the calls of `/pluto` tell what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ErrorDialect {
+    /// Standard statuses and problem documents.
+    Standard,
+    /// The reference's own statuses (431, 432, 512) and a text.
+    Reference,
+}
+
 /// Flags of `scanvault serve`.
 #[derive(Args, Clone, Debug)]
 pub struct Config {
@@ -117,6 +126,9 @@ pub struct Config {
     /// Wrong credentials for a refund or reversal are 513 instead of 401, as in the reference.
     #[arg(long, env = "SCANVAULT_SECURITY_VIOLATION_513", value_parser = BoolishValueParser::new())]
     pub security_violation_513: bool,
+    /// How the calls of `/pluto` tell what is wrong: with problem documents, or as in the reference.
+    #[arg(long, env = "SCANVAULT_PLUTO_ERRORS", value_enum, default_value = "standard")]
+    pub pluto_errors: ErrorDialect,
     /// After how many days an API password is listed as due; it goes on working.
     #[arg(long, env = "SCANVAULT_PASSWORD_REMINDER_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub password_reminder_days: u32,

@@ -20,6 +20,7 @@ use crate::identity::Identity;
 use crate::identity::login::Logins;
 use crate::ops::Ops;
 use crate::payments::pay::Payments;
+use crate::payments::pluto::{self, Polls};
 use crate::vault::Vault;
 use crate::web::link_check::LinkCheck;
 
@@ -43,6 +44,10 @@ pub struct App {
     pub logins: Logins,
     /// The money.
     pub payments: Arc<Payments>,
+    /// Who polls `/pluto` how fast.
+    pub polls: Polls,
+    /// How `/pluto` tells what is wrong.
+    pub pluto_errors: pluto::Errors,
     /// The admin listener's ceremonies.
     pub admin: Admin,
     /// What is watched.

@@ -16,7 +16,8 @@ use crate::cards;
 use crate::ceremonies::{Action, AdminCall, Admitted};
 use crate::identity::Caller;
 use crate::pages;
-use crate::payments::codes::Codes;
+use crate::payments::pluto::Codes;
+use crate::payments::pluto::change::Change;
 use crate::vault::SystemEntropy;
 use crate::web::listener::Peer;
 use crate::web::reply::{self, Finish};
@@ -93,7 +94,7 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
     let admission = app.identity.admit(&call.signed, call.spec).await;
     app.ops.credential_judged(admission.verdict, call.signed.mark);
     let answer = match admission.outcome {
-        Ok(caller) => handle(app, call, Some(caller)).await,
+        Ok(caller) => handle(app, call, Some(caller)).await.map_err(|error| app.pluto_errors.told(error, call.spec)),
         Err(error) => Err(error),
     };
     let mut response = answer.unwrap_or_else(axum::response::IntoResponse::into_response);
@@ -106,12 +107,20 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         return Err(Problem::NotFound.into()); // whatever it carries
     }
     check_body(call)?;
-    let codes = Codes { db: &app.db, clock: &*app.clock, public_url: &app.public_url };
+    let codes = Codes { db: &app.db, clock: &*app.clock, public_url: &app.public_url, polls: &app.polls };
     let mut entropy = SystemEntropy::new();
     match call.spec.route {
         Route::CodeCreate => codes.create(needed(caller)?.account, call, &mut entropy).await,
-        Route::CodeQuery => codes.query(needed(caller)?.account, call).await,
-        Route::TransactionState => codes.transaction_state(needed(caller)?.account, call).await,
+        Route::CodeQuery => codes.query(&needed(caller)?.account, call).await,
+        Route::CodeEdit => codes.edit(&needed(caller)?.account, call, &mut entropy).await,
+        Route::CodeAmount => codes.amount(&needed(caller)?.account, call, &mut entropy).await,
+        Route::CodeBlock => codes.switch(&needed(caller)?.account, call, Change::Block, &mut entropy).await,
+        Route::CodeUnblock => codes.switch(&needed(caller)?.account, call, Change::Unblock, &mut entropy).await,
+        Route::CodeDelete => codes.switch(&needed(caller)?.account, call, Change::Delete, &mut entropy).await,
+        Route::QueryReference => codes.query_reference(&needed(caller)?.account, call).await,
+        Route::QueryRefund => codes.query_refund(&needed(caller)?.account, call).await,
+        Route::StateByQr => codes.state_by_qr(&needed(caller)?.account, call).await,
+        Route::TransactionState => codes.transaction_state(&needed(caller)?.account, call).await,
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
         Route::Pay => pages::take_payment(&app.payments, call).await,
         Route::Asset => pages::asset(call),
@@ -124,14 +133,6 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         | Route::PayState
         | Route::ThreeDsMethod
         | Route::ThreeDsChallenge
-        | Route::CodeEdit
-        | Route::CodeDelete
-        | Route::CodeAmount
-        | Route::CodeBlock
-        | Route::CodeUnblock
-        | Route::QueryReference
-        | Route::QueryRefund
-        | Route::StateByQr
         | Route::Reverse
         | Route::Refund
         | Route::V1New

@@ -9,7 +9,7 @@ use reqwest::Certificate;
 use tokio::sync::{Notify, mpsc, watch};
 use zeroize::Zeroizing;
 
-use super::config::{Config, ConfigError, Mode, Switch};
+use super::config::{Config, ConfigError, ErrorDialect, Mode, Switch};
 use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
@@ -30,6 +30,7 @@ use crate::identity::{Identity, secrets};
 use crate::ops::Ops;
 use crate::outbox::worker::{self, SecretError, Secrets, Worker};
 use crate::payments::pay::Payments;
+use crate::payments::pluto::{self, Polls};
 use crate::payments::settle;
 use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
@@ -179,6 +180,11 @@ pub async fn build(
         cards,
         logins,
         payments,
+        polls: Polls::new(config.rate_limits == Switch::On),
+        pluto_errors: match config.pluto_errors {
+            ErrorDialect::Standard => pluto::Errors::Standard,
+            ErrorDialect::Reference => pluto::Errors::Reference,
+        },
         admin,
         ops,
         public_url: config.public_url.clone(),

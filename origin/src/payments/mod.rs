@@ -2,11 +2,11 @@
 //!
 //! The rule of the folder: what will be asked of an acquirer is committed before it is asked, what became of it after.
 
-pub mod codes;
 pub mod feed;
 pub mod ledger;
 pub mod notify;
 pub mod pay;
+pub mod pluto;
 pub mod request;
 pub mod settle;
 pub mod state;

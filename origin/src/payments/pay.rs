@@ -194,8 +194,7 @@ impl Payments {
         let agrees = card.code == record.code.as_str()
             && card.expires_at_s == attempt.expires_at_s
             && card.currency == asked.currency().as_str()
-            && (amount == asked || asked.is_open())
-            && !amount.is_open();
+            && record.takes(amount);
         if !agrees {
             let text = "What is to be paid has changed. Please reload the page";
             return Err(ApiError::because(Problem::BadRequest, text));
@@ -218,7 +217,7 @@ impl Payments {
         let now_ms = self.clock.now_db();
         let mut entropy = SystemEntropy::new();
         let mut tx = self.db.begin().await?;
-        if !store::codes::lock(&mut tx, &record.code, None).await? {
+        if !store::codes::lock(&mut tx, record, None).await? {
             return Err(Problem::CodeBusy.into());
         }
         let stored = Card {

@@ -4,8 +4,10 @@ use std::error::Error;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use scanvault_protocol::Problem;
 use scanvault_protocol::route::RouteSpec;
+use scanvault_protocol::{Problem, problem};
+
+const TEXT: &str = "text/plain; charset=utf-8";
 
 /// A failed call. [`super::reply::finish`] turns it into a problem document and writes the cause to the log, once.
 #[derive(Debug)]
@@ -14,13 +16,23 @@ pub struct ApiError {
     pub(super) detail: Option<String>,
     pub(super) cause: Option<String>,
     pub(super) retry_after_secs: Option<u32>,
+    pub(super) told: Told,
+}
+
+/// How the client is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Told {
+    /// With a problem document.
+    Document,
+    /// With a text, in the words of the reference where it has some.
+    Text(Option<(u16, &'static str)>),
 }
 
 impl ApiError {
     /// A problem with the text of the table.
     #[must_use]
     pub fn new(problem: Problem) -> Self {
-        Self { problem, detail: None, cause: None, retry_after_secs: None }
+        Self { problem, detail: None, cause: None, retry_after_secs: None, told: Told::Document }
     }
 
     /// A problem with a more precise text. Never put a secret, or what the client sent, into it.
@@ -52,6 +64,36 @@ impl ApiError {
     #[must_use]
     pub fn in_dialect(self, spec: &RouteSpec, is_513_asked_for: bool) -> Self {
         Self { problem: spec.in_dialect(self.problem, is_513_asked_for), ..self }
+    }
+
+    /// With another status, and a text that begins with its name, in place of the problem document.
+    #[must_use]
+    pub fn told_as(self, status: u16, name: &'static str) -> Self {
+        Self { told: Told::Text(Some((status, name))), ..self }
+    }
+
+    /// With a text in place of the problem document.
+    #[must_use]
+    pub fn told_as_text(self) -> Self {
+        Self { told: Told::Text(None), ..self }
+    }
+
+    /// The status that the client sees.
+    pub(super) fn status(&self) -> u16 {
+        match self.told {
+            Told::Text(Some((status, _))) => status,
+            Told::Text(None) | Told::Document => self.problem.status(),
+        }
+    }
+
+    /// The body that the client reads, and its media type.
+    pub(super) fn body(&self, request_id: &str) -> (String, &'static str) {
+        let detail = self.detail.as_deref().unwrap_or_else(|| self.problem.detail());
+        match self.told {
+            Told::Document => (self.problem.body(Some(detail), request_id), problem::CONTENT_TYPE),
+            Told::Text(Some((_, name))) => (format!("{name}: {detail}"), TEXT),
+            Told::Text(None) => (detail.to_owned(), TEXT),
+        }
     }
 
     /// Which case of the table it is.
@@ -87,7 +129,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::default();
         *response.status_mut() =
-            StatusCode::from_u16(self.problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.extensions_mut().insert(Failed(std::sync::Arc::new(self)));
         response
     }

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue};
-use scanvault_protocol::{headers, problem};
+use scanvault_protocol::headers;
 
 use super::error::Failed;
 
@@ -26,10 +26,10 @@ pub struct Finish<'a> {
 pub fn finish(mut response: Response, about: &Finish<'_>) -> Response {
     let failed = response.extensions_mut().remove::<Failed>();
     if let Some(Failed(error)) = &failed {
-        let body = error.problem.body(error.detail.as_deref(), about.request_id);
+        let (body, media_type) = error.body(about.request_id);
         *response.body_mut() = Body::from(body);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(problem::CONTENT_TYPE));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
         if let Some(challenge) = error.problem.www_authenticate() {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }

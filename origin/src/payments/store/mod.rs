@@ -3,6 +3,7 @@
 pub mod acts;
 pub mod changes;
 pub mod codes;
+pub mod lookups;
 pub mod transactions;
 
 use std::str::FromStr;

@@ -166,6 +166,7 @@ macro_rules! select_transactions {
         )
     };
 }
+pub(super) use select_transactions;
 
 /// Reads a transaction.
 ///
@@ -329,7 +330,7 @@ pub async fn write(tx: &mut Tx, transaction: &Transaction, now_ms: i64) -> Resul
     Ok(done.rows_affected() == 1)
 }
 
-fn record(row: &AnyRow) -> Result<Transaction, DbError> {
+pub(super) fn record(row: &AnyRow) -> Result<Transaction, DbError> {
     Ok(Transaction {
         id: row.try_get(0)?,
         request_id: row.try_get(1)?,

@@ -1,0 +1,78 @@
+//! `/pluto/code/**` and `/pluto/purchase/**`: the interface of Scan to Pay. The calls on codes work while the vault is
+//! sealed; giving money back does not.
+
+pub mod change;
+pub mod create;
+pub mod errors;
+pub mod fields;
+pub mod polls;
+pub mod query;
+pub mod view;
+
+use scanvault_protocol::{AccountName, Problem};
+
+use super::request::Code;
+use super::store::{self, CodeRecord};
+use crate::clock::Clock;
+use crate::db::Db;
+use crate::identity::Account;
+use crate::identity::authenticate::acting_for;
+use crate::web::{ApiError, Call};
+pub use errors::Errors;
+pub use polls::Polls;
+
+/// What the handlers of this folder need.
+#[derive(Clone, Copy)]
+pub struct Codes<'a> {
+    /// Where codes are.
+    pub db: &'a Db,
+    /// The time.
+    pub clock: &'a dyn Clock,
+    /// Base of `codeUrl`.
+    pub public_url: &'a str,
+    /// Who asked how lately.
+    pub polls: &'a Polls,
+}
+
+impl Codes<'_> {
+    /// The code that a path names, and whose it is.
+    async fn of_path(self, caller: &Account, call: &Call) -> Result<(CodeRecord, Account), ApiError> {
+        self.owned(caller, &call.parameter.parse()?, None).await
+    }
+
+    /// A code and whose it is: the caller, or a merchant that the caller may act for and, where it names one, has named.
+    async fn owned(
+        self,
+        caller: &Account,
+        code: &Code,
+        merchant_id: Option<u64>,
+    ) -> Result<(CodeRecord, Account), ApiError> {
+        let record = store::codes::find(self.db, code).await?.ok_or(Problem::NotFound)?;
+        let owner = owner(self.db, caller, &record.account).await?;
+        check_named(&owner, merchant_id)?;
+        Ok((record, owner))
+    }
+}
+
+/// Whose an object is, if the caller may see it: an object of somebody else does not exist for them.
+///
+/// # Errors
+/// [`Problem::NotFound`].
+pub async fn owner(db: &Db, caller: &Account, owner: &str) -> Result<Account, ApiError> {
+    if caller.name.to_string() == owner {
+        return Ok(caller.clone());
+    }
+    let Ok(AccountName::Merchant(id)) = owner.parse() else { return Err(Problem::NotFound.into()) };
+    match caller.name {
+        AccountName::Psp(_) => acting_for(db, caller.clone(), Some(id)).await,
+        _ => Err(Problem::NotFound.into()),
+    }
+}
+
+/// A call that names a merchant is for an object of that merchant.
+fn check_named(owner: &Account, merchant_id: Option<u64>) -> Result<(), ApiError> {
+    match merchant_id {
+        Some(id) if owner.name != AccountName::Merchant(id) => Err(Problem::NotFound.into()),
+        _ => Ok(()),
+    }
+}
