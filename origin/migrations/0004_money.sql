@@ -100,9 +100,12 @@ CREATE INDEX idempotency_keys_by_age ON idempotency_keys (created_at_ms);
 ALTER TABLE outbox ADD COLUMN kind TEXT NOT NULL DEFAULT 'webhook';                -- webhook, ping
 ALTER TABLE outbox ADD COLUMN format TEXT NOT NULL DEFAULT 'json';                 -- json, pluto (base64 of AES-128-CBC)
 ALTER TABLE outbox ADD COLUMN transaction_id BIGINT;
-ALTER TABLE outbox ADD COLUMN deadline_at_ms BIGINT;                               -- strict mode: afterwards the payment is voided
+ALTER TABLE outbox ADD COLUMN deadline_at_ms BIGINT;                               -- strict mode: afterwards it is withdrawn and the payment voided
 ALTER TABLE outbox ADD COLUMN delivered_at_ms BIGINT;
 CREATE INDEX outbox_by_account ON outbox (account, created_at_ms);
+CREATE INDEX outbox_by_age ON outbox (created_at_ms);
+CREATE INDEX outbox_strict ON outbox (next_at_ms) WHERE deadline_at_ms IS NOT NULL AND state = 'pending';
+CREATE INDEX outbox_by_transaction ON outbox (transaction_id) WHERE deadline_at_ms IS NOT NULL;
 
 -- How an account is told, and how its payments are made. Its secrets (the notification key, the whole API key for
 -- pings, what each party wants to see) are rows of acquirer_credentials: secrets towards a third party, by its name.

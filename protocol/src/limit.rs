@@ -46,6 +46,12 @@ impl<K: Eq + Hash> Limiter<K> {
         free_at_ms.saturating_sub(now_ms).min(self.full_ms().saturating_mul(2)).saturating_sub(room_ms)
     }
 
+    /// The same by what this key itself has used: one that is not remembered may go, however full the memory is.
+    #[must_use]
+    pub fn own_wait_ms(&self, key: &K, now_ms: u64) -> u64 {
+        if self.free_at_ms.contains_key(key) { self.wait_ms(key, now_ms) } else { 0 }
+    }
+
     /// Counts one, whether or not there was room. What is used is bounded, so that nobody waits longer than twice the
     /// time in which the burst is free again.
     pub fn spend(&mut self, key: K, now_ms: u64) {
@@ -153,6 +159,7 @@ mod tests {
             assert_eq!(limiter.take(key, 0), Ok(()));
         }
         assert_eq!(limiter.take(6, 0), Err(1000));
+        assert_eq!((limiter.own_wait_ms(&6, 0), limiter.own_wait_ms(&1, 0)), (0, 0));
         assert_eq!(limiter.take(1, 0), Ok(()), "an old key keeps its own");
         assert_eq!(limiter.free_at_ms.len(), 2);
         assert_eq!(limiter.take(7, 2500), Ok(()), "the old ones are free and make room");

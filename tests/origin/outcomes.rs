@@ -9,8 +9,7 @@ use scanvault_origin::acquirers::{
 };
 use scanvault_origin::money::{Amount, Currency};
 use scanvault_origin::payments::pay::{PayOutcome, Payments};
-use scanvault_origin::payments::settle::{self, ABANDONED_AFTER_MS};
-use scanvault_origin::vault::SystemEntropy;
+use scanvault_origin::payments::resolver::ABANDONED_AFTER_MS;
 use scanvault_sandbox::common::book::Kind;
 use scanvault_sandbox::common::faults::{Fault, Match, Order};
 use serde_json::{Value, json};
@@ -312,10 +311,15 @@ on_both! {
         let (code_a, code_b) = (code(&world, &auth, "a", "10.00").await, code(&world, &auth, "b", "20.00").await);
         let (a, b) = (pay(&world, &code_a, PAN, 1000).await, pay(&world, &code_b, PAN, 2000).await);
         // As a process leaves it that dies after the intent, and after the authorisation.
-        world.execute("UPDATE transactions SET state = 'authorising' WHERE amount_minor = 1000").await;
-        world.execute("UPDATE transactions SET state = 'capturing' WHERE amount_minor = 2000").await;
+        world.execute("UPDATE transactions SET captured_minor = 0, acts_done = 0, pending_act = 2").await;
+        world.execute("UPDATE acts SET state = 'asked' WHERE number = 2").await;
+        let authorising = "UPDATE transactions SET state = 'authorising', authorised_minor = 0, last_act = 1, \
+                           acquirer_state = NULL, pending_act = 1 WHERE amount_minor = 1000";
+        world.execute(authorising).await;
+        world.execute("DELETE FROM acts WHERE amount_minor = 1000 AND number = 2").await;
+        world.execute("UPDATE acts SET state = 'asked' WHERE amount_minor = 1000").await;
         world.execute("UPDATE codes SET state = 'Locked'").await;
-        let settle = async || settle::settle_abandoned(&world.app.db, &*world.app.clock, &mut SystemEntropy::new()).await.unwrap();
+        let settle = async || world.app.payments.resolve().await.unwrap();
         assert_eq!(settle().await, 0);
         world.clock.advance_ms(u64::try_from(ABANDONED_AFTER_MS).unwrap());
         assert_eq!(settle().await, 0);
@@ -390,6 +394,8 @@ on_both! {
             assert_eq!((&row["transaction"]["transactionId"], &row["ourReference"]), (&json!(id), &json!(format!("sv-{id}"))));
             let settle = format!("/transactions/{id}/settle");
             assert_eq!(world.admin("POST", &settle, &json!({"booked": captured})).await.status, 200);
+            // What was not taken is given back by the next round.
+            assert_eq!(world.app.payments.resolve().await.unwrap(), usize::from(!captured));
             assert_eq!(states(&world, &auth, &code, &lost).await, (expected.0.into(), expected.1.into()));
             // Once, and nothing but what is open.
             assert_eq!(world.admin("POST", &settle, &json!({"booked": captured})).await.status, 409);
@@ -407,18 +413,11 @@ on_both! {
         let code = code(&world, &auth, "refused", "10.00").await;
         let page = Page::load(&world, &code).await;
         let known = &world.app.payments;
-        let payments = Arc::new(Payments {
-            db: known.db.clone(),
-            vault: Arc::clone(&known.vault),
-            clock: Arc::clone(&known.clock),
-            acquirers: Acquirers::new(vec![Party {
-                acquirer: Box::new(CapturesTooMuch),
-                transport: Transport::http(&world.config.clearhaus_url, &[]).unwrap(),
-            }]),
-            bell: Arc::clone(&known.bell),
-            card_retention_ms: world.app.payments.card_retention_ms,
-            running: known.running.clone(),
-        });
+        let party = Party {
+            acquirer: Box::new(CapturesTooMuch),
+            transport: Transport::http(&world.config.clearhaus_url, &[]).unwrap(),
+        };
+        let payments = Arc::new(Payments { acquirers: Acquirers::new(vec![party]), ..Payments::clone(known) });
         let sealed = page.seal(&page.card(PAN, 1000));
         let outcome = payments.pay(&code.parse().unwrap(), &sealed, "unknown").await.unwrap();
         let PayOutcome::Declined { transaction_id, .. } = outcome else { panic!("{outcome:?}") };

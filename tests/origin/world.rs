@@ -455,6 +455,7 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         clearhaus_url: gateway_url.to_owned(),
         extra_ca: None,
         allow_local_callbacks: true,
+        callback_allow: Vec::new(),
         data_key_max_age_days: 365,
         data_key_max_uses: 1 << 28,
         card_retention_days: 90,

@@ -17,6 +17,8 @@ use zeroize::Zeroizing;
 use crate::ceremonies::KeyPolicy;
 use crate::ceremonies::operators::{Operators, OperatorsError};
 use crate::identity::login::{PRODUCTION_CHALLENGE_SECS, SANDBOX_CHALLENGE_SECS};
+use crate::outbox::Rules;
+use crate::outbox::target::Allowed;
 use crate::web::link_check::LinkKeys;
 use crate::web::tls::Files;
 
@@ -111,6 +113,10 @@ pub struct Config {
     /// Development: webhook addresses on loopback, over http too.
     #[arg(long, env = "SCANVAULT_ALLOW_LOCAL_CALLBACKS")]
     pub allow_local_callbacks: bool,
+    /// Development: hosts, by name or address, that receivers may be on though they are not public; with http and any
+    /// port too.
+    #[arg(long, env = "SCANVAULT_CALLBACK_ALLOW", value_delimiter = ',')]
+    pub callback_allow: Vec<Allowed>,
     /// A new data key is made when the one in use is so old.
     #[arg(long, env = "SCANVAULT_DATA_KEY_MAX_AGE_DAYS", default_value_t = 365, value_parser = clap::value_parser!(u64).range(1..=3650))]
     pub data_key_max_age_days: u64,
@@ -190,6 +196,7 @@ impl Config {
         }
         let refusals = [
             (self.allow_local_callbacks, "SCANVAULT_ALLOW_LOCAL_CALLBACKS"),
+            (!self.callback_allow.is_empty(), "SCANVAULT_CALLBACK_ALLOW"),
             (self.rate_limits == Switch::Off, "SCANVAULT_RATE_LIMITS=off"),
             (self.extra_ca.is_some(), "SCANVAULT_EXTRA_CA: a test CA"),
             (!self.public_url.starts_with("https://"), "a public address over plain HTTP"),
@@ -211,6 +218,12 @@ impl Config {
             Mode::Development => SANDBOX_CHALLENGE_SECS,
             Mode::Production => PRODUCTION_CHALLENGE_SECS,
         })
+    }
+
+    /// Where receivers of webhooks and pings may be, besides public addresses.
+    #[must_use]
+    pub fn callback_rules(&self) -> Rules {
+        Rules::new(self.allow_local_callbacks, self.callback_allow.clone())
     }
 
     /// When a new data key is due.

@@ -2,6 +2,7 @@
 
 pub mod config;
 mod listeners;
+pub mod notifications;
 mod reload;
 pub mod router;
 pub mod serve;

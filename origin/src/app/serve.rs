@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use reqwest::Certificate;
 use tokio::sync::{Notify, mpsc, watch};
-use zeroize::Zeroizing;
 
 use super::config::{Config, ConfigError, ErrorDialect, Mode, Switch};
 use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
+use super::notifications::Senders;
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
 use crate::acquirers::clearhaus::Clearhaus;
@@ -21,17 +21,19 @@ use crate::ceremonies::operators::Roster;
 use crate::ceremonies::{Admin, Remembered, Step};
 use crate::clock::{Clock, SystemClock};
 use crate::db::{Db, DbError};
+use crate::identity::Identity;
 use crate::identity::last_use::LastUse;
 use crate::identity::login::{Logins, Parts};
 use crate::identity::passwords::Reminder;
 use crate::identity::throttle::Throttle;
 use crate::identity::tokens::Tokens;
-use crate::identity::{Identity, secrets};
 use crate::ops::Ops;
-use crate::outbox::worker::{self, SecretError, Secrets, Worker};
-use crate::payments::pay::Payments;
+use crate::outbox;
+use crate::outbox::target::SystemLookup;
+use crate::outbox::{Counts, Sender};
+use crate::payments::limits::Limits;
 use crate::payments::pluto::{self, Polls};
-use crate::payments::settle;
+use crate::payments::{Payments, resolver};
 use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
 use crate::web::listener::{self, Service};
@@ -86,15 +88,17 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let admin_tls = bind_admin_tls(&config, &listeners).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
-    let worker = Arc::new(outbox_worker(&config, &app, &bell)?);
+    let senders = Senders::new(&app, &bell);
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
     let public_task =
         tokio::spawn(listener::serve_tls(public, Arc::clone(&listeners.public), public_service(&app), stop.clone()));
     let admin_task = tokio::spawn(listener::serve_unix(admin, admin_service(&app), stop.clone()));
     let admin_tls_task = tokio::spawn(serve_admin_tls(admin_tls, admin_service(&app), stop.clone()));
-    let outbox_task = tokio::spawn(worker.run(stop.clone()));
-    let sweep_task = tokio::spawn(sweep(Arc::clone(&app), Arc::clone(&bell), stop.clone()));
+    let [outbox_task, ping_task] = senders.start(&stop);
+    drop(senders);
+    let sweep_task = tokio::spawn(sweep(Arc::clone(&app), stop.clone()));
+    let resolver_task = tokio::spawn(resolver::run(Payments::clone(&app.payments), stop.clone()));
     let reencrypt_task = tokio::spawn(reencrypt(Arc::clone(&app), stop));
     let reload_task = tokio::spawn(reload::on_hangup(Arc::clone(&app), config.clone(), listeners));
     tracing::info!(operators = %app.admin.operators.live(), "operators");
@@ -107,7 +111,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let _ = stop_tx.send(true);
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
-    let _ = tokio::join!(public_task, admin, outbox_task, sweep_task, reencrypt_task, reload_task);
+    let looking_after = async { tokio::join!(sweep_task, resolver_task, reencrypt_task) };
+    let _ = tokio::join!(public_task, admin, outbox_task, ping_task, looking_after, reload_task);
     if let Err(error) = app.identity.write_last_uses(true).await {
         tracing::error!(cause = %error, "last uses of passwords not written");
     }
@@ -137,13 +142,15 @@ pub async fn build(
     let vault = Arc::new(Vault::new(store::load(&db).await?));
     let audit = open_audit(config, &db, &clock, &vault).await?;
     let cards = Cards::start(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), &running);
+    let acquirers = acquirers(config)?;
     let payments = Arc::new(Payments {
         db: db.clone(),
         vault: Arc::clone(&vault),
         clock: Arc::clone(&clock),
-        acquirers: acquirers(config)?,
+        acquirers: acquirers.clone(),
         bell: Arc::clone(bell),
         card_retention_ms: i64::from(config.card_retention_days) * 86_400_000,
+        limits: Arc::new(Limits::new(config.rate_limits == Switch::On)),
         running,
     });
     let link = LinkCheck {
@@ -163,13 +170,16 @@ pub async fn build(
         clock: Arc::clone(&clock),
         operators: Roster::new(config.read_operators(own_uid())?),
         memory,
-        allow_local_callbacks: config.allow_local_callbacks,
+        acquirers,
+        sender: Arc::new(Sender::new(config.callback_rules(), Arc::new(SystemLookup), &extra_ca(config)?)?),
         bell: Arc::clone(bell),
         key_policy: config.key_policy(),
         remembered: Remembered::default(),
     };
     let logins = logins(config, &identity, &db, &vault, &audit);
-    let ops = Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), identity.reminder);
+    let counts = Counts::default();
+    let ops =
+        Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), identity.reminder, counts);
     Ok(App {
         db,
         vault,
@@ -234,37 +244,6 @@ async fn open_audit(
     Ok(Arc::new(audit))
 }
 
-/// The outbox's way to the secrets: identity's records, opened by the vault, when it is open.
-struct WebhookSecrets {
-    db: Db,
-    vault: Arc<Vault>,
-}
-
-impl Secrets for WebhookSecrets {
-    fn are_available(&self) -> bool {
-        self.vault.unsealed().is_ok()
-    }
-
-    fn webhook_secret<'a>(&'a self, account: &'a str) -> worker::SecretFuture<'a> {
-        Box::pin(async move {
-            let Ok(unsealed) = self.vault.unsealed() else { return Ok(None) };
-            let secret: Result<Zeroizing<Vec<u8>>, _> = secrets::webhook_secret(&self.db, &unsealed, account).await;
-            secret.map(Some).map_err(|error| SecretError(error.to_string()))
-        })
-    }
-}
-
-fn outbox_worker(config: &Config, app: &App, bell: &Arc<Notify>) -> Result<Worker, ServeError> {
-    Ok(Worker {
-        db: app.db.clone(),
-        clock: Arc::clone(&app.clock),
-        secrets: Arc::new(WebhookSecrets { db: app.db.clone(), vault: Arc::clone(&app.vault) }),
-        bell: Arc::clone(bell),
-        allow_local: config.allow_local_callbacks,
-        client: worker::client(config.allow_local_callbacks, &extra_ca(config)?)?,
-    })
-}
-
 fn extra_ca(config: &Config) -> Result<Vec<Certificate>, ServeError> {
     let Some(path) = &config.extra_ca else { return Ok(Vec::new()) };
     let pem = std::fs::read(path).map_err(|error| ConfigError::File(path.clone(), error))?;
@@ -286,16 +265,10 @@ async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
 }
 
-/// What has to be looked after now and then: abandoned transactions, the key ring, old nonces, cards whose time is over,
+/// What has to be looked after now and then: the key ring, old nonces, cards whose time is over,
 /// chains to countersign.
-async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>) {
+async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     loop {
-        let mut entropy = SystemEntropy::new();
-        match settle::settle_abandoned(&app.db, &*app.clock, &mut entropy).await {
-            Ok(0) => {}
-            Ok(_) => bell.notify_one(),
-            Err(error) => tracing::error!(cause = %error, "abandoned transactions not settled"),
-        }
         if let Err(error) = app.admin.look_after_keys().await {
             tracing::error!(?error, "the key ring was not looked after");
         }
@@ -314,6 +287,9 @@ async fn sweep(app: Arc<App>, bell: Arc<Notify>, mut stop: watch::Receiver<bool>
         match app.cards.sweep().await {
             Ok(swept) => app.ops.cards_expired(swept),
             Err(error) => tracing::error!(cause = %error, "expired cards not removed"),
+        }
+        if let Err(error) = outbox::upkeep::sweep(&app.db, app.clock.now_db()).await {
+            tracing::error!(cause = %error, "old deliveries not removed");
         }
         if let Err(error) = app.logins.sweep().await {
             tracing::error!(cause = %error, "old sessions and challenges not removed");

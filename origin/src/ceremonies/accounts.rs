@@ -108,7 +108,7 @@ impl Admin {
         entropy: &mut dyn Entropy,
     ) -> Result<Option<(String, Vec<u8>)>, ApiError> {
         let (Some(url), Some(secret)) = (url, secret) else { return Ok(None) };
-        let target = Target::parse(url, self.allow_local_callbacks)
+        let target = Target::parse(url, self.sender.rules())
             .map_err(|error| ApiError::because(Problem::BadRequest, error.to_string()))?;
         let account = name.to_string();
         let sealed = self.seal(&webhook_context(&account, FIRST_ROW_VERSION), secret.as_bytes(), entropy)?;
@@ -137,7 +137,7 @@ impl Admin {
 
 const FIRST_ROW_VERSION: u64 = FIRST_VERSION.unsigned_abs();
 
-fn new_webhook_secret(entropy: &mut dyn Entropy) -> Result<Zeroizing<String>, ApiError> {
+pub(super) fn new_webhook_secret(entropy: &mut dyn Entropy) -> Result<Zeroizing<String>, ApiError> {
     let mut random = Zeroizing::new([0; 32]);
     entropy.fill(&mut *random).map_err(|error| ApiError::internal(&error))?;
     Ok(Zeroizing::new(format!("whsec_{}", URL_SAFE_NO_PAD.encode(*random))))

@@ -1,5 +1,7 @@
 //! Keys that accounts log in with, the gateway's own, and what is known of an account.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use scanvault_protocol::{AccountName, Problem};
@@ -11,7 +13,8 @@ use crate::audit::Entry;
 use crate::calendar::Utc;
 use crate::identity::enrolled_key::{EnrolledKey, fingerprint};
 use crate::identity::enrolments::{self, Enrolment, Put};
-use crate::identity::store;
+use crate::identity::secrets::{self, NOTIFICATION_KEY, PING_KEY};
+use crate::identity::{routes, store};
 use crate::vault::{KeyKind, SystemEntropy};
 use crate::web::ApiError;
 use base64::Engine;
@@ -57,6 +60,18 @@ struct AccountAnswer {
     credential_version: i64,
     enrolment: Option<EnrolmentAnswer>,
     webhook_url: Option<String>,
+    webhook_format: &'static str,
+    strict: bool,
+    ping_url: Option<String>,
+    /// Whether the API key is there that pings are proved with.
+    pings: bool,
+    #[serde(rename = "threeDSecure")]
+    three_d_secure: &'static str,
+    text_on_statement: Option<String>,
+    /// By currency, in the order in which they are asked.
+    routes: BTreeMap<String, Vec<String>>,
+    /// The parties that credentials are kept for.
+    credentials: Vec<String>,
     change_seq: i64,
     created_at_ms: i64,
 }
@@ -127,6 +142,9 @@ impl Admin {
         let account = found.ok_or_else(|| ApiError::because(Problem::NotFound, "there is no such account"))?;
         let enrolment = enrolments::find(self.db.read(), &name).await?;
         let now_ms = self.clock.now_db();
+        let routes = routes::list(self.db.read(), &name).await?;
+        let (kept, credentials): (Vec<_>, Vec<_>) =
+            secrets::parties(self.db.read(), &name).await?.into_iter().partition(|party| is_own(party));
         Ok(Json(AccountAnswer {
             account: account.name.to_string(),
             role: account.role.as_str(),
@@ -138,11 +156,24 @@ impl Admin {
             credential_version: account.credential_version,
             enrolment: enrolment.map(|enrolment| shown(enrolment, now_ms)),
             webhook_url: account.webhook_url,
+            webhook_format: account.webhook_format.as_str(),
+            strict: account.webhook_strict,
+            pings: account.ping_url.is_some() && kept.iter().any(|party| party == PING_KEY),
+            ping_url: account.ping_url,
+            three_d_secure: account.three_d_secure.as_str(),
+            text_on_statement: account.text_on_statement,
+            routes: routes.into_iter().map(|route| (route.currency, route.acquirers)).collect(),
+            credentials,
             change_seq: account.change_seq,
             created_at_ms: account.created_at_ms,
         })
         .into_response())
     }
+}
+
+/// Kept beside the parties' credentials, and none of them.
+fn is_own(party: &str) -> bool {
+    matches!(party, PING_KEY | NOTIFICATION_KEY)
 }
 
 fn shown(enrolment: Enrolment, now_ms: i64) -> EnrolmentAnswer {

@@ -7,17 +7,22 @@
 mod accounts;
 mod audit;
 mod authority;
+mod credentials;
 mod custodians;
 mod enrolment;
 mod keys;
 mod modes;
 pub mod operators;
+mod outbox;
 mod passwords;
 mod reencrypt;
 mod reshare;
+mod routes;
+mod settings;
 mod throttle;
 mod transactions;
 mod vault;
+mod webhooks;
 
 use std::sync::{Arc, Mutex};
 
@@ -28,140 +33,23 @@ use http::Method;
 use scanvault_protocol::Problem;
 use serde::de::DeserializeOwned;
 
+use crate::acquirers::Acquirers;
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::identity::Identity;
+use crate::outbox::Sender;
 use crate::vault::{MemoryProtection, SealedError, Vault};
 use crate::web::ApiError;
 use crate::web::listener::Peer;
 use authority::Authority;
-use operators::{Operator, Role, Roster};
+use operators::{Operator, Roster};
+use routes::resolve;
 use throttle::Throttle;
 
 pub use keys::KeyPolicy;
 pub use reencrypt::Step;
-
-/// Who may call a path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
-    /// It changes something: the role operator.
-    Operator,
-    /// It could be used to look for values: the role auditor.
-    Auditor,
-    /// It only reads: any operator or auditor.
-    Either,
-}
-
-/// What a path does. [`Admin::call`] matches on it, so that nothing can be called that has no row in [`ROUTES`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the rows of ROUTES say what each is")]
-pub enum Action {
-    Metrics,
-    Live,
-    Ready,
-    Operators,
-    WhoAmI,
-    VaultStatus,
-    VaultInit,
-    VaultShares,
-    VaultUnseal,
-    VaultUnsealReset,
-    VaultProve,
-    VaultSeal,
-    ReshareStart,
-    ReshareSubmit,
-    ReshareProve,
-    ReshareCancel,
-    ReshareShow,
-    ReshareShares,
-    Keys,
-    KeyRotate,
-    KeyDestroy,
-    ReencryptStart,
-    ReencryptShow,
-    AuditKeys,
-    AuditSnapshot,
-    AuditLast,
-    AuditPage,
-    AuditHashes,
-    AuditValue,
-    AccountCreate,
-    AccountShow,
-    AccountList,
-    AccountRotate,
-    AccountKeys,
-    AccountSwitch,
-    AccountSuspend,
-    AccountResume,
-    AccountEnrol,
-    IdentityKey,
-    Unsettled,
-    Settle,
-}
-
-/// A row of the admin table.
-#[derive(Debug)]
-pub struct AdminRoute {
-    /// GET or POST.
-    pub method: Method,
-    /// Exact, but for one `{segment}` at most, which is the parameter.
-    pub pattern: &'static str,
-    /// Who may.
-    pub needs: Needs,
-    /// What it does.
-    pub action: Action,
-}
-
-/// Every path of the admin listeners, and the role that it needs. There is no other table.
-pub static ROUTES: &[AdminRoute] = &[
-    row(Method::GET, "/metrics", Needs::Either, Action::Metrics),
-    row(Method::GET, "/health/live", Needs::Either, Action::Live),
-    row(Method::GET, "/health/ready", Needs::Either, Action::Ready),
-    row(Method::GET, "/operators", Needs::Either, Action::Operators),
-    row(Method::GET, "/operators/self", Needs::Either, Action::WhoAmI),
-    row(Method::GET, "/vault/status", Needs::Either, Action::VaultStatus),
-    row(Method::POST, "/vault/init", Needs::Operator, Action::VaultInit),
-    row(Method::GET, "/vault/shares", Needs::Either, Action::VaultShares),
-    row(Method::POST, "/vault/unseal", Needs::Operator, Action::VaultUnseal),
-    row(Method::POST, "/vault/unseal/reset", Needs::Operator, Action::VaultUnsealReset),
-    row(Method::POST, "/vault/prove", Needs::Operator, Action::VaultProve),
-    row(Method::POST, "/vault/seal", Needs::Operator, Action::VaultSeal),
-    row(Method::GET, "/vault/reshare", Needs::Either, Action::ReshareShow),
-    row(Method::GET, "/vault/reshare/shares", Needs::Either, Action::ReshareShares),
-    row(Method::POST, "/vault/reshare/start", Needs::Operator, Action::ReshareStart),
-    row(Method::POST, "/vault/reshare/submit", Needs::Operator, Action::ReshareSubmit),
-    row(Method::POST, "/vault/reshare/prove", Needs::Operator, Action::ReshareProve),
-    row(Method::POST, "/vault/reshare/cancel", Needs::Operator, Action::ReshareCancel),
-    row(Method::GET, "/vault/keys", Needs::Either, Action::Keys),
-    row(Method::POST, "/vault/keys/rotate", Needs::Operator, Action::KeyRotate),
-    row(Method::POST, "/vault/keys/destroy", Needs::Operator, Action::KeyDestroy),
-    row(Method::GET, "/vault/reencrypt", Needs::Either, Action::ReencryptShow),
-    row(Method::POST, "/vault/reencrypt", Needs::Operator, Action::ReencryptStart),
-    row(Method::GET, "/audit/keys", Needs::Either, Action::AuditKeys),
-    row(Method::GET, "/audit/snapshot", Needs::Either, Action::AuditSnapshot),
-    row(Method::GET, "/audit/last/{count}", Needs::Either, Action::AuditLast),
-    // What is asked for is long: POST, though they only read.
-    row(Method::POST, "/audit/page", Needs::Either, Action::AuditPage),
-    row(Method::POST, "/audit/hashes", Needs::Either, Action::AuditHashes),
-    row(Method::POST, "/audit/value", Needs::Auditor, Action::AuditValue),
-    row(Method::POST, "/accounts", Needs::Operator, Action::AccountCreate),
-    row(Method::GET, "/accounts", Needs::Either, Action::AccountList),
-    row(Method::GET, "/accounts/{name}", Needs::Either, Action::AccountShow),
-    row(Method::POST, "/accounts/{name}/rotate", Needs::Operator, Action::AccountRotate),
-    row(Method::GET, "/accounts/{name}/keys", Needs::Either, Action::AccountKeys),
-    row(Method::POST, "/accounts/{name}/switch", Needs::Operator, Action::AccountSwitch),
-    row(Method::POST, "/accounts/{name}/suspend", Needs::Operator, Action::AccountSuspend),
-    row(Method::POST, "/accounts/{name}/resume", Needs::Operator, Action::AccountResume),
-    row(Method::POST, "/accounts/{name}/enrol", Needs::Operator, Action::AccountEnrol),
-    row(Method::GET, "/identity/public-key", Needs::Either, Action::IdentityKey),
-    row(Method::GET, "/transactions/unsettled", Needs::Either, Action::Unsettled),
-    row(Method::POST, "/transactions/{id}/settle", Needs::Operator, Action::Settle),
-];
-
-const fn row(method: Method, pattern: &'static str, needs: Needs, action: Action) -> AdminRoute {
-    AdminRoute { method, pattern, needs, action }
-}
+pub use routes::{Action, AdminRoute, Needs, ROUTES};
 
 /// What the ceremonies work on.
 pub struct Admin {
@@ -179,8 +67,10 @@ pub struct Admin {
     pub operators: Roster,
     /// What was achieved at start, for the status.
     pub memory: MemoryProtection,
-    /// Development: webhook addresses on loopback are taken.
-    pub allow_local_callbacks: bool,
+    /// Who can be routed to.
+    pub acquirers: Acquirers,
+    /// The way to merchants' receivers, and where they may be.
+    pub sender: Arc<Sender>,
     /// Rung when the vault opens: deliveries may be waiting.
     pub bell: Arc<tokio::sync::Notify>,
     /// When a new data key is due.
@@ -227,26 +117,6 @@ impl AdminCall<'_> {
     fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         serde_json::from_slice(&self.body)
             .map_err(|error| ApiError::because(Problem::BadRequest, format!("the request is not valid: {error}")))
-    }
-}
-
-impl Needs {
-    /// Whether somebody with these roles may.
-    #[must_use]
-    pub fn allow(self, roles: operators::Roles) -> bool {
-        match self {
-            Self::Operator => roles.has(Role::Operator),
-            Self::Auditor => roles.has(Role::Auditor),
-            Self::Either => roles.has(Role::Operator) || roles.has(Role::Auditor),
-        }
-    }
-
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Operator => Role::Operator.as_str(),
-            Self::Auditor => Role::Auditor.as_str(),
-            Self::Either => "operator or auditor",
-        }
     }
 }
 
@@ -317,6 +187,14 @@ impl Admin {
             Action::AccountSuspend => self.account_suspend(call).await,
             Action::AccountResume => self.account_resume(call).await,
             Action::AccountEnrol => self.account_enrol(call).await,
+            Action::AccountSet => self.account_set(call).await,
+            Action::AccountCredentials => self.account_credentials(call).await,
+            Action::WebhookKey => self.webhook_key(call).await,
+            Action::WebhookSecret => self.webhook_secret(call).await,
+            Action::WebhookTest => self.webhook_test(call).await,
+            Action::OutboxList => self.outbox_list(call).await,
+            Action::OutboxShow => self.outbox_show(call).await,
+            Action::OutboxReplay => self.outbox_replay(call).await,
             Action::IdentityKey => self.identity_key().await,
             Action::Unsettled => self.transactions_unsettled().await,
             Action::Settle => self.transaction_settle(call).await,
@@ -331,65 +209,4 @@ fn changed_meanwhile() -> ApiError {
 
 fn sealed_problem(error: SealedError) -> ApiError {
     ApiError::because(Problem::Sealed, error.to_string())
-}
-
-/// The row of a path, and its parameter.
-fn resolve<'a>(method: &Method, path: &'a str) -> Option<(&'static AdminRoute, &'a str)> {
-    ROUTES
-        .iter()
-        .filter(|route| route.method == *method)
-        .find_map(|route| Some((route, parameter(route.pattern, path)?)))
-}
-
-/// The segment in the place of the pattern's `{…}`, `""` where it has none; `None` when the path is another.
-fn parameter<'a>(pattern: &str, path: &'a str) -> Option<&'a str> {
-    let (mut expected, mut given) = (pattern.split('/'), path.split('/'));
-    let mut parameter = "";
-    loop {
-        match (expected.next(), given.next()) {
-            (None, None) => return Some(parameter),
-            (Some(name), Some(segment)) if name.starts_with('{') && !segment.is_empty() => parameter = segment,
-            (Some(name), Some(segment)) if name == segment => {}
-            _ => return None,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn paths_are_exact() {
-        assert_eq!(parameter("/a/{x}/b", "/a/merchant-1/b"), Some("merchant-1"));
-        assert_eq!(parameter("/a", "/a"), Some(""));
-        for (pattern, path) in [
-            ("/a/{x}", "/a"),
-            ("/a/{x}", "/a/"),
-            ("/a/{x}", "/a/b/c"),
-            ("/a/{x}", "//a/b"),
-            ("/a/{x}", "a/b"),
-            ("/a", "/a/"),
-            ("/a", "/A"),
-            ("/a", ""),
-        ] {
-            assert_eq!(parameter(pattern, path), None, "{pattern} {path}");
-        }
-    }
-
-    #[test]
-    fn no_two_rows_take_one_call_and_only_reads_are_open_to_either_role() {
-        for (at, route) in ROUTES.iter().enumerate() {
-            let path = route.pattern.replace(['{', '}'], "");
-            let first = ROUTES
-                .iter()
-                .position(|other| other.method == route.method && parameter(other.pattern, &path).is_some());
-            assert_eq!(first, Some(at), "{}", route.pattern);
-            assert_eq!(ROUTES.iter().filter(|other| other.action == route.action).count(), 1, "{}", route.pattern);
-            assert!(route.pattern.matches('{').count() <= 1, "{}", route.pattern);
-            if route.method != Method::GET && !matches!(route.action, Action::AuditPage | Action::AuditHashes) {
-                assert_ne!(route.needs, Needs::Either, "{}: what changes something needs a role", route.pattern);
-            }
-        }
-    }
 }

@@ -10,6 +10,7 @@ use super::{Admin, AdminCall};
 use crate::audit::Entry;
 use crate::identity::modes::{self, Changed, Listed, Switched};
 use crate::identity::passwords::age_days;
+use crate::identity::secrets::{self, PING_KEY};
 use crate::identity::store;
 use crate::vault::{SystemEntropy, approvals};
 use crate::web::ApiError;
@@ -79,11 +80,17 @@ impl Admin {
             }
             Switched::Not(changed) => return Err(unchanged(changed, "this account is in Bearer mode already")),
         };
+        // The API key that pings are proved with has ended with the passwords.
+        let pings_ended = secrets::remove_credentials(tx.tx(), name, PING_KEY).await?;
         let entry = Entry::new("account.switched", by).with("account", account.as_str());
         tx.push(entry.with("mode", AuthMode::Bearer.as_str()).with("proved", proved));
         tx.commit().await?;
-        tracing::warn!(operator = by, account, proved, "account switched to Bearer");
-        Ok(Json(serde_json::json!({"account": account, "mode": "bearer", "proved": proved})).into_response())
+        tracing::warn!(operator = by, account, proved, pings_ended, "account switched to Bearer");
+        let mut answer = serde_json::json!({"account": account, "mode": "bearer", "proved": proved});
+        if let Some(fields) = answer.as_object_mut().filter(|_| pings_ended) {
+            fields.insert("pings".to_owned(), "ended: they are proved with an API key".into());
+        }
+        Ok(Json(answer).into_response())
     }
 
     /// The operator who gives the second word is shown the password, the first one is not.

@@ -9,7 +9,9 @@ use zeroize::Zeroizing;
 
 use super::{Admin, AdminCall};
 use crate::audit::Entry;
+use crate::db::Tx;
 use crate::identity::passwords::{self, Known, MAX_OVERLAP_SECS, Replacement, Rotated, age_days};
+use crate::identity::secrets::{self, PING_KEY};
 use crate::identity::store;
 use crate::vault::{Entropy, SystemEntropy};
 use crate::web::ApiError;
@@ -28,6 +30,9 @@ struct RotateAnswer<'a> {
     /// The one before still counts until then; absent when it ended.
     #[serde(skip_serializing_if = "Option::is_none")]
     old_password_ends_at_ms: Option<i64>,
+    /// What became of the account's pings, which are proved with the API key; absent when it has none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pings: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -60,7 +65,7 @@ impl Admin {
         let entry = Entry::new("account.rotated", by).with("account", account.as_str());
         tx.push(entry.with("overlapSecs", body.overlap_secs));
         match passwords::rotate(tx.tx(), &name, &password.verifier(), how).await? {
-            Rotated::Done => tx.commit().await?,
+            Rotated::Done => {}
             Rotated::NoAccount => return Err(no_account()),
             Rotated::NotBasic => {
                 let text =
@@ -68,10 +73,36 @@ impl Admin {
                 return Err(ApiError::because(Problem::Conflict, text));
             }
         }
+        let pings = self.renew_ping_key(tx.tx(), &name, &password).await?;
+        tx.commit().await?;
         tracing::warn!(operator = by, account, overlap_secs = body.overlap_secs, "password rotated");
         let old_password_ends_at_ms = (how.overlap_ms > 0).then_some(now_ms.saturating_add(how.overlap_ms));
-        let answer = RotateAnswer { account: &account, password: password.expose(), old_password_ends_at_ms };
+        let answer = RotateAnswer { account: &account, password: password.expose(), old_password_ends_at_ms, pings };
         Ok(Json(answer).into_response())
+    }
+
+    /// Pings go on with the new key, at once and in an overlap too: their clients know one key. While the vault is sealed
+    /// it cannot be kept, and a rotation must not wait for that: then they end until it is given again.
+    async fn renew_ping_key(
+        &self,
+        tx: &mut Tx,
+        name: &AccountName,
+        password: &ApiPassword,
+    ) -> Result<Option<&'static str>, ApiError> {
+        if !secrets::parties(&mut **tx, name).await?.iter().any(|party| party == PING_KEY) {
+            return Ok(None);
+        }
+        let Ok(unsealed) = self.vault.unsealed() else {
+            secrets::remove_credentials(tx, name, PING_KEY).await?;
+            return Ok(Some("ended: the vault is sealed; give the new API key with `account set --api-key`"));
+        };
+        // The merchant's own spelling of the number stays.
+        let before = secrets::acquirer_credentials(&self.db, &unsealed, name, PING_KEY).await;
+        let before = before.map_err(|error| ApiError::internal(&error))?.unwrap_or_default();
+        let user = std::str::from_utf8(&before).ok().and_then(|key| key.split_once(':')).map_or("", |(user, _)| user);
+        let key = Zeroizing::new(format!("{user}:{}", password.expose()));
+        self.put_credentials(tx, name, PING_KEY, key.as_bytes()).await?;
+        Ok(Some("proved with the new API key from now on"))
     }
 
     /// The passwords of an account: when they were made and last used, and which are due by the policy.

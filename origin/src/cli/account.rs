@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::client::Client;
 use super::output::{Failure, Output, warn};
+use super::settings;
 use crate::calendar::Utc;
 
 #[derive(Subcommand)]
@@ -57,6 +58,25 @@ pub(super) enum Command {
     },
     /// Show an account.
     Show {
+        /// The account, such as merchant-25.
+        name: String,
+    },
+    /// Set how an account is told of its payments, and how they are made.
+    Set(Box<settings::Set>),
+    /// Keep what a third party wants to see of an account, in the place of what is there.
+    Credentials(settings::Credentials),
+    /// Make a new key of the webhook format pluto; printed once. The one before counts no more: there is no overlap.
+    WebhookKey {
+        /// The account, such as merchant-25.
+        name: String,
+    },
+    /// Make a new secret of the webhooks' signature; printed once. The one before counts no more.
+    WebhookSecret {
+        /// The account, such as merchant-25.
+        name: String,
+    },
+    /// Send {"result":"TEST"} to an account's receiver, unencrypted, and say what it answered.
+    WebhookTest {
         /// The account, such as merchant-25.
         name: String,
     },
@@ -114,7 +134,11 @@ pub(super) async fn run(command: Command, output: &Output, client: &Client) -> R
         }
         Command::Rotate { name, overlap_secs } => {
             let path = format!("/accounts/{}/rotate", segment(&name)?);
-            password(output, &client.post(&path, &json!({"overlapSecs": overlap_secs})).await?);
+            let answer = client.post(&path, &json!({"overlapSecs": overlap_secs})).await?;
+            password(output, &answer);
+            if let Some(pings) = answer.get("pings").and_then(Value::as_str) {
+                output.note(&format!("pings: {pings}"));
+            }
         }
         Command::Keys { name } => keys(output, &client.get(&format!("/accounts/{}/keys", segment(&name)?)).await?),
         Command::Switch { name, mode } => switch(&name, mode, output, client).await?,
@@ -129,6 +153,15 @@ pub(super) async fn run(command: Command, output: &Output, client: &Client) -> R
             super::identity::enrol(&segment(&name)?, &public_key, output, client).await?;
         }
         Command::Show { name } => show(client.get(&format!("/accounts/{}", segment(&name)?)).await?, output),
+        Command::Set(set) => settings::set(&set, output, client).await?,
+        Command::Credentials(given) => settings::credentials(&given, output, client).await?,
+        Command::WebhookKey { name } => {
+            settings::renew(&name, ("webhook-key", "notificationKey"), output, client).await?;
+        }
+        Command::WebhookSecret { name } => {
+            settings::renew(&name, ("webhook-secret", "webhookSecret"), output, client).await?;
+        }
+        Command::WebhookTest { name } => settings::test(&name, output, client).await?,
     }
     Ok(())
 }
@@ -245,7 +278,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Failure> {
 }
 
 /// A name goes into a path: what is no name of an account must not become another path.
-fn segment(name: &str) -> Result<String, Failure> {
+pub(super) fn segment(name: &str) -> Result<String, Failure> {
     let name = name.parse::<scanvault_protocol::AccountName>();
     name.map(|name| name.to_string()).map_err(|error| Failure::Usage(error.to_string()))
 }

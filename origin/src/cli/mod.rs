@@ -11,8 +11,10 @@ mod input;
 mod keys;
 mod login;
 mod operator;
+mod outbox;
 mod output;
 mod reshare;
+mod settings;
 mod shares;
 mod status;
 mod transaction;
@@ -60,6 +62,9 @@ enum Command {
     /// Transactions that wait for an operator.
     #[command(subcommand)]
     Transaction(transaction::Command),
+    /// Deliveries to merchants' receivers.
+    #[command(subcommand)]
+    Outbox(outbox::Command),
     /// Who may use the admin listeners.
     #[command(subcommand)]
     Operator(operator::Command),
@@ -99,6 +104,7 @@ pub fn run() -> ExitCode {
             Command::Identity(command) => identity::run(&command, &output, &Client::new(&cli.admin)?).await,
             Command::Login(login) => login::run(&login, &output).await,
             Command::Transaction(command) => transaction::run(command, &output, &Client::new(&cli.admin)?).await,
+            Command::Outbox(command) => outbox::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Operator(command) => operator::run(command, &output, &cli.admin).await,
             Command::Metrics => {
                 let text = Client::new(&cli.admin)?.get_text("/metrics").await?;

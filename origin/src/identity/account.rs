@@ -1,9 +1,12 @@
 //! An account as the origin knows it.
 
+use std::str::FromStr;
+
 use scanvault_protocol::password::PasswordVerifier;
 use scanvault_protocol::{AccountName, AuthMode, Role};
 
 use crate::money::Currency;
+use crate::outbox::Format;
 
 /// A row of the accounts table, typed.
 #[derive(Clone, Debug)]
@@ -30,7 +33,53 @@ pub struct Account {
     pub change_seq: i64,
     /// When it was created, in Unix milliseconds.
     pub created_at_ms: i64,
+    /// How its webhooks are written.
+    pub webhook_format: Format,
+    /// Its payments wait for the receiver's 200, and are undone without.
+    pub webhook_strict: bool,
+    /// Where its pings go.
+    pub ping_url: Option<String>,
+    /// Whether its card payments are authenticated.
+    pub three_d_secure: ThreeDSecure,
+    /// What payers read on their statements; the acquirer's own text without.
+    pub text_on_statement: Option<String>,
 }
+
+/// Whether card payments on the pay page are authenticated by the cardholder's bank.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreeDSecure {
+    /// Never asked for.
+    Off,
+    /// Where the card takes part.
+    On,
+    /// A card that does not take part is declined.
+    Required,
+}
+
+impl ThreeDSecure {
+    /// The name in the database and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::On => "on",
+            Self::Required => "required",
+        }
+    }
+}
+
+impl FromStr for ThreeDSecure {
+    type Err = UnknownSetting;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Off, Self::On, Self::Required].into_iter().find(|value| value.as_str() == text).ok_or(UnknownSetting)
+    }
+}
+
+/// There is no such setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("3-D Secure is off, on or required")]
+pub struct UnknownSetting;
 
 /// What a new account is made of.
 pub struct NewAccount {

@@ -7,7 +7,7 @@ use scanvault_protocol::password::PasswordVerifier;
 use scanvault_protocol::record::{MAX_VERIFIERS, Record, Update};
 use scanvault_protocol::token::Session;
 use scanvault_protocol::{AuthMode, Problem};
-use sqlx::Row;
+use sqlx::{Any, Executor, Row};
 
 use super::account::Account;
 use super::passwords::{self, LivePassword};
@@ -46,13 +46,25 @@ pub struct SessionState {
 /// # Errors
 /// From the database.
 pub async fn with_passwords(db: &Db, name: &AccountName, now_ms: i64) -> Result<Option<WithPasswords>, DbError> {
+    with_passwords_on(db.read(), name, now_ms).await
+}
+
+/// The same within a transaction, or over other connections.
+///
+/// # Errors
+/// From the database.
+pub async fn with_passwords_on(
+    on: impl Executor<'_, Database = Any>,
+    name: &AccountName,
+    now_ms: i64,
+) -> Result<Option<WithPasswords>, DbError> {
     let statement = concat!(
         "SELECT ",
         account_columns!(),
         ", p.number, p.verifier FROM accounts a LEFT JOIN api_passwords p ON p.account = a.name \
          AND p.ended_at_ms IS NULL AND (p.ends_at_ms IS NULL OR p.ends_at_ms > $2) WHERE a.name = $1 ORDER BY p.number DESC"
     );
-    let rows = sqlx::query(statement).bind(name.to_string()).bind(now_ms).fetch_all(db.read()).await?;
+    let rows = sqlx::query(statement).bind(name.to_string()).bind(now_ms).fetch_all(on).await?;
     let Some(first) = rows.first() else { return Ok(None) };
     let mut live = Vec::new();
     for row in rows.iter().take(MAX_VERIFIERS) {

@@ -10,11 +10,13 @@ pub mod login;
 pub mod modes;
 pub mod passwords;
 pub mod recrypt;
+pub mod routes;
 pub mod secrets;
 pub mod sessions;
+pub mod settings;
 pub mod store;
 pub mod throttle;
 pub mod tokens;
 
-pub use account::{Account, NewAccount};
+pub use account::{Account, NewAccount, ThreeDSecure};
 pub use authenticate::{Caller, Identity};

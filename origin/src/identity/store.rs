@@ -11,6 +11,7 @@ use super::account::{Account, NewAccount};
 use super::secrets::FIRST_VERSION;
 use crate::db::padded::{MAX_ROWS, Padded, pad};
 use crate::db::{Db, DbError, Tx};
+use crate::outbox::Format;
 use crate::vault::envelope;
 
 /// A vault record with the row version that it is bound to.
@@ -25,12 +26,13 @@ pub struct Sealed {
 macro_rules! account_columns {
     () => {
         "a.name, a.role, a.status, a.display_name, a.currency, a.psp, a.auth_mode, a.credential_version, \
-         a.webhook_url, a.change_seq, a.created_at_ms"
+         a.webhook_url, a.change_seq, a.created_at_ms, a.webhook_format, a.webhook_strict, a.ping_url, \
+         a.three_d_secure, a.text_on_statement"
     };
 }
 pub(super) use account_columns;
 /// How many they are: what a statement adds comes behind them.
-pub(super) const ACCOUNT_COLUMNS: usize = 11;
+pub(super) const ACCOUNT_COLUMNS: usize = 16;
 
 /// Reads an account.
 ///
@@ -123,19 +125,22 @@ pub async fn create(tx: &mut Tx, new: &NewAccount, now_ms: i64) -> Result<(), Db
 ///
 /// # Errors
 /// From the database.
-pub async fn webhook_secret(db: &Db, name: &str) -> Result<Option<Sealed>, DbError> {
+pub async fn webhook_secret(on: impl Executor<'_, Database = Any>, name: &str) -> Result<Option<Sealed>, DbError> {
     let statement = "SELECT webhook_secret, row_version FROM accounts WHERE name = $1 AND webhook_secret IS NOT NULL";
-    let row = sqlx::query(statement).bind(name).fetch_optional(db.read()).await?;
+    let row = sqlx::query(statement).bind(name).fetch_optional(on).await?;
     row.map(|row| sealed(&row)).transpose()
 }
 
-/// Where an account's webhooks go.
+/// Where an account's webhooks go, and how they are written; `None` when it has no receiver.
 ///
 /// # Errors
 /// From the database.
-pub async fn webhook_url(tx: &mut Tx, name: &str) -> Result<Option<String>, DbError> {
-    let statement = "SELECT webhook_url FROM accounts WHERE name = $1";
-    Ok(sqlx::query(statement).bind(name).fetch_one(&mut **tx).await?.try_get(0)?)
+pub async fn webhook(tx: &mut Tx, name: &str) -> Result<Option<(String, Format)>, DbError> {
+    let statement = "SELECT webhook_url, webhook_format FROM accounts WHERE name = $1";
+    let row = sqlx::query(statement).bind(name).fetch_one(&mut **tx).await?;
+    let format: String = row.try_get(1)?;
+    let format = format.parse().map_err(|_| DbError::Corrupt("webhook format"))?;
+    Ok(row.try_get::<Option<String>, _>(0)?.map(|url| (url, format)))
 }
 
 /// The sealed credentials of an account at an acquirer.
@@ -149,7 +154,7 @@ pub async fn acquirer_credentials(db: &Db, name: &AccountName, acquirer: &str) -
 }
 
 /// The data key that an envelope names, kept beside it: see the migration.
-fn key_id(envelope: &[u8]) -> Result<i64, DbError> {
+pub(super) fn key_id(envelope: &[u8]) -> Result<i64, DbError> {
     envelope::key_id_of(envelope).map(i64::from).map_err(|_| DbError::Corrupt("envelope"))
 }
 
@@ -176,5 +181,10 @@ pub(super) fn account(row: &AnyRow) -> Result<Account, DbError> {
         webhook_url: row.try_get(8)?,
         change_seq: row.try_get(9)?,
         created_at_ms: row.try_get(10)?,
+        webhook_format: parsed(&text(11)?, "webhook format")?,
+        webhook_strict: row.try_get::<i64, _>(12)? != 0,
+        ping_url: row.try_get(13)?,
+        three_d_secure: parsed(&text(14)?, "3-D Secure setting")?,
+        text_on_statement: row.try_get(15)?,
     })
 }

@@ -22,7 +22,7 @@ use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::identity::passwords::{self, Reminder};
-use crate::outbox;
+use crate::outbox::{self, Counts};
 use crate::payments;
 use crate::vault::Vault;
 
@@ -30,6 +30,8 @@ type Labels = Vec<(&'static str, String)>;
 
 /// The counters, and what is read when they are asked for.
 pub struct Ops {
+    /// Counted by the outbox.
+    pub outbox: Counts,
     registry: Registry,
     requests: Family<Labels, Counter>,
     durations: Family<Labels, Histogram>,
@@ -58,8 +60,17 @@ pub struct Ops {
 impl Ops {
     /// Registers every metric.
     #[must_use]
-    pub fn new(db: Db, vault: Arc<Vault>, audit: Arc<Audit>, clock: Arc<dyn Clock>, reminder: Reminder) -> Self {
+    pub fn new(
+        db: Db,
+        vault: Arc<Vault>,
+        audit: Arc<Audit>,
+        clock: Arc<dyn Clock>,
+        reminder: Reminder,
+        outbox: Counts,
+    ) -> Self {
         let mut registry = Registry::with_prefix("scanvault");
+        registry.register("deliveries", "Attempts to deliver a webhook, by outcome", outbox.deliveries.clone());
+        registry.register("pings", "Attempts to ping a merchant, by outcome", outbox.pings.clone());
         let requests = Family::default();
         registry.register("requests", "Requests answered, by route and status", requests.clone());
         // 0.5 ms to 65 s: from a look-up to the longest wait for an acquirer.
@@ -87,6 +98,7 @@ impl Ops {
             gauge
         };
         Self {
+            outbox,
             sealed: gauge("sealed", "1 while no key is in memory"),
             unknown: gauge(
                 "unknown_transactions",

@@ -36,7 +36,10 @@ pub async fn pay_page(
     let Ok(code) = call.parameter.parse::<Code>() else {
         return Ok(page(StatusCode::NOT_FOUND, "", Content::UnknownCode));
     };
+    let (address, now_ms) = (&call.signed.client_address, payments.clock.now_ms());
+    payments.limits.may_look(address, now_ms)?;
     let Some(record) = store::codes::find(&payments.db, &code).await? else {
+        payments.limits.unknown_code(address, now_ms);
         return Ok(page(StatusCode::NOT_FOUND, code.as_str(), Content::UnknownCode));
     };
     let account = match pay::merchant(&payments.db, &record).await {
@@ -75,24 +78,9 @@ pub async fn pay_page(
 pub async fn take_payment(payments: &std::sync::Arc<Payments>, call: &Call) -> Result<Response, ApiError> {
     let code: Code = call.parameter.parse()?;
     let body: PayBody = call.json()?;
+    payments.limits.may_look(&call.signed.client_address, payments.clock.now_ms())?;
     let outcome = payments.pay(&code, &body.sealed, &call.signed.client_address).await?;
-    let answer = match outcome {
-        PayOutcome::Paid { transaction_id } => {
-            PayAnswer { state: "paid", transaction_id, message: None, may_retry: None }
-        }
-        PayOutcome::Declined { transaction_id, reason } => {
-            PayAnswer { state: "declined", transaction_id, message: Some(reason.shopper_text()), may_retry: None }
-        }
-        PayOutcome::Unknown { transaction_id, may_retry } => {
-            let message = if may_retry {
-                "The bank did not answer. The payment was not made; you may try again."
-            } else {
-                "The payment is not confirmed yet. Please do not pay again; ask the merchant."
-            };
-            PayAnswer { state: "unknown", transaction_id, message: Some(message), may_retry: Some(may_retry) }
-        }
-    };
-    Ok(Json(answer).into_response())
+    Ok(Json(PayAnswer::of(outcome)).into_response())
 }
 
 /// `GET /pluto/public/assets/{asset}`.
@@ -123,15 +111,54 @@ struct PayBody {
     sealed: String,
 }
 
-#[derive(Serialize)]
+#[derive(Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct PayAnswer {
     state: &'static str,
     transaction_id: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     may_retry: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    creq: Option<String>,
+}
+
+impl PayAnswer {
+    fn of(outcome: PayOutcome) -> Self {
+        match outcome {
+            PayOutcome::Paid { transaction_id } => Self { state: "paid", transaction_id, ..Self::default() },
+            PayOutcome::Declined { transaction_id, reason } => {
+                let (reason, message) = (Some(reason.shopper_reason()), Some(reason.shopper_text()));
+                Self { state: "declined", transaction_id, reason, message, ..Self::default() }
+            }
+            PayOutcome::Cancelled { transaction_id } => {
+                let message = Some("The payment was cancelled. Nothing was charged.");
+                Self { state: "declined", transaction_id, reason: Some("cancelled"), message, ..Self::default() }
+            }
+            PayOutcome::Unknown { transaction_id, may_retry } => {
+                let message = if may_retry {
+                    "The bank did not answer. The payment was not made; you may try again."
+                } else {
+                    "The payment is not confirmed yet. Please do not pay again; ask the merchant."
+                };
+                let (message, may_retry) = (Some(message), Some(may_retry));
+                Self { state: "unknown", transaction_id, message, may_retry, ..Self::default() }
+            }
+            PayOutcome::Method { transaction_id, url, data } => {
+                Self { state: "method", transaction_id, url: Some(url), data: Some(data), ..Self::default() }
+            }
+            PayOutcome::Challenge { transaction_id, url, creq } => {
+                Self { state: "challenge", transaction_id, url: Some(url), creq: Some(creq), ..Self::default() }
+            }
+        }
+    }
 }
 
 fn ready_page(

@@ -2,12 +2,18 @@
 //!
 //! The rule of the folder: what will be asked of an acquirer is committed before it is asked, what became of it after.
 
+pub mod engine;
 pub mod feed;
 pub mod ledger;
+pub mod limits;
+pub mod notification;
 pub mod notify;
 pub mod pay;
 pub mod pluto;
 pub mod request;
+pub mod resolver;
+pub mod routing;
+mod service;
 pub mod settle;
 pub mod state;
 pub mod steps;
@@ -15,4 +21,5 @@ pub mod store;
 pub mod view;
 
 pub use request::Code;
+pub use service::Payments;
 pub use state::CodeState;

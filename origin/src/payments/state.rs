@@ -117,13 +117,37 @@ impl Transaction {
     #[must_use]
     pub fn is_taken(&self) -> bool {
         let ledger = &self.ledger;
-        ledger.stage == Stage::Authorised && (ledger.captured_minor > 0 || !self.autocapture)
+        let is_kept = !self.takes_at_once() && self.held_until_ms.is_none();
+        ledger.stage == Stage::Authorised && (ledger.captured_minor > 0 || is_kept)
+    }
+
+    /// Whether what is authorised is captured by itself. A card that is only verified holds nothing to take.
+    #[must_use]
+    pub fn takes_at_once(&self) -> bool {
+        self.autocapture && self.ledger.amount_minor > 0
     }
 
     /// Whether the payer should be told to wait: the money may move, and nobody knows.
     #[must_use]
     pub fn is_capture_unknown(&self) -> bool {
         self.ledger.pending.is_some_and(|act| act.is_unknown && act.kind == ActKind::Capture)
+    }
+
+    /// Whether an act was asked and its answer is waited for.
+    #[must_use]
+    pub fn is_being_asked(&self) -> bool {
+        self.ledger.pending.is_some_and(|act| !act.is_unknown)
+    }
+
+    /// Whether the hold of a payment that was to be taken is given back, or waits for it: nobody pays for it.
+    #[must_use]
+    pub fn is_given_back(&self) -> bool {
+        let ledger = &self.ledger;
+        ledger.stage == Stage::Authorised
+            && self.takes_at_once()
+            && ledger.captured_minor == 0
+            && self.held_until_ms.is_none()
+            && ledger.pending.is_none_or(|act| act.kind == ActKind::Void)
     }
 
     /// What the code becomes with the transaction: kept while money may move, free again when none did.

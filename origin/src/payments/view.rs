@@ -61,10 +61,10 @@ impl<'a> TransactionView<'a> {
 }
 
 impl<'a> Notification<'a> {
-    /// Of a transaction's change.
+    /// Of a transaction's change; `status` is what the receiver is told of it.
     #[must_use]
-    pub fn of(record: &'a Transaction, seq: Option<i64>) -> Self {
-        Self { transaction: TransactionView::of(record), seq }
+    pub fn of(record: &'a Transaction, status: &'static str, seq: Option<i64>) -> Self {
+        Self { transaction: TransactionView { status, ..TransactionView::of(record) }, seq }
     }
 
     /// The text that is signed and sent.

@@ -179,7 +179,8 @@ fn with_text(request: &Request<'_>, form: Form) -> Result<Form, AcquirerError> {
 
 /// `[\x20-\x7E]{2,22}`; not all digits, not all the same character, not all sequential ones. That "cba" is sequential,
 /// too, is our reading: stricter than need be.
-fn is_text_on_statement(text: &str) -> bool {
+#[must_use]
+pub fn is_text_on_statement(text: &str) -> bool {
     let bytes = text.as_bytes();
     let is_row = |step: i16| bytes.iter().zip(bytes.iter().skip(1)).all(|(a, b)| i16::from(*b) - i16::from(*a) == step);
     is_printable(text, 2, 22) && !text.bytes().all(|b| b.is_ascii_digit()) && ![-1, 0, 1].into_iter().any(is_row)

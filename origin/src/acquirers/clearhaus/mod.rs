@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+pub use calls::is_text_on_statement;
 pub use credentials::Credentials;
 
 use super::{

@@ -81,6 +81,58 @@ pub async fn settle(
     Ok(())
 }
 
+/// An unknown act that is looked at again.
+#[derive(Clone, Copy, Debug)]
+pub struct Due {
+    /// Whose.
+    pub transaction_id: i64,
+    /// Which.
+    pub number: u32,
+    /// How often it was asked.
+    pub tries: u32,
+    /// When the intent was written: a repetition says the same.
+    pub asked_at_ms: i64,
+    /// What [`lease`] compares.
+    pub next_try_at_ms: i64,
+}
+
+/// Unknown acts that are due, oldest first.
+///
+/// # Errors
+/// From the database.
+pub async fn due(db: &Db, now_ms: i64) -> Result<Vec<Due>, DbError> {
+    let statement = "SELECT transaction_id, number, tries, created_at_ms, next_try_at_ms FROM acts                      WHERE next_try_at_ms <= $1 AND state = 'unknown' ORDER BY next_try_at_ms LIMIT 100";
+    let rows = sqlx::query(statement).bind(now_ms).fetch_all(db.read()).await?;
+    let due = |row: &AnyRow| {
+        Ok(Due {
+            transaction_id: row.try_get(0)?,
+            number: super::count(row.try_get(1)?)?,
+            tries: super::count(row.try_get(2)?)?,
+            asked_at_ms: row.try_get(3)?,
+            next_try_at_ms: row.try_get(4)?,
+        })
+    };
+    rows.iter().map(due).collect()
+}
+
+/// Takes an act to ask once more, and says when it is due again should nothing come of it; `None`: never. `false` when
+/// another origin has taken it, or it is settled.
+///
+/// # Errors
+/// From the database.
+pub async fn lease(db: &Db, due: &Due, next_try_at_ms: Option<i64>) -> Result<bool, DbError> {
+    let done = sqlx::query(
+        "UPDATE acts SET tries = tries + 1, next_try_at_ms = $4          WHERE transaction_id = $1 AND number = $2 AND next_try_at_ms = $3 AND state = 'unknown'",
+    )
+    .bind(due.transaction_id)
+    .bind(i64::from(due.number))
+    .bind(due.next_try_at_ms)
+    .bind(next_try_at_ms)
+    .execute(db.write())
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// All acts of a transaction, in order.
 ///
 /// # Errors

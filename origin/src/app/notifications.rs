@@ -1,0 +1,113 @@
+//! Wiring of the outbox: its way to the secrets, to the receivers, and to whoever holds money for an answer.
+
+use std::sync::Arc;
+
+use scanvault_protocol::AccountName;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
+use zeroize::Zeroizing;
+
+use super::App;
+use crate::db::{Db, DbError};
+use crate::identity::secrets::{self, NOTIFICATION_KEY, PING_KEY};
+use crate::outbox::ping::Pinger;
+use crate::outbox::worker::Worker;
+use crate::outbox::{SecretError, SecretFuture, Secrets, SettleFuture, Settles};
+use crate::vault::Vault;
+
+/// The sender of deliveries and the pinger.
+pub struct Senders {
+    worker: Arc<Worker>,
+    pinger: Arc<Pinger>,
+}
+
+impl Senders {
+    /// Of an origin; `bell` is rung when a delivery or a change was written.
+    #[must_use]
+    pub fn new(app: &App, bell: &Arc<Notify>) -> Self {
+        let secrets: Arc<dyn Secrets> = Arc::new(AccountSecrets { db: app.db.clone(), vault: Arc::clone(&app.vault) });
+        let pings = Arc::new(Notify::new());
+        let pinger = Pinger {
+            db: app.db.clone(),
+            clock: Arc::clone(&app.clock),
+            secrets: Arc::clone(&secrets),
+            sender: Arc::clone(&app.admin.sender),
+            bell: Arc::clone(&pings),
+            counts: app.ops.outbox.clone(),
+        };
+        let worker = Worker {
+            db: app.db.clone(),
+            clock: Arc::clone(&app.clock),
+            secrets,
+            settles: Arc::new(NobodyHolds),
+            sender: Arc::clone(&app.admin.sender),
+            bell: Arc::clone(bell),
+            pings,
+            counts: app.ops.outbox.clone(),
+        };
+        Self { worker: Arc::new(worker), pinger: Arc::new(pinger) }
+    }
+
+    /// Runs both until `stop` turns true.
+    #[must_use]
+    pub fn start(&self, stop: &watch::Receiver<bool>) -> [JoinHandle<()>; 2] {
+        let worker = tokio::spawn(Arc::clone(&self.worker).run(stop.clone()));
+        [worker, tokio::spawn(Arc::clone(&self.pinger).run(stop.clone()))]
+    }
+}
+
+/// The outbox's way to the secrets: identity's records, opened by the vault, when it is open.
+struct AccountSecrets {
+    db: Db,
+    vault: Arc<Vault>,
+}
+
+impl AccountSecrets {
+    fn credentials<'a>(&'a self, account: &'a str, party: &'static str) -> SecretFuture<'a> {
+        Box::pin(async move {
+            let Ok(unsealed) = self.vault.unsealed() else { return Ok(None) };
+            let name: AccountName =
+                account.parse().map_err(|_| SecretError(DbError::Corrupt("account name").to_string()))?;
+            let found = secrets::acquirer_credentials(&self.db, &unsealed, &name, party).await;
+            let found = found.map_err(|error| SecretError(error.to_string()))?;
+            found.map(Some).ok_or_else(|| SecretError(secrets::SecretError::Missing.to_string()))
+        })
+    }
+}
+
+impl Secrets for AccountSecrets {
+    fn are_available(&self) -> bool {
+        self.vault.unsealed().is_ok()
+    }
+
+    fn webhook_secret<'a>(&'a self, account: &'a str) -> SecretFuture<'a> {
+        Box::pin(async move {
+            let Ok(unsealed) = self.vault.unsealed() else { return Ok(None) };
+            let secret: Result<Zeroizing<Vec<u8>>, _> = secrets::webhook_secret(&self.db, &unsealed, account).await;
+            secret.map(Some).map_err(|error| SecretError(error.to_string()))
+        })
+    }
+
+    fn notification_key<'a>(&'a self, account: &'a str) -> SecretFuture<'a> {
+        self.credentials(account, NOTIFICATION_KEY)
+    }
+
+    fn ping_key<'a>(&'a self, account: &'a str) -> SecretFuture<'a> {
+        self.credentials(account, PING_KEY)
+    }
+}
+
+/// No payment is held yet: there is nothing to capture or to give back.
+struct NobodyHolds;
+
+impl Settles for NobodyHolds {
+    fn delivered(&self, transaction_id: i64) -> SettleFuture<'_> {
+        tracing::error!(transaction = transaction_id, "delivered, but no payment is held");
+        Box::pin(async {})
+    }
+
+    fn gave_up(&self, transaction_id: i64) -> SettleFuture<'_> {
+        tracing::error!(transaction = transaction_id, "withdrawn, but no payment is held");
+        Box::pin(async {})
+    }
+}

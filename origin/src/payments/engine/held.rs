@@ -1,0 +1,69 @@
+//! Strict mode: what is authorised waits for the merchant's receiver, and is taken or given back by its answer.
+//!
+//! Both calls may come twice, from two processes, and late: only a transaction that is still held moves.
+
+use super::super::Payments;
+use super::super::ledger::{ActKind, Illegal};
+use super::super::steps::{self, Step, StepError};
+use super::super::store::{Transaction, transactions};
+use super::authorise::{give_back, take};
+use super::{EngineError, NoHook, terms};
+use crate::acquirers::Decline;
+use crate::fault;
+use crate::vault::SystemEntropy;
+
+impl Payments {
+    /// The receiver said yes: the money is taken. The transaction as it is then, whoever moved it.
+    ///
+    /// # Errors
+    /// See [`EngineError`]; the transaction is still held where nothing was asked.
+    pub async fn capture_held(&self, id: i64) -> Result<Transaction, EngineError> {
+        let payments = self.clone();
+        self.to_its_end(async move { payments.end_held(id, take).await }).await?
+    }
+
+    /// The receiver said no, or nothing in time: the hold is given back.
+    ///
+    /// # Errors
+    /// As [`Self::capture_held`].
+    pub async fn void_held(&self, id: i64) -> Result<Transaction, EngineError> {
+        let payments = self.clone();
+        let refuse = |after: &mut Transaction| {
+            // Whoever paid is told to try later: the shop could not take note of it.
+            after.decline = Some(Decline::Technical);
+            give_back(after)
+        };
+        self.to_its_end(async move { payments.end_held(id, refuse).await }).await?
+    }
+
+    async fn end_held(
+        &self,
+        id: i64,
+        next: fn(&mut Transaction) -> Result<(), Illegal>,
+    ) -> Result<Transaction, EngineError> {
+        let unsealed = self.vault.unsealed()?;
+        let before = transactions::find(&self.db, id).await?.ok_or(EngineError::NotFound)?;
+        if before.held_until_ms.is_none() || before.ledger.pending.is_some() {
+            return Ok(before);
+        }
+        let account = terms::account(&self.db, &before).await?;
+        let routed = self.routed(&unsealed, &before).await?;
+        let mut after = before.clone();
+        next(&mut after)?;
+        let step = Step { before: &before, after, end: None };
+        let intent = match steps::make(&self.db, &*self.clock, &mut SystemEntropy::new(), step).await {
+            Ok(intent) => intent,
+            // The other process has its answer.
+            Err(StepError::Moved) => {
+                return transactions::find(&self.db, id).await?.ok_or(EngineError::NotFound);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        fault::point("held.ended");
+        match intent.ledger.pending.map(|act| act.kind) {
+            Some(ActKind::Capture) => self.take_or_give_back(&unsealed, &account, &routed, intent, &NoHook).await,
+            Some(_) => self.finish_void(&unsealed, &account, &routed, intent, &NoHook).await,
+            None => Ok(intent),
+        }
+    }
+}
