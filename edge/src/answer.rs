@@ -37,13 +37,13 @@ pub fn image<S>(
         ("x-robots-tag", "noindex".to_owned()),
     ];
     if is_known {
-        return Ok(Reply { head: Head { status: 304, headers }, body: Body::Empty });
+        return Ok(Reply { head: Head::new(304, headers), body: Body::Empty });
     }
     let image = request.render(settings).map_err(refused)?;
     headers.push(("content-type", image.content_type.to_owned()));
     headers.push(("content-length", image.bytes.len().to_string()));
     headers.push(("content-disposition", format!("inline; filename=\"{}\"", request.file_name())));
-    Ok(Reply { head: Head { status: 200, headers }, body: Body::Bytes(image.bytes) })
+    Ok(Reply { head: Head::new(200, headers), body: Body::Bytes(image.bytes) })
 }
 
 /// That this worker runs, and which one. It says nothing about the origin, and nothing that is secret.
@@ -51,7 +51,7 @@ pub fn image<S>(
 pub fn monitor<S>() -> Reply<S> {
     let state = serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") });
     let headers = vec![("content-type", "application/json".to_owned())];
-    Reply { head: Head { status: 200, headers }, body: Body::Bytes(state.to_string().into_bytes()) }
+    Reply { head: Head::new(200, headers), body: Body::Bytes(state.to_string().into_bytes()) }
 }
 
 /// `If-None-Match` (RFC 9110 §13.1.2): `*`, or a list in which weak tags count like strong ones. Our tags hold no comma.

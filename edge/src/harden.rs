@@ -54,7 +54,7 @@ mod tests {
 
     fn hardened(status: u16, headers: &[(&'static str, &str)], route: Option<Route>) -> Head {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-        let mut head = Head { status, headers };
+        let mut head = Head::new(status, headers);
         let spec = route.map(|route| ROUTES.iter().find(|spec| spec.route == route).unwrap());
         harden(&mut head, spec, ID);
         head

@@ -30,7 +30,7 @@ use core::fmt::Write;
 
 use scanvault_protocol::Problem;
 use scanvault_protocol::link::NONCE_BYTES;
-use scanvault_protocol::route::{self as protocol_route, Answerer, Route, RouteSpec};
+use scanvault_protocol::route::{self as protocol_route, Answerer, Dialect, Route, RouteSpec};
 use worker::wasm_bindgen::JsValue;
 use worker::{Context, Env, console_log, event, web_sys};
 
@@ -58,7 +58,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     };
     let request_id = request_id.unwrap_or_default();
     let refused = outcome.as_ref().err().map(Refusal::for_log);
-    let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(&request_id, inbound.is_head()));
+    let dialect = inbound.target.as_ref().map_or(Dialect::Problem, |target| protocol_route::dialect(&target.path));
+    let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(dialect, &request_id, inbound.is_head()));
     if let Some(address) = trace.failed_address {
         context.wait_until(tell_limiter(env.into(), address));
     }
@@ -107,7 +108,7 @@ async fn serve(
         respond(admitted, &body, config).await
     }
     .await;
-    let status = outcome.as_ref().ok().map(|reply| reply.head.status);
+    let status = outcome.as_ref().ok().map(|reply| spec.judged(reply.head.status));
     if state::with(|state| state.settle(&caller, charge.as_ref(), status)) {
         trace.failed_address = charge.and_then(|charge| charge.address);
     }
@@ -172,7 +173,7 @@ async fn ask_origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Resu
     state::with(|state| state.learn(&answer.told, asked_at_ms, now_ms));
     if forward::is_unchanged(request.spec, &head, request.inbound.if_none_match.as_deref()) {
         runtime::discard(answer.body).await;
-        head.status = 304;
+        (head.status, head.reason) = (304, None);
         head.headers.retain(|(name, _)| !matches!(*name, "content-length" | "content-type"));
         return Ok(Reply { head, body: Body::Empty });
     }

@@ -1,7 +1,8 @@
 //! An answer before it leaves: status, headers, body. Pure; `lib.rs` turns it into the runtime's `Response`.
 
 use scanvault_protocol::limit;
-use scanvault_protocol::problem::{self, Problem};
+use scanvault_protocol::problem::Problem;
+use scanvault_protocol::route::Dialect;
 
 /// Header names are ours and constant; values may come from the origin.
 pub type HeaderList = Vec<(&'static str, String)>;
@@ -10,7 +11,17 @@ pub type HeaderList = Vec<(&'static str, String)>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     pub status: u16,
+    /// In place of HTTP's own phrase, where the connection carries one.
+    pub reason: Option<String>,
     pub headers: HeaderList,
+}
+
+impl Head {
+    /// With HTTP's own phrase.
+    #[must_use]
+    pub fn new(status: u16, headers: HeaderList) -> Self {
+        Self { status, reason: None, headers }
+    }
 }
 
 /// The body, where `S` is a stream that this crate never looks into.
@@ -93,22 +104,23 @@ impl Refusal {
         Refused { rule: self.rule(), cause }
     }
 
-    /// The answer. `HEAD` gets the same headers and no body (RFC 9110 §9.3.2).
+    /// The answer, in the dialect of the path. `HEAD` gets the same headers and no body (RFC 9110 §9.3.2).
     #[must_use]
-    pub fn into_reply<S>(self, request_id: &str, is_head: bool) -> Reply<S> {
+    pub fn into_reply<S>(self, dialect: Dialect, request_id: &str, is_head: bool) -> Reply<S> {
         match self {
             Self::Redirect { location } => {
-                Reply { head: Head { status: 308, headers: vec![("location", location)] }, body: Body::Empty }
+                Reply { head: Head::new(308, vec![("location", location)]), body: Body::Empty }
             }
             Self::Problem { problem, detail, allow, retry_after_secs, .. } => {
-                let mut headers = vec![("content-type", problem::CONTENT_TYPE.to_owned())];
-                headers.extend(problem.www_authenticate().map(|value| ("www-authenticate", value.to_owned())));
+                let told = problem.tell(dialect, detail, request_id);
+                let mut headers = vec![("content-type", told.content_type.to_owned())];
+                headers.extend(told.www_authenticate.map(|value| ("www-authenticate", value.to_owned())));
                 let retry_after_secs = retry_after_secs.or(problem.retry_after_secs());
                 headers.extend(retry_after_secs.map(|secs| ("retry-after", secs.to_string())));
                 headers.extend(allow.map(|value| ("allow", value)));
-                let body = problem.body(detail, request_id).into_bytes();
-                let body = if is_head { Body::Empty } else { Body::Bytes(body) };
-                Reply { head: Head { status: problem.status(), headers }, body }
+                let reason = told.reason().map(str::to_owned);
+                let body = if is_head { Body::Empty } else { Body::Bytes(told.body.into_bytes()) };
+                Reply { head: Head { reason, ..Head::new(told.status, headers) }, body }
             }
         }
     }
@@ -125,7 +137,20 @@ mod tests {
     use super::*;
 
     fn reply(refusal: Refusal, is_head: bool) -> Reply<()> {
-        refusal.into_reply("0123456789abcdef0123456789abcdef", is_head)
+        refusal.into_reply(Dialect::Problem, "0123456789abcdef0123456789abcdef", is_head)
+    }
+
+    #[test]
+    fn the_line_dialect_has_lines() {
+        let told = |refusal: Refusal| refusal.into_reply::<()>(Dialect::Line, "ab", false);
+        let refused = told(Problem::BadCredentials.into());
+        assert_eq!(refused.head.status, 403);
+        assert_eq!(refused.head.headers, [("content-type", "text/plain; charset=utf-8".to_owned())]);
+        assert_eq!(refused.head.reason.as_deref(), Some("invalid apikey"));
+        assert_eq!(refused.body, Body::Bytes(b"invalid apikey\n".to_vec()));
+        let later = told(Refusal::wait(5999));
+        assert!(later.head.headers.contains(&("retry-after", "6".to_owned())));
+        assert_eq!(later.body, Body::Bytes(b"Too many requests\n".to_vec()));
     }
 
     #[test]

@@ -131,6 +131,7 @@ pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
     Ok(FromOrigin {
         head: Head {
             status: response.status(),
+            reason: Some(response.status_text()).filter(|text| !text.is_empty()),
             headers: PASSED_HEADERS.iter().filter_map(|name| Some((*name, get(name)?))).collect(),
         },
         echoed_id: get(headers::REQUEST_ID),
@@ -236,6 +237,9 @@ pub fn into_response(reply: RuntimeReply) -> Result<web_sys::Response, JsValue> 
     }
     let init = web_sys::ResponseInit::new();
     init.set_status(reply.head.status);
+    if let Some(reason) = &reply.head.reason {
+        init.set_status_text(reason);
+    }
     init.set_headers(&headers);
     match reply.body {
         // These statuses have no body (RFC 9110 §15.3.5, §15.4.5); the constructor would throw.

@@ -4,7 +4,7 @@
 //! (`scanvault-*`, `signature*`, `content-digest`, `forwarded`, `x-forwarded-*`, …) need no stripping here: only the
 //! few fields of [`Inbound`] are ever read, and what is forwarded is built from them anew.
 
-use scanvault_protocol::route::{self, Method, RouteSpec};
+use scanvault_protocol::route::{self, Dialect, Method, RouteSpec};
 use scanvault_protocol::{Problem, path};
 use zeroize::Zeroizing;
 
@@ -145,7 +145,11 @@ pub fn transport(inbound: &Inbound, target: &Target, policy: PlainHttp) -> Resul
 /// # Errors
 /// [`Problem::HeadersTooLarge`], [`Problem::UriTooLong`] or [`Problem::BadPath`].
 pub fn limits(inbound: &Inbound, target: &Target) -> Result<(), Problem> {
-    if inbound.header_count > MAX_HEADERS || inbound.header_bytes > MAX_HEADER_BYTES {
+    let max_header_bytes = match route::dialect(&target.path) {
+        Dialect::Problem => MAX_HEADER_BYTES,
+        Dialect::Line => route::V1_HEADER_BYTES,
+    };
+    if inbound.header_count > MAX_HEADERS || inbound.header_bytes > max_header_bytes {
         return Err(Problem::HeadersTooLarge);
     }
     path::check(&target.path)?;

@@ -28,6 +28,7 @@ CREATE TABLE subscribers (
     series          TEXT   NOT NULL,          -- what the acquirer wants to be told with the next charge
     rev             BIGINT NOT NULL,
     acts            TEXT   NOT NULL DEFAULT '[]', -- JSON: renewals, as the feed tells them
+    ended_at_ms     BIGINT,                   -- the bank forbids further charges; a renewal begins anew
     created_at_ms   BIGINT NOT NULL,
     updated_at_ms   BIGINT NOT NULL
 );
@@ -87,8 +88,10 @@ CREATE TABLE idempotency_keys (
     account         TEXT   NOT NULL REFERENCES accounts (name),
     method          TEXT   NOT NULL,
     path            TEXT   NOT NULL,
-    name            TEXT   NOT NULL,          -- the key as the client sent it
-    request_mac     {blob} NOT NULL,          -- keyed hash of the parsed request, never the request
+    name            TEXT   NOT NULL,          -- hash of the key that the client sent
+    request_mac     {blob} NOT NULL,          -- hash of the parsed request under that key, never the request
+    transaction_id  BIGINT,                   -- what was begun with it: the outcome can be read there
+    act             BIGINT,
     status          BIGINT,                   -- HTTP; null: open
     body            TEXT,
     created_at_ms   BIGINT NOT NULL,
@@ -135,3 +138,4 @@ ALTER TABLE acts ADD COLUMN tries BIGINT NOT NULL DEFAULT 1;
 ALTER TABLE acts ADD COLUMN next_try_at_ms BIGINT;                                 -- null: nothing is tried
 CREATE INDEX acts_to_try ON acts (next_try_at_ms) WHERE next_try_at_ms IS NOT NULL;
 UPDATE acts SET acquirer = 'clearhaus';
+CREATE INDEX acts_by_day ON acts (settled_at_ms, transaction_id, number) WHERE kind IN ('capture', 'refund'); -- reconciliation

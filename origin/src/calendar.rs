@@ -35,6 +35,30 @@ impl Utc {
         }
     }
 
+    /// The first moment of a day written `YYYY-MM-DD`, in Unix milliseconds; `None` where there is no such day.
+    #[must_use]
+    pub fn parse_day(text: &str) -> Option<u64> {
+        let mut parts = text.split('-');
+        let mut number = |digits: usize| {
+            let part = parts.next().filter(|part| part.len() == digits && part.bytes().all(|b| b.is_ascii_digit()))?;
+            part.parse::<u64>().ok()
+        };
+        let (year, month, day) = (number(4)?, number(2)?, number(2)?);
+        if parts.next().is_some() || year < 1970 || !(1..=12).contains(&month) {
+            return None;
+        }
+        // Days from civil, the inverse of `from_unix_ms`: years begin in March.
+        let year_of_march = if month > 2 { year } else { year - 1 };
+        let shifted = if month > 2 { month - 3 } else { month + 9 };
+        let (era, year_of_era) = (year_of_march / 400, year_of_march % 400);
+        let day_of_year = (153 * shifted + 2) / 5 + day.checked_sub(1)?;
+        let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+        let at_ms = (era * 146_097 + day_of_era).checked_sub(719_468)? * 86_400_000;
+        let found = Self::from_unix_ms(at_ms);
+        let same = u64::from(found.year) == year && u64::from(found.month) == month && u64::from(found.day) == day;
+        same.then_some(at_ms)
+    }
+
     /// `YYYY-MM-DD HH:MM:SS:mmm`, as the reference's queries have it.
     #[must_use]
     pub fn to_reference_text(self) -> String {
@@ -54,9 +78,36 @@ impl fmt::Display for Utc {
     }
 }
 
+/// The last second of a month (UTC), in Unix seconds; `None`: there is no such month.
+///
+/// Howard Hinnant's `days_from_civil`, for years after 1970.
+#[must_use]
+pub fn end_of_month_secs(year: u16, month: u8) -> Option<i64> {
+    if year < 1970 || !(1..=12).contains(&month) {
+        return None;
+    }
+    let (year, month) = if month == 12 { (i64::from(year) + 1, 1) } else { (i64::from(year), i64::from(month) + 1) };
+    let march_year = if month <= 2 { year - 1 } else { year };
+    let (era, year_of_era) = (march_year / 400, march_year % 400);
+    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5;
+    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
+    Some(days * 86_400 - 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn months_end_where_they_do() {
+        // `date -u -d 2030-12-31T23:59:59 +%s` and so on.
+        for (year, month, secs) in [(2030, 12, 1_924_991_999), (2024, 2, 1_709_251_199), (2026, 1, 1_769_903_999), (1970, 1, 2_678_399)] {
+            assert_eq!(end_of_month_secs(year, month), Some(secs), "{year}-{month}");
+            let end = Utc::from_unix_ms(u64::try_from(secs).unwrap() * 1000);
+            assert_eq!((end.year, end.month), (year, month));
+        }
+        assert_eq!((end_of_month_secs(2030, 0), end_of_month_secs(2030, 13), end_of_month_secs(1969, 1)), (None, None, None));
+    }
 
     #[test]
     fn meets_dates_from_elsewhere() {

@@ -78,6 +78,9 @@ pub enum AmountError {
     /// No currency of ours.
     #[error("unknown currency")]
     UnknownCurrency,
+    /// Amounts of two currencies have no sum.
+    #[error("all amounts must have one currency")]
+    OtherCurrency,
 }
 
 /// The largest amount is 9,999,999.99 whatever the currency's decimals: ten million minus the smallest of two decimals.
@@ -127,6 +130,40 @@ impl Amount {
             return Err(AmountError::TooSmall);
         }
         Self::from_minor(minor, currency)
+    }
+
+    /// Parses `123.45 DKK` or `123.45DKK`, as Scanpay's interface has it; what exceeds the currency's decimals is cut off.
+    ///
+    /// # Errors
+    /// See [`AmountError`].
+    pub fn parse_total(text: &str) -> Result<Self, AmountError> {
+        let text = text.trim_matches(' ');
+        let (number, currency) = text.len().checked_sub(3).and_then(|at| text.split_at_checked(at)).ok_or(AmountError::NotPlain)?;
+        let currency = currency.parse()?;
+        let number = number.strip_suffix(' ').unwrap_or(number);
+        let whole = number.split_once('.').map_or(number, |(whole, _)| whole);
+        // JSON forbids this in a number; in a text nobody else does.
+        if whole.len() > 1 && whole.starts_with('0') {
+            return Err(AmountError::NotPlain);
+        }
+        Self::parse(number, currency)
+    }
+
+    /// The sum of two amounts of one currency.
+    ///
+    /// # Errors
+    /// [`AmountError::OtherCurrency`], [`AmountError::TooLarge`].
+    pub fn plus(self, other: Self) -> Result<Self, AmountError> {
+        if self.currency != other.currency {
+            return Err(AmountError::OtherCurrency);
+        }
+        Self::from_minor(self.minor.checked_add(other.minor).ok_or(AmountError::TooLarge)?, self.currency)
+    }
+
+    /// `123.45 DKK`: what [`Self::parse_total`] takes.
+    #[must_use]
+    pub fn to_total(self) -> String {
+        format!("{} {}", self.to_decimal(), self.currency)
     }
 
     /// Minor units.
@@ -243,7 +280,67 @@ mod tests {
         assert_eq!(Amount::from_minor(1_000_000_000, zar()), Err(AmountError::TooLarge));
     }
 
+    #[test]
+    fn totals_are_a_number_and_a_currency() {
+        for (text, minor, told) in [
+            ("123.45 DKK", 12_345, "123.45 DKK"),
+            ("99.95DKK", 9_995, "99.95 DKK"),
+            ("123 DKK", 12_300, "123.00 DKK"),
+            ("0 DKK", 0, "0.00 DKK"),
+            ("0.999 EUR", 99, "0.99 EUR"),
+            ("10.9 JPY", 10, "10 JPY"),
+            (" 1 SEK ", 100, "1.00 SEK"),
+            ("9999999.99 NOK", 999_999_999, "9999999.99 NOK"),
+        ] {
+            let total = Amount::parse_total(text).unwrap();
+            assert_eq!((total.minor(), total.to_total().as_str()), (minor, told), "{text}");
+        }
+        for (text, error) in [
+            ("", AmountError::NotPlain),
+            ("KK", AmountError::NotPlain),
+            ("DKK", AmountError::NotPlain),
+            ("123.45", AmountError::UnknownCurrency),
+            ("123.45 dkk", AmountError::UnknownCurrency),
+            ("DKK 123.45", AmountError::UnknownCurrency),
+            ("1  DKK", AmountError::NotPlain),
+            ("1,5 DKK", AmountError::NotPlain),
+            ("1e3 DKK", AmountError::NotPlain),
+            ("007 DKK", AmountError::NotPlain),
+            ("-5 DKK", AmountError::Negative),
+            ("0.001 DKK", AmountError::TooSmall),
+            ("10000000 DKK", AmountError::TooLarge),
+            ("1 \u{e6}\u{e6}", AmountError::NotPlain),
+        ] {
+            assert_eq!(Amount::parse_total(text), Err(error), "{text}");
+        }
+        let total = |text| Amount::parse_total(text).unwrap();
+        assert_eq!(total("1.10 DKK").plus(total("2.95 DKK")), Ok(total("4.05 DKK")));
+        assert_eq!(total("1 DKK").plus(total("1 EUR")), Err(AmountError::OtherCurrency));
+        assert_eq!(total("9999999 DKK").plus(total("1 DKK")), Err(AmountError::TooLarge));
+    }
+
     proptest! {
+        #[test]
+        fn totals_there_and_back(minor in 0_u64..999_999_999, space in " ?", currency in "DKK|EUR|JPY|KWD|ISK|ZAR") {
+            let currency: Currency = currency.parse().unwrap();
+            prop_assume!(Amount::from_minor(minor, currency).is_ok());
+            let amount = Amount::from_minor(minor, currency).unwrap();
+            prop_assert_eq!(Amount::parse_total(&amount.to_total()), Ok(amount));
+            let text = format!("{}{space}{currency}", amount.to_decimal());
+            prop_assert_eq!(Amount::parse_total(&text), Ok(amount));
+        }
+
+        #[test]
+        fn more_decimals_are_cut_off_not_rounded(minor in 1_u64..999_999_900, more in "[0-9]{1,12}") {
+            let amount = Amount::from_minor(minor, zar()).unwrap();
+            prop_assert_eq!(Amount::parse_total(&format!("{}{more} ZAR", amount.to_decimal())), Ok(amount));
+        }
+
+        #[test]
+        fn no_total_panics(text in "\\PC{0,80}") {
+            let _ = Amount::parse_total(&text);
+        }
+
         #[test]
         fn text_and_minor_units_agree(minor in 0_u64..999_999_999) {
             let amount = Amount::from_minor(minor, zar()).unwrap();

@@ -18,6 +18,7 @@ pub mod problem;
 pub mod record;
 pub mod route;
 pub mod token;
+pub mod told;
 
 pub use account::{AccountName, AuthMode, Role};
 pub use problem::Problem;

@@ -200,8 +200,12 @@ const NO_QUERY: Query = Query::Only(&[]);
 const LOGIN_QUERY: Query = Query::Only(&["identity", "clientChallenge"]);
 const SMALL_JSON: usize = 16 * 1024;
 const EXTERNAL: Audience = Audience::Role(Role::External);
-/// What Scanpay's interface takes.
+/// Below it everything is Scanpay's interface.
+const V1: &str = "/v1/";
+/// What that takes in a body: its documented 32 kB.
 const V1_BODY: usize = 32 * 1000;
+/// What it takes in headers: its documented 4 kB.
+pub const V1_HEADER_BYTES: usize = 4 * 1024;
 const READ_MS: u32 = 8_000;
 /// One acquirer call (origin: 16 s), and what is written around it.
 const ACT_MS: u32 = 25_000;
@@ -341,6 +345,12 @@ pub fn is_public(path: &str) -> bool {
     path.starts_with("/pluto/public/") || path.starts_with("/public/") || lower_q(path)
 }
 
+/// How errors are told to whoever asks for a path, whether or not there is such a path.
+#[must_use]
+pub fn dialect(path: &str) -> Dialect {
+    if path.starts_with(V1) { Dialect::Line } else { Dialect::Problem }
+}
+
 impl RouteSpec {
     /// Where the row exists.
     #[must_use]
@@ -352,6 +362,12 @@ impl RouteSpec {
     #[must_use]
     pub fn is_repeatable(&self) -> bool {
         self.method == Method::Get && self.route != Route::LoginChallenge
+    }
+
+    /// What an answer's status says of the credential: the line dialect has 403 where the others have 401.
+    #[must_use]
+    pub fn judged(&self, status: u16) -> u16 {
+        if self.dialect == Dialect::Line && status == 403 { 401 } else { status }
     }
 
     /// What a client of this row is told in place of a 401, where the reference's dialect is asked for.
@@ -510,6 +526,7 @@ mod tests {
             let method = spec.method.names()[0];
             assert_eq!(found(method, path).0, spec.route, "{method} {path}");
             assert_eq!(crate::path::check(path), Ok(()));
+            assert_eq!(spec.dialect, dialect(path), "{path}");
         }
     }
 

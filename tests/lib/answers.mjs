@@ -27,7 +27,7 @@ export async function ask(base, path, { method = "GET", headers = {}, body, chun
       response.on("data", (chunk) => chunks.push(chunk));
       response.on("error", failed);
       response.on("end", () =>
-        done({ status: response.statusCode, headers: response.headers, raw: response.rawHeaders, body: Buffer.concat(chunks) }),
+        done({ status: response.statusCode, reason: response.statusMessage, headers: response.headers, raw: response.rawHeaders, body: Buffer.concat(chunks) }),
       );
     });
     request.on("error", failed);

@@ -82,6 +82,14 @@ impl Answer {
         self.assert_hardened();
     }
 
+    /// An error of Scanpay's interface: one line, ended.
+    #[track_caller]
+    pub(crate) fn assert_line(&self, status: u16, text: &str) {
+        assert_eq!((self.status.as_u16(), self.text().as_str()), (status, format!("{text}\n").as_str()));
+        assert_eq!(self.header("content-type"), "text/plain; charset=utf-8");
+        self.assert_hardened();
+    }
+
     #[track_caller]
     pub(crate) fn assert_hardened(&self) {
         assert_eq!(self.header("strict-transport-security"), "max-age=63072000; includeSubDomains; preload");
@@ -105,6 +113,8 @@ pub(crate) struct Forward {
     pub(crate) mark: Option<&'static str>,
     /// The client's address.
     pub(crate) client: &'static str,
+    /// What the client names the call by.
+    pub(crate) idempotency_key: Option<String>,
 }
 
 impl Forward {
@@ -118,6 +128,7 @@ impl Forward {
             key: "edge-1",
             mark: None,
             client: "203.0.113.7",
+            idempotency_key: None,
         }
     }
 
@@ -157,6 +168,12 @@ impl Forward {
         self
     }
 
+    /// Names the call.
+    pub(crate) fn named(mut self, key: &str) -> Self {
+        self.idempotency_key = Some(key.to_owned());
+        self
+    }
+
     pub(crate) fn with(mut self, authorization: &str) -> Self {
         self.authorization = Some(authorization.to_owned());
         self
@@ -183,15 +200,7 @@ impl World {
     }
 
     pub(crate) async fn postgres() -> Self {
-        let base = std::env::var("SCANVAULT_TEST_POSTGRES")
-            .expect("SCANVAULT_TEST_POSTGRES: scripts/test starts a PostgreSQL and names it there");
-        let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
-        sqlx::any::install_default_drivers();
-        let server = sqlx::AnyPool::connect(&base).await.unwrap();
-        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&server).await.unwrap();
-        server.close().await;
-        let (server, _) = base.rsplit_once('/').unwrap();
-        Self::on(&format!("{server}/{name}"), Folder::new()).await
+        Self::on(&new_postgres_database().await, Folder::new()).await
     }
 
     async fn on(url: &str, folder: Folder) -> Self {
@@ -364,7 +373,7 @@ impl World {
             request_id: "0123456789abcdef0123456789abcdef",
             credential: forward.mark.unwrap_or(if forward.authorization.is_some() { "unverified" } else { "none" }),
             authorization: forward.authorization.as_deref(),
-            idempotency_key: None,
+            idempotency_key: forward.idempotency_key.as_deref(),
             content_type: forward.content_type,
         };
         let (id, secret, _) = LINK_KEYS.into_iter().find(|(id, ..)| *id == forward.key).unwrap();
@@ -380,6 +389,7 @@ impl World {
             ("scanvault-request-id", Some(message.request_id)),
             ("scanvault-credential", Some(message.credential)),
             ("authorization", message.authorization),
+            ("idempotency-key", message.idempotency_key),
             ("content-type", message.content_type),
             ("signature-input", Some(signature.input.as_str())),
             ("signature", Some(signature.signature.as_str())),
@@ -419,6 +429,19 @@ impl Drop for World {
 
 pub(crate) fn basic(user: &str, password: &str) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
+}
+
+/// The address of an empty database of the server that `scripts/test` has started.
+pub(crate) async fn new_postgres_database() -> String {
+    let base = std::env::var("SCANVAULT_TEST_POSTGRES")
+        .expect("SCANVAULT_TEST_POSTGRES: scripts/test starts a PostgreSQL and names it there");
+    let name = format!("t{}_{}", std::process::id(), NEXT.fetch_add(1, Ordering::SeqCst));
+    sqlx::any::install_default_drivers();
+    let server = sqlx::AnyPool::connect(&base).await.unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&server).await.unwrap();
+    server.close().await;
+    let (server, _) = base.rsplit_once('/').unwrap();
+    format!("{server}/{name}")
 }
 
 async fn start_gateway(book: &Arc<Book>, faults: &Arc<Faults>) -> (String, tokio::task::JoinHandle<()>) {

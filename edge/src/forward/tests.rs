@@ -180,7 +180,7 @@ fn only_an_answer_that_knows_our_request_passes() {
 #[test]
 fn an_asset_that_the_client_has_is_not_sent_again() {
     let asset = spec("GET", "/pluto/public/assets/pay.js");
-    let head = |status| Head { status, headers: vec![("etag", "\"abc\"".to_owned())] };
+    let head = |status| Head::new(status, vec![("etag", "\"abc\"".to_owned())]);
     assert!(is_unchanged(asset, &head(200), Some("\"x\", \"abc\"")));
     assert!(!is_unchanged(asset, &head(200), Some("\"x\"")));
     assert!(!is_unchanged(asset, &head(200), None));

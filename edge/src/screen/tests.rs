@@ -94,6 +94,9 @@ fn sizes_have_their_statuses() {
         assert_eq!(limits(&over, &here), Err(Problem::HeadersTooLarge));
     }
     let long = |path: usize, query: usize| target(&format!("https://h/{}?{}", "a".repeat(path), "b".repeat(query)));
+    let v1 = target("https://h/v1/seq/0");
+    assert_eq!(limits(&Inbound { header_bytes: 4096, ..inbound("GET") }, &v1), Ok(()));
+    assert_eq!(limits(&Inbound { header_bytes: 4097, ..inbound("GET") }, &v1), Err(Problem::HeadersTooLarge));
     assert_eq!(limits(&inbound("GET"), &long(511, 4096)), Ok(()));
     assert_eq!(limits(&inbound("GET"), &long(512, 1)), Err(Problem::UriTooLong));
     assert_eq!(limits(&inbound("GET"), &long(1, 4097)), Err(Problem::UriTooLong));

@@ -20,7 +20,7 @@ use crate::db::Db;
 use crate::identity::Identity;
 use crate::identity::login::Logins;
 use crate::ops::Ops;
-use crate::payments::pay::Payments;
+use crate::payments::Payments;
 use crate::payments::pluto::{self, Polls};
 use crate::vault::Vault;
 use crate::web::link_check::LinkCheck;

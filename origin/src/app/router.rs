@@ -9,15 +9,16 @@ use http::Request;
 use http::header::ORIGIN;
 use http_body_util::{BodyExt, Limited};
 use scanvault_protocol::Problem;
-use scanvault_protocol::route::{self, Answerer, Audience, Door, Resolution, Route};
+use scanvault_protocol::route::{self, Answerer, Audience, Dialect, Door, Resolution, Route};
 
 use super::App;
 use crate::cards;
 use crate::ceremonies::{Action, AdminCall, Admitted};
 use crate::identity::Caller;
 use crate::pages;
-use crate::payments::pluto::Codes;
 use crate::payments::pluto::change::Change;
+use crate::payments::pluto::{Codes, Purchases};
+use crate::payments::v1::V1;
 use crate::vault::SystemEntropy;
 use crate::web::listener::Peer;
 use crate::web::reply::{self, Finish};
@@ -40,10 +41,10 @@ pub async fn answer_public(app: Arc<App>, request: Request<Body>) -> Response {
         }
     };
     let request_id = signed.request_id.clone();
-    let is_head = signed.method == "HEAD";
+    let (is_head, dialect) = (signed.method == "HEAD", route::dialect(&signed.path));
     let (route, response) = route_public(&app, signed).await;
     let took = started.elapsed();
-    let mut response = reply::finish(response, &Finish { request_id: &request_id, route, took });
+    let mut response = reply::finish(response, &Finish { request_id: &request_id, route, dialect, took });
     if is_head {
         *response.body_mut() = Body::empty();
     }
@@ -56,7 +57,7 @@ pub async fn answer_admin(app: Arc<App>, request: Request<Body>, peer: Option<Pe
     let started = Instant::now();
     let response = route_admin(&app, request, peer).await.unwrap_or_else(axum::response::IntoResponse::into_response);
     let took = started.elapsed();
-    reply::finish(response, &Finish { request_id: "admin", route: "admin", took })
+    reply::finish(response, &Finish { request_id: "admin", route: "admin", dialect: Dialect::Problem, took })
 }
 
 async fn route_public(app: &Arc<App>, signed: Signed) -> (&'static str, Response) {
@@ -108,6 +109,8 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
     }
     check_body(call)?;
     let codes = Codes { db: &app.db, clock: &*app.clock, public_url: &app.public_url, polls: &app.polls };
+    let purchases = Purchases { payments: &app.payments };
+    let v1 = V1 { payments: &app.payments, public_url: &app.public_url };
     let mut entropy = SystemEntropy::new();
     match call.spec.route {
         Route::CodeCreate => codes.create(needed(caller)?.account, call, &mut entropy).await,
@@ -121,6 +124,13 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         Route::QueryRefund => codes.query_refund(&needed(caller)?.account, call).await,
         Route::StateByQr => codes.state_by_qr(&needed(caller)?.account, call).await,
         Route::TransactionState => codes.transaction_state(&needed(caller)?.account, call).await,
+        Route::Reverse => purchases.reverse(&needed(caller)?.account, call).await,
+        Route::Refund => purchases.refund(&needed(caller)?.account, call).await,
+        Route::V1New => v1.new_link(needed(caller)?.account, call).await,
+        Route::V1Seq => v1.seq(needed(caller)?.account, call).await,
+        Route::V1Capture | Route::V1Refund | Route::V1Void => v1.act(needed(caller)?.account, call).await,
+        Route::V1Charge => v1.charge(needed(caller)?.account, call).await,
+        Route::V1Renew => v1.renew(needed(caller)?.account, call).await,
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
         Route::Pay => pages::take_payment(&app.payments, call).await,
         Route::Asset => pages::asset(call),
@@ -133,15 +143,6 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         | Route::PayState
         | Route::ThreeDsMethod
         | Route::ThreeDsChallenge
-        | Route::Reverse
-        | Route::Refund
-        | Route::V1New
-        | Route::V1Seq
-        | Route::V1Capture
-        | Route::V1Refund
-        | Route::V1Void
-        | Route::V1Charge
-        | Route::V1Renew
         | Route::Unserved
         | Route::Monitor
         | Route::VaultKey

@@ -33,7 +33,7 @@ use crate::outbox::target::SystemLookup;
 use crate::outbox::{Counts, Sender};
 use crate::payments::limits::Limits;
 use crate::payments::pluto::{self, Polls};
-use crate::payments::{Payments, resolver};
+use crate::payments::{Payments, idempotency, resolver};
 use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
 use crate::web::listener::{self, Service};
@@ -271,6 +271,9 @@ async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     loop {
         if let Err(error) = app.admin.look_after_keys().await {
             tracing::error!(?error, "the key ring was not looked after");
+        }
+        if let Err(error) = idempotency::sweep(&app.db, app.clock.now_db()).await {
+            tracing::error!(cause = %error, "old idempotency keys not removed");
         }
         if let Err(error) = app.link.nonces.sweep(app.clock.now_secs()).await {
             tracing::error!(cause = %error, "old nonces not removed");

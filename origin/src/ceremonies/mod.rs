@@ -15,6 +15,7 @@ mod modes;
 pub mod operators;
 mod outbox;
 mod passwords;
+mod reconcile;
 mod reencrypt;
 mod reshare;
 mod routes;
@@ -198,6 +199,8 @@ impl Admin {
             Action::IdentityKey => self.identity_key().await,
             Action::Unsettled => self.transactions_unsettled().await,
             Action::Settle => self.transaction_settle(call).await,
+            Action::ReconcilePage => self.reconcile_page(call).await,
+            Action::ReconcileTransactions => self.reconcile_transactions(call).await,
         })
     }
 }

@@ -68,6 +68,8 @@ pub enum Action {
     OutboxReplay,
     Unsettled,
     Settle,
+    ReconcilePage,
+    ReconcileTransactions,
 }
 
 /// A row of the admin table.
@@ -136,6 +138,8 @@ pub static ROUTES: &[AdminRoute] = &[
     row(Method::GET, "/identity/public-key", Needs::Either, Action::IdentityKey),
     row(Method::GET, "/transactions/unsettled", Needs::Either, Action::Unsettled),
     row(Method::POST, "/transactions/{id}/settle", Needs::Operator, Action::Settle),
+    row(Method::POST, "/reconciliation/acts", Needs::Either, Action::ReconcilePage),
+    row(Method::POST, "/reconciliation/transactions", Needs::Either, Action::ReconcileTransactions),
 ];
 
 const fn row(method: Method, pattern: &'static str, needs: Needs, action: Action) -> AdminRoute {

@@ -13,6 +13,7 @@ mod login;
 mod operator;
 mod outbox;
 mod output;
+mod reconcile;
 mod reshare;
 mod settings;
 mod shares;
@@ -62,6 +63,9 @@ enum Command {
     /// Transactions that wait for an operator.
     #[command(subcommand)]
     Transaction(transaction::Command),
+    /// What has moved money, beside the acquirers' reports.
+    #[command(subcommand)]
+    Reconcile(reconcile::Command),
     /// Deliveries to merchants' receivers.
     #[command(subcommand)]
     Outbox(outbox::Command),
@@ -104,6 +108,7 @@ pub fn run() -> ExitCode {
             Command::Identity(command) => identity::run(&command, &output, &Client::new(&cli.admin)?).await,
             Command::Login(login) => login::run(&login, &output).await,
             Command::Transaction(command) => transaction::run(command, &output, &Client::new(&cli.admin)?).await,
+            Command::Reconcile(command) => reconcile::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Outbox(command) => outbox::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Operator(command) => operator::run(command, &output, &cli.admin).await,
             Command::Metrics => {

@@ -53,7 +53,8 @@ pub async fn pay_page(
         merchant,
         description: request.short_description.as_deref().unwrap_or_default(),
         reference: &request.merchant_reference,
-        amount_minor: Some(request.amount.minor()).filter(|_| !request.amount.is_open()),
+        // Zero is for the payer to type, but where the card alone is asked for.
+        amount_minor: Some(request.amount.minor()).filter(|_| !request.amount.is_open() || record.only_keeps_card()),
         currency: request.amount.currency_ref().as_str(),
         exponent: request.amount.currency().exponent(),
     };

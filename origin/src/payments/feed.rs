@@ -1,13 +1,19 @@
 //! An entry of the change feed, as Scanpay's clients read it. Written with the change, so that the feed tells each change
 //! as it was, works while the vault is sealed, and costs one scan to read.
 
-use serde::Serialize;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::ledger::{ActKind, Stage};
 use super::state::{Kind, Method};
 use super::store::Transaction;
 use super::store::acts::ActRecord;
-use crate::money::Amount;
+use super::store::subscribers::Subscriber;
+use crate::calendar;
+
+const METHOD_DOMAIN: &[u8] = b"scanvault/method/v1\0";
 
 #[derive(Serialize)]
 struct Entry<'a> {
@@ -17,7 +23,7 @@ struct Entry<'a> {
     orderid: &'a str,
     rev: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    subscriber: Option<Subscriber>,
+    subscriber: Option<SubscriberView<'a>>,
     method: MethodView<'a>,
     acts: Vec<ActView>,
     totals: Totals,
@@ -25,14 +31,47 @@ struct Entry<'a> {
 }
 
 #[derive(Serialize)]
-struct Subscriber {
+struct SubscriberView<'a> {
     id: i64,
+    #[serde(rename = "ref")]
+    reference: &'a str,
+}
+
+#[derive(Serialize)]
+struct SubscriberEntry<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    id: i64,
+    #[serde(rename = "ref")]
+    reference: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    orderid: Option<&'a str>,
+    rev: i64,
+    method: MethodView<'a>,
+    acts: &'a [Renewal],
+    time: Created,
+}
+
+/// A subscriber's new card.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewal {
+    act: String,
+    time: i64,
+}
+
+impl Renewal {
+    /// At a time, in Unix milliseconds.
+    #[must_use]
+    pub fn at_ms(now_ms: i64) -> Self {
+        Self { act: "renew".to_owned(), time: now_ms / 1000 }
+    }
 }
 
 #[derive(Serialize)]
 struct MethodView<'a> {
     #[serde(rename = "type")]
     kind: &'static str,
+    id: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     card: Option<CardView<'a>>,
 }
@@ -41,6 +80,8 @@ struct MethodView<'a> {
 struct CardView<'a> {
     brand: &'static str,
     last4: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exp: Option<i64>,
 }
 
 #[derive(Serialize)]
@@ -65,27 +106,30 @@ struct Times {
     authorized: i64,
 }
 
-/// The kind of object that a change is about.
-#[must_use]
-pub fn kind(transaction: &Transaction) -> &'static str {
-    match transaction.kind {
-        Kind::Charge => "charge",
-        Kind::Payment | Kind::Verify => "transaction",
-    }
+#[derive(Serialize)]
+struct Created {
+    created: i64,
 }
 
-/// The entry, JSON.
+/// The kind of object that a change is about. A subscriber's first payment is a charge like those after it.
 #[must_use]
-pub fn entry(transaction: &Transaction, acts: &[ActRecord]) -> String {
+pub fn kind(transaction: &Transaction) -> &'static str {
+    if transaction.kind == Kind::Charge || transaction.subscriber_id.is_some() { "charge" } else { "transaction" }
+}
+
+/// The entry of a transaction, JSON.
+#[must_use]
+pub fn entry(transaction: &Transaction, acts: &[ActRecord], subscriber: Option<&Subscriber>) -> String {
     let ledger = &transaction.ledger;
-    let text = |minor: u64| total(transaction.money(minor));
+    let text = |minor: u64| transaction.money(minor).to_total();
     let is_voided = ledger.stage == Stage::Voided;
     let entry = Entry {
         kind: kind(transaction),
         id: transaction.id,
         orderid: transaction.order_id.as_deref().unwrap_or(&transaction.reference),
         rev: transaction.rev,
-        subscriber: transaction.subscriber_id.map(|id| Subscriber { id }),
+        subscriber: subscriber
+            .map(|known| SubscriberView { id: known.id, reference: known.reference.as_deref().unwrap_or_default() }),
         method: method(transaction),
         acts: acts
             .iter()
@@ -111,20 +155,51 @@ pub fn entry(transaction: &Transaction, acts: &[ActRecord]) -> String {
     serde_json::to_string(&entry).unwrap_or_default()
 }
 
-/// `123.45 DKK`.
+/// The entry of a subscriber, JSON.
 #[must_use]
-pub fn total(amount: Amount) -> String {
-    format!("{} {}", amount.to_decimal(), amount.currency())
+pub fn subscriber_entry(subscriber: &Subscriber) -> String {
+    let entry = SubscriberEntry {
+        kind: "subscriber",
+        id: subscriber.id,
+        reference: subscriber.reference.as_deref().unwrap_or_default(),
+        orderid: subscriber.order_id.as_deref(),
+        rev: subscriber.rev,
+        method: MethodView {
+            kind: Method::Card.as_str(),
+            id: method_id(&subscriber.account, &subscriber.card),
+            card: Some(CardView {
+                brand: brand(&subscriber.card_bin),
+                last4: &subscriber.card_last_four,
+                exp: expiry_secs(&subscriber.card_expiry),
+            }),
+        },
+        acts: &subscriber.acts,
+        time: Created { created: subscriber.created_at_ms / 1000 },
+    };
+    serde_json::to_string(&entry).unwrap_or_default()
 }
 
 fn method(transaction: &Transaction) -> MethodView<'_> {
-    let kind = match transaction.method {
-        Method::Card => "card",
-        Method::MobilePay => "mobilepay",
-    };
     let bin = transaction.card_bin.as_deref().unwrap_or_default();
-    let card = transaction.card_last_four.as_deref().map(|last4| CardView { brand: brand(bin), last4 });
-    MethodView { kind, card }
+    let exp = transaction.card_expiry.as_deref().and_then(expiry_secs);
+    let card = transaction.card_last_four.as_deref().map(|last4| CardView { brand: brand(bin), last4, exp });
+    // A wallet has no device that we know again: the payment stands for it.
+    let device = transaction.card.clone().unwrap_or_else(|| format!("transaction/{}", transaction.id));
+    MethodView { kind: transaction.method.as_str(), id: method_id(&transaction.account, &device), card }
+}
+
+/// The same card of the same shop has the same id, and no two shops can compare theirs: a card's token is random and of
+/// one account.
+fn method_id(account: &str, device: &str) -> String {
+    let digest = Sha256::new().chain_update(METHOD_DOMAIN).chain_update(account).chain_update([0]).chain_update(device);
+    URL_SAFE_NO_PAD.encode(digest.finalize().get(..18).unwrap_or_default())
+}
+
+/// Of `YYYY-MM`, the last second in which the card is good, in Unix seconds. That `exp` is the end of the month is our
+/// reading: Scanpay says only that it is a Unix time.
+fn expiry_secs(expiry: &str) -> Option<i64> {
+    let (year, month) = expiry.split_once('-')?;
+    calendar::end_of_month_secs(year.parse().ok()?, month.parse().ok()?)
 }
 
 /// The scheme by the number's first digits: general knowledge, for display only.
@@ -144,3 +219,6 @@ pub fn brand(bin: &str) -> &'static str {
         () => "card",
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,17 @@
 //!
 //! The rule of the folder: what will be asked of an acquirer is committed before it is asked, what became of it after.
 
+pub mod details;
 pub mod engine;
 pub mod feed;
+pub mod idempotency;
 pub mod ledger;
 pub mod limits;
 pub mod notification;
 pub mod notify;
 pub mod pay;
 pub mod pluto;
+pub mod reconcile;
 pub mod request;
 pub mod resolver;
 pub mod routing;
@@ -18,6 +21,8 @@ pub mod settle;
 pub mod state;
 pub mod steps;
 pub mod store;
+pub mod subscribers;
+pub mod v1;
 pub mod view;
 
 pub use request::Code;

@@ -36,6 +36,13 @@ impl Routes {
         self.first.name()
     }
 
+    /// This one alone, where it takes the payment.
+    #[must_use]
+    pub fn only(self, name: &str) -> Option<Self> {
+        let mut all = std::iter::once(self.first).chain(self.others);
+        Some(Self { first: all.find(|routed| routed.name() == name)?, others: VecDeque::new() })
+    }
+
     pub(super) fn into_first_and_others(self) -> (Routed, impl Iterator<Item = Routed> + Send) {
         (self.first, self.others.into_iter())
     }

@@ -27,6 +27,19 @@ pub enum Kind {
     Verify,
 }
 
+/// What a payment request is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// A payer pays once.
+    Payment,
+    /// A card is kept for later charges; with an amount it is charged for the first time too.
+    Subscribe,
+    /// A subscriber gives another card.
+    Renew,
+    /// A subscriber's card is charged without them.
+    Charge,
+}
+
 /// How it is paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -79,6 +92,14 @@ macro_rules! stored_as {
 
 stored_as!(Dialect, "dialect", (Self::Pluto, "pluto"), (Self::V1, "v1"));
 stored_as!(Kind, "kind of transaction", (Self::Payment, "payment"), (Self::Charge, "charge"), (Self::Verify, "verify"));
+stored_as!(
+    RequestKind,
+    "kind of payment request",
+    (Self::Payment, "payment"),
+    (Self::Subscribe, "subscribe"),
+    (Self::Renew, "renew"),
+    (Self::Charge, "charge"),
+);
 stored_as!(Method, "payment method", (Self::Card, "card"), (Self::MobilePay, "mobilepay"));
 stored_as!(
     CodeState,

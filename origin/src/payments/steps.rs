@@ -5,7 +5,9 @@
 use super::feed;
 use super::ledger::{ActEnd, Illegal, Stage};
 use super::notify::{self, NotifyError};
-use super::store::{Transaction, acts, changes, codes, transactions};
+use super::state::Kind;
+use super::store::{self, Transaction, acts, changes, codes, transactions};
+use super::subscribers;
 use crate::acquirers::Decline;
 use crate::clock::Clock;
 use crate::db::{Db, DbError, Tx};
@@ -118,20 +120,30 @@ pub async fn record(
     if let Some(code) = &after.code {
         codes::set(tx, code, after.id, after.code_state()).await?;
     }
+    // A subscriber comes before its first charge in the feed, so that clients know it by then.
+    subscribers::of_step(tx, before, &mut after, now_ms).await?;
     let seq = if is_told { Some(tell(tx, &after, now_ms).await?) } else { None };
     notify::of_step(tx, before, &after, seq, now_ms, entropy).await?;
     Ok(after)
 }
 
-/// What merchants' systems follow: authorisations, and acts that were done. An attempt that came to nothing is none.
+/// What merchants' systems follow: authorisations, and acts that were done. An attempt that came to nothing is none, and
+/// of a card that was only verified the subscriber's entry tells.
 fn is_told(before: &Transaction, after: &Transaction) -> bool {
+    if after.kind == Kind::Verify {
+        return false;
+    }
     let was_authorised = before.ledger.stage != Stage::Authorised && after.ledger.stage == Stage::Authorised;
     was_authorised || (after.rev > 0 && after.ledger.acts_done != before.ledger.acts_done)
 }
 
 async fn tell(tx: &mut Tx, transaction: &Transaction, now_ms: i64) -> Result<i64, DbError> {
     let acts = acts::list_in(tx, transaction.id).await?;
-    let body = feed::entry(transaction, &acts);
+    let subscriber = match transaction.subscriber_id {
+        Some(id) => store::subscribers::find_in(tx, &transaction.account, id).await?,
+        None => None,
+    };
+    let body = feed::entry(transaction, &acts, subscriber.as_ref());
     let seq = changes::next_seq(tx, &transaction.account).await?;
     let change = changes::Change {
         account: &transaction.account,

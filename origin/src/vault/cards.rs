@@ -18,7 +18,7 @@ use super::{
 use crate::db::{DbError, Tx};
 use rows::{NewRow, Row};
 
-pub use rows::{Summary, any_expired, delete, summary, sweep};
+pub use rows::{Summary, any_expired, delete, keep, summary, sweep};
 
 const TABLE: &str = "cards";
 /// More rounds than a group has members: each round settles at least one, unless others keep changing the same cards.

@@ -4,10 +4,9 @@ use std::error::Error;
 
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
-use scanvault_protocol::route::RouteSpec;
-use scanvault_protocol::{Problem, problem};
-
-const TEXT: &str = "text/plain; charset=utf-8";
+use scanvault_protocol::Problem;
+use scanvault_protocol::route::{Dialect, RouteSpec};
+use scanvault_protocol::told::{LINE_CONTENT_TYPE, Told};
 
 /// A failed call. [`super::reply::finish`] turns it into a problem document and writes the cause to the log, once.
 #[derive(Debug)]
@@ -16,23 +15,21 @@ pub struct ApiError {
     pub(super) detail: Option<String>,
     pub(super) cause: Option<String>,
     pub(super) retry_after_secs: Option<u32>,
-    pub(super) told: Told,
+    text: Option<Text>,
 }
 
-/// How the client is told.
+/// A text for people, where it takes the place of what the dialect of the path has.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Told {
-    /// With a problem document.
-    Document,
-    /// With a text, in the words of the reference where it has some.
-    Text(Option<(u16, &'static str)>),
+struct Text {
+    status: u16,
+    name: Option<&'static str>,
 }
 
 impl ApiError {
     /// A problem with the text of the table.
     #[must_use]
     pub fn new(problem: Problem) -> Self {
-        Self { problem, detail: None, cause: None, retry_after_secs: None, told: Told::Document }
+        Self { problem, detail: None, cause: None, retry_after_secs: None, text: None }
     }
 
     /// A problem with a more precise text. Never put a secret, or what the client sent, into it.
@@ -69,31 +66,30 @@ impl ApiError {
     /// With another status, and a text that begins with its name, in place of the problem document.
     #[must_use]
     pub fn told_as(self, status: u16, name: &'static str) -> Self {
-        Self { told: Told::Text(Some((status, name))), ..self }
+        Self { text: Some(Text { status, name: Some(name) }), ..self }
     }
 
     /// With a text in place of the problem document.
     #[must_use]
     pub fn told_as_text(self) -> Self {
-        Self { told: Told::Text(None), ..self }
+        let status = self.problem.status();
+        Self { text: Some(Text { status, name: None }), ..self }
     }
 
-    /// The status that the client sees.
-    pub(super) fn status(&self) -> u16 {
-        match self.told {
-            Told::Text(Some((status, _))) => status,
-            Told::Text(None) | Told::Document => self.problem.status(),
-        }
-    }
-
-    /// The body that the client reads, and its media type.
-    pub(super) fn body(&self, request_id: &str) -> (String, &'static str) {
+    /// As the client is told it, in the dialect of the path.
+    pub(super) fn tell(&self, dialect: Dialect, request_id: &str) -> Told {
+        let Some(Text { status, name }) = self.text else {
+            return self.problem.tell(dialect, self.detail.as_deref(), request_id);
+        };
         let detail = self.detail.as_deref().unwrap_or_else(|| self.problem.detail());
-        match self.told {
-            Told::Document => (self.problem.body(Some(detail), request_id), problem::CONTENT_TYPE),
-            Told::Text(Some((_, name))) => (format!("{name}: {detail}"), TEXT),
-            Told::Text(None) => (detail.to_owned(), TEXT),
-        }
+        let body = name.map_or_else(|| detail.to_owned(), |name| format!("{name}: {detail}"));
+        Told { status, content_type: LINE_CONTENT_TYPE, www_authenticate: None, body }
+    }
+
+    /// The more precise text, where there is one.
+    #[must_use]
+    pub fn detail(&self) -> Option<&str> {
+        self.detail.as_deref()
     }
 
     /// Which case of the table it is.
@@ -129,7 +125,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         let mut response = Response::default();
         *response.status_mut() =
-            StatusCode::from_u16(self.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            StatusCode::from_u16(self.problem.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.extensions_mut().insert(Failed(std::sync::Arc::new(self)));
         response
     }

@@ -76,6 +76,7 @@ impl LinkCheck {
             client_address: fields.client_address.to_owned(),
             authorization: fields.authorization.map(|value| Zeroizing::new(value.to_owned())),
             mark,
+            idempotency_key: fields.idempotency_key.map(str::to_owned),
             content_type: fields.content_type.map(str::to_owned),
             body,
         })

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::response::Response;
+use hyper::ext::ReasonPhrase;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
-use http::{HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue, StatusCode};
 use scanvault_protocol::headers;
+use scanvault_protocol::route::Dialect;
 
 use super::error::Failed;
 
@@ -17,20 +19,26 @@ pub struct Finish<'a> {
     pub request_id: &'a str,
     /// The row of the route table, or `unknown`.
     pub route: &'a str,
+    /// How errors are told.
+    pub dialect: Dialect,
     /// How long it took.
     pub took: Duration,
 }
 
-/// Fills in the problem document, the hardening headers and the request id, and writes the request's one log line.
+/// Fills in the problem document or line, the hardening headers and the request id, and writes the request's one log line.
 #[must_use]
 pub fn finish(mut response: Response, about: &Finish<'_>) -> Response {
     let failed = response.extensions_mut().remove::<Failed>();
     if let Some(Failed(error)) = &failed {
-        let (body, media_type) = error.body(about.request_id);
-        *response.body_mut() = Body::from(body);
+        let told = error.tell(about.dialect, about.request_id);
+        *response.status_mut() = StatusCode::from_u16(told.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        if let Some(reason) = told.reason() {
+            put_reason(&mut response, reason);
+        }
+        *response.body_mut() = Body::from(told.body);
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-        if let Some(challenge) = error.problem.www_authenticate() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(told.content_type));
+        if let Some(challenge) = told.www_authenticate {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(secs) = error.retry_after_secs.or(error.problem.retry_after_secs()) {
@@ -52,6 +60,13 @@ pub fn with_allow(mut response: Response, allow: &str) -> Response {
         response.headers_mut().insert(ALLOW, value);
     }
     response
+}
+
+/// HTTP/1.1 carries a phrase beside the status: published clients of the line dialect read their error from it.
+pub fn put_reason(response: &mut Response, reason: &str) {
+    if let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes()) {
+        response.extensions_mut().insert(reason);
+    }
 }
 
 fn harden(response: &mut Response) {

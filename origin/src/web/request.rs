@@ -27,6 +27,8 @@ pub struct Signed {
     pub authorization: Option<Zeroizing<String>>,
     /// What the edge thinks of them. It decides nothing here; it says whether the edge wants to be told more.
     pub mark: Mark,
+    /// What the client names the call by, so that a repetition is known; covered by the link's signature.
+    pub idempotency_key: Option<String>,
     /// The media type of the body.
     pub content_type: Option<String>,
     /// The whole body; its digest was checked.

@@ -10,4 +10,5 @@ pub mod ids;
 pub mod out;
 pub mod secret;
 pub mod serve;
+pub mod settlement;
 pub(crate) mod web;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::request::{Amount, Create};
-use crate::common::{book::Kind, clock::parse_rfc3339};
+use crate::common::{admin::Shown, book::Kind, clock::parse_rfc3339, settlement::Movement};
 
 /// Serial number of the merchant, and their reference.
 pub(super) type Id = (String, String);
@@ -57,6 +57,26 @@ pub struct Entry {
     pub(super) payment: Option<Box<Created>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reply: Option<Reply>,
+}
+
+impl Shown for Entry {
+    fn settlement(entries: &[Self]) -> Vec<Movement> {
+        let booked = entries.iter().filter(|entry| entry.booked);
+        let moved = booked.filter_map(|entry| match entry.name {
+            Name::Captured => Some((entry, "capture")),
+            Name::Refunded => Some((entry, "refund")),
+            _ => None,
+        });
+        let movement = |(entry, kind): (&Self, &'static str)| Movement {
+            reference: entry.reference.clone(),
+            kind,
+            amount: entry.amount,
+            currency: entry.currency.clone(),
+            booked_at: entry.processed_at.clone(),
+            id: entry.id.clone(),
+        };
+        moved.map(movement).collect()
+    }
 }
 
 /// How a payment began.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::common::book::Kind;
+use crate::common::{admin::Shown, book::Kind, settlement::Movement};
 
 /// One act that was decided. Never a full card number, never a security code.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,26 @@ pub struct Entry {
     pub ticket: Option<String>,
     /// By which a repetition is known.
     pub digest: String,
+}
+
+impl Shown for Entry {
+    fn settlement(entries: &[Self]) -> Vec<Movement> {
+        let booked = entries.iter().filter(|entry| entry.booked);
+        let moved = booked.filter_map(|entry| match entry.kind {
+            Kind::Capture => Some((entry, "capture")),
+            Kind::Credit => Some((entry, "refund")),
+            _ => None,
+        });
+        let movement = |(entry, kind): (&Self, &'static str)| Movement {
+            reference: entry.reference.clone(),
+            kind,
+            amount: entry.amount,
+            currency: entry.currency.clone(),
+            booked_at: entry.processed_at.clone(),
+            id: entry.id.clone(),
+        };
+        moved.map(movement).collect()
+    }
 }
 
 pub(super) struct Authorization {

@@ -32,6 +32,9 @@ pub struct Entry {
     pub pan_last4: String,
 }
 
+/// It moves no money: its report is empty.
+impl crate::common::admin::Shown for Entry {}
+
 /// The answer of `/preauth`.
 pub(super) fn card_range(script: Script, id: &str, base: &str) -> Value {
     let (first, last) = (script.versions.first(), script.versions.last());

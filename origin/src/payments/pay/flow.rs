@@ -11,9 +11,9 @@ use super::super::engine::{EngineError, Means, Order};
 use super::super::request::Code;
 use super::super::routing::{Need, Routes};
 use super::super::store::{self, CodeRecord, Transaction};
-use super::PayOutcome;
 use super::check::{merchant, sealed_problem};
 use super::intent::Intent;
+use super::{PayOutcome, series_of};
 use crate::identity::Account;
 use crate::money::Amount;
 use crate::vault::{CardholderName, SealedCard, Unsealed};
@@ -93,7 +93,8 @@ impl Payments {
     ) -> Result<PayOutcome, ApiError> {
         let SealedCard { attempt, pan, expiry, csc, name: holder, .. } = card;
         let means = Means::Card { pan, expiry, csc: Some(csc) };
-        let order = Order { payer_address: Some(payer_address.to_owned()), ..Order::of(means) };
+        let payer_address = Some(payer_address.to_owned());
+        let order = Order { payer_address, series: series_of(&record), ..Order::of(means) };
         let routes = self.routes(unsealed, &account, &Need { amount, order: &order }).await.map_err(unable)?;
         let payment = Payment { record, account, attempt, amount, holder, order, routes };
         // The intent is written inside the task: a shopper who hangs up at its very commit cancels nothing either.

@@ -68,6 +68,10 @@ impl Payments {
         let token = cards::tokenize(tx, unsealed, &stored, now_ms, entropy)
             .await
             .map_err(|error| ApiError::internal(&error))?;
+        // A subscriber's card outlives every payment with it.
+        if store::subscribers::is_kept(tx, &record.account, &token).await? {
+            cards::keep(tx, &record.account, &token, None).await?;
+        }
         let expiry = format!("{:04}-{:02}", intent.expiry.year(), intent.expiry.month());
         let (bin, last_four) = (intent.pan.bin(), intent.pan.last_four());
         let shown = CardShown { token: Some(&token), bin, last_four, expiry: &expiry };
@@ -76,7 +80,7 @@ impl Payments {
             account: &record.account,
             attempt: intent.attempt,
             dialect: record.dialect,
-            kind: Kind::Payment,
+            kind: if record.only_keeps_card() { Kind::Verify } else { Kind::Payment },
             method: Method::Card,
             code: Some(&record.code),
             reference: &record.request.merchant_reference,

@@ -21,8 +21,9 @@ use scanvault_protocol::Problem;
 pub use super::service::Payments;
 pub use check::{merchant, sealed_problem};
 
+use super::engine::SeriesOf;
 use super::ledger::Stage;
-use super::store::Transaction;
+use super::store::{CodeRecord, Transaction};
 use crate::acquirers::Decline;
 use crate::web::ApiError;
 
@@ -71,6 +72,12 @@ pub enum PayOutcome {
         /// What it posts.
         creq: String,
     },
+}
+
+/// Whether a payment begins a series: its card is kept for charges without its holder.
+#[must_use]
+pub fn series_of(record: &CodeRecord) -> SeriesOf {
+    if record.keeps_card() { SeriesOf::First } else { SeriesOf::None }
 }
 
 impl PayOutcome {

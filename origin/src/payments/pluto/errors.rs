@@ -67,12 +67,16 @@ fn is_of_pluto(route: Route) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::web::reply::{self, Finish};
     use axum::response::IntoResponse;
-    use scanvault_protocol::route::ROUTES;
+    use scanvault_protocol::route::{Dialect, ROUTES};
+    use std::time::Duration;
 
     fn told(route: Route, problem: Problem, errors: Errors) -> u16 {
         let spec = ROUTES.iter().find(|spec| spec.route == route).unwrap();
-        errors.told(problem.into(), spec).into_response().status().as_u16()
+        let error = errors.told(problem.into(), spec);
+        let about = Finish { request_id: "ab", route: "", dialect: Dialect::Problem, took: Duration::ZERO };
+        reply::finish(error.into_response(), &about).status().as_u16()
     }
 
     #[test]

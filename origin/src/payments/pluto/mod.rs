@@ -6,6 +6,7 @@ pub mod create;
 pub mod errors;
 pub mod fields;
 pub mod polls;
+pub mod purchase;
 pub mod query;
 pub mod view;
 
@@ -20,6 +21,7 @@ use crate::identity::authenticate::acting_for;
 use crate::web::{ApiError, Call};
 pub use errors::Errors;
 pub use polls::Polls;
+pub use purchase::Purchases;
 
 /// What the handlers of this folder need.
 #[derive(Clone, Copy)]

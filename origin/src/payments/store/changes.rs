@@ -49,12 +49,42 @@ pub async fn add(tx: &mut Tx, change: &Change<'_>, now_ms: i64) -> Result<(), Db
     Ok(())
 }
 
-/// The changes after a number, in order, at most `limit`: their numbers and entries.
+/// A part of a feed.
+pub struct Page {
+    /// The number of its last change; `None`: there is none.
+    pub last: Option<i64>,
+    /// Its entries with commas between them.
+    pub entries: String,
+}
+
+/// How many are read at once: a page that is full is not read much further.
+const CHUNK: i64 = 500;
+
+/// The changes after a number, in order: at most so many, and no more after so many bytes.
 ///
 /// # Errors
 /// From the database.
-pub async fn after(db: &Db, account: &str, seq: i64, limit: i64) -> Result<Vec<(i64, String)>, DbError> {
+pub async fn page(db: &Db, account: &str, after: i64, max: i64, max_bytes: usize) -> Result<Page, DbError> {
     let statement = "SELECT seq, body FROM changes WHERE account = $1 AND seq > $2 ORDER BY seq LIMIT $3";
-    let rows = sqlx::query(statement).bind(account).bind(seq).bind(limit).fetch_all(db.read()).await?;
-    rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    let mut page = Page { last: None, entries: String::new() };
+    let mut left = max;
+    while left > 0 {
+        let (from, limit) = (page.last.unwrap_or(after), left.min(CHUNK));
+        let rows = sqlx::query(statement).bind(account).bind(from).bind(limit).fetch_all(db.read()).await?;
+        for row in &rows {
+            if page.last.is_some() {
+                page.entries.push(',');
+            }
+            page.entries.push_str(&row.try_get::<String, _>(1)?);
+            page.last = Some(row.try_get(0)?);
+            if page.entries.len() >= max_bytes {
+                return Ok(page);
+            }
+        }
+        if i64::try_from(rows.len()).unwrap_or(limit) < limit {
+            break;
+        }
+        left -= limit;
+    }
+    Ok(page)
 }

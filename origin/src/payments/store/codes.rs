@@ -4,7 +4,7 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 
 use super::super::request::{Code, Details, First, NewRequest};
-use super::super::state::{CodeState, Dialect};
+use super::super::state::{CodeState, Dialect, RequestKind};
 use crate::db::{Db, DbError, Tx};
 use crate::money::Amount;
 
@@ -26,6 +26,8 @@ pub struct CodeRecord {
     pub account: String,
     /// By which interface it was made.
     pub dialect: Dialect,
+    /// What it is for.
+    pub kind: RequestKind,
     /// What was asked for.
     pub request: NewRequest,
     /// The merchant's own name for it, where it is not the reference.
@@ -39,16 +41,32 @@ pub struct CodeRecord {
 }
 
 impl CodeRecord {
+    /// Whether the card is kept for later charges.
+    #[must_use]
+    pub fn keeps_card(&self) -> bool {
+        matches!(self.kind, RequestKind::Subscribe | RequestKind::Renew)
+    }
+
+    /// Whether nothing is charged: the card is verified and kept. Elsewhere an amount of zero is for the payer to type.
+    #[must_use]
+    pub fn only_keeps_card(&self) -> bool {
+        self.keeps_card() && self.request.amount.minor() == 0
+    }
+
     /// Whether its time is over.
     #[must_use]
     pub fn is_expired(&self, now_ms: i64) -> bool {
         self.expires_at_ms != 0 && self.expires_at_ms <= now_ms
     }
 
-    /// Whether a payer may pay this amount: the one that is asked for, any where they type it, less where they may.
+    /// Whether a payer may pay this amount: the one that is asked for, any where they type it, less where they may; none
+    /// where their card is only kept.
     #[must_use]
     pub fn takes(&self, amount: Amount) -> bool {
         let asked = self.request.amount;
+        if self.only_keeps_card() {
+            return amount == asked;
+        }
         let fits = amount == asked || asked.is_open() || (self.request.is_partial && amount.minor() < asked.minor());
         fits && !amount.is_open() && amount.currency() == asked.currency()
     }
@@ -60,7 +78,8 @@ macro_rules! select_codes {
         concat!(
             "SELECT c.code, c.state, c.transaction_id, r.id, r.account, r.merchant_reference, r.amount_minor, \
              r.currency, r.short_description, r.product_url, r.use_once, r.asked_expiry_ms, r.expires_at_ms, r.dialect, \
-             r.order_id, r.autocapture, r.details, r.partial, c.lease_until_ms FROM codes c JOIN payment_requests r ON r.id = c.request_id WHERE ",
+             r.order_id, r.autocapture, r.details, r.kind, r.partial, c.lease_until_ms FROM codes c \
+             JOIN payment_requests r ON r.id = c.request_id WHERE ",
             $condition
         )
     };
@@ -275,7 +294,7 @@ fn record(row: &AnyRow) -> Result<CodeRecord, DbError> {
         code: super::code(&row.try_get::<String, _>(0)?)?,
         state: row.try_get::<String, _>(1)?.parse()?,
         transaction_id: row.try_get(2)?,
-        lease_until_ms: row.try_get(18)?,
+        lease_until_ms: row.try_get(19)?,
         request_id: row.try_get(3)?,
         account: row.try_get(4)?,
         request: NewRequest {
@@ -285,7 +304,7 @@ fn record(row: &AnyRow) -> Result<CodeRecord, DbError> {
             product_url: row.try_get(9)?,
             use_once: row.try_get::<i64, _>(10)? != 0,
             asked_expiry_ms: row.try_get(11)?,
-            is_partial: row.try_get::<i64, _>(17)? != 0,
+            is_partial: row.try_get::<i64, _>(18)? != 0,
             extras: own.extras,
         },
         expires_at_ms: row.try_get(12)?,
@@ -293,6 +312,7 @@ fn record(row: &AnyRow) -> Result<CodeRecord, DbError> {
         order_id: row.try_get(14)?,
         autocapture: row.try_get::<i64, _>(15)? != 0,
         details,
+        kind: row.try_get::<String, _>(17)?.parse()?,
     })
 }
 

@@ -3,7 +3,11 @@
 pub mod acts;
 pub mod changes;
 pub mod codes;
+pub mod idempotency;
 pub mod lookups;
+pub mod requests;
+pub mod settlement;
+pub mod subscribers;
 pub mod transactions;
 
 use std::str::FromStr;

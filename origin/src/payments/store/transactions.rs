@@ -373,6 +373,16 @@ pub async fn write(tx: &mut Tx, transaction: &Transaction, now_ms: i64) -> Resul
     Ok(done.rows_affected() == 1)
 }
 
+/// Ties a transaction to the subscriber that it has made or renewed, in the step that has written it.
+///
+/// # Errors
+/// From the database.
+pub async fn tie_subscriber(tx: &mut Tx, id: i64, subscriber_id: i64) -> Result<(), DbError> {
+    let statement = "UPDATE transactions SET subscriber_id = $2 WHERE id = $1";
+    sqlx::query(statement).bind(id).bind(subscriber_id).execute(&mut **tx).await?;
+    Ok(())
+}
+
 pub(super) fn record(row: &AnyRow) -> Result<Transaction, DbError> {
     Ok(Transaction {
         id: row.try_get(0)?,

@@ -230,6 +230,19 @@ pub async fn delete(tx: &mut Tx, account: &str, token: &str, now_ms: i64) -> Res
     Ok(done.rows_affected() == 1)
 }
 
+/// Changes until when a card is kept; `None`: until it is deleted. Answers what it was before, `None` also where there is
+/// no such card.
+///
+/// # Errors
+/// From the database.
+pub async fn keep(tx: &mut Tx, account: &str, token: &str, until_ms: Option<i64>) -> Result<Option<i64>, DbError> {
+    let statement = "SELECT expires_at_ms FROM cards WHERE token = $1 AND account = $2";
+    let found = sqlx::query(statement).bind(token).bind(account).fetch_optional(&mut **tx).await?;
+    let statement = "UPDATE cards SET expires_at_ms = $3 WHERE token = $1 AND account = $2";
+    sqlx::query(statement).bind(token).bind(account).bind(until_ms).execute(&mut **tx).await?;
+    Ok(found.map(|row| row.try_get(0)).transpose()?.flatten())
+}
+
 /// Deletes some of the cards whose time is over; answers how many. Several processes may sweep at once.
 ///
 /// # Errors

@@ -1,6 +1,7 @@
 use super::*;
 use crate::money::Amount;
 use crate::payments::request::{Extras, NewRequest};
+use crate::payments::state::RequestKind;
 use proptest::prelude::*;
 
 const NOW: i64 = 1_790_000_000_000;
@@ -20,6 +21,7 @@ fn code(state: CodeState, use_once: bool) -> CodeRecord {
         request_id: "request".into(),
         account: "merchant-25".into(),
         dialect: Dialect::Pluto,
+        kind: RequestKind::Payment,
         request: NewRequest {
             merchant_reference: "r-0".into(),
             amount: zar(1000),

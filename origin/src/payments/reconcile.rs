@@ -1,0 +1,328 @@
+//! Our book beside an acquirer's report: what one has and the other has not.
+//!
+//! Pure. The report is text of a form of ours (no party documents its own publicly; whoever fetches it converts it):
+//!
+//! ```text
+//! reference,kind,amount_minor,currency,booked_at,id
+//! sv-81234,capture,1000,DKK,2026-11-21T12:00:00+00:00,d8e92a70-…
+//! ```
+//!
+//! `reference` is ours as the party was told it, `kind` is `capture` or `refund`, `id` is the party's own.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+/// The first line of a report.
+pub const HEADER: &str = "reference,kind,amount_minor,currency,booked_at,id";
+/// A line of a report is far shorter.
+const MAX_FIELD_BYTES: usize = 128;
+
+/// A line of the party's report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Line {
+    /// Ours.
+    pub reference: String,
+    /// `capture` or `refund`.
+    pub kind: String,
+    /// In minor units.
+    pub amount_minor: u64,
+    /// ISO 4217.
+    pub currency: String,
+    /// As the party writes it.
+    pub booked_at: String,
+    /// The party's.
+    pub id: String,
+}
+
+/// An act of ours that moves money, as the origin exports it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OurAct {
+    /// Whose.
+    pub account: String,
+    /// The transaction's number.
+    pub transaction_id: i64,
+    /// The act's number in it.
+    pub act: u32,
+    /// What the party was told.
+    pub reference: String,
+    /// The merchant's reference or order.
+    pub merchant_reference: String,
+    /// `capture` or `refund`.
+    pub kind: String,
+    /// In minor units.
+    pub amount_minor: u64,
+    /// ISO 4217.
+    pub currency: String,
+    /// `done` or `unknown`.
+    pub state: String,
+    /// When its outcome was written, in Unix milliseconds.
+    pub settled_at_ms: i64,
+}
+
+/// What does not agree.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "finding", rename_all = "snake_case")]
+pub enum Finding {
+    /// We have it as done, the report has it not.
+    MissingThere {
+        /// Ours.
+        ours: OurAct,
+    },
+    /// The report has it, we have it not.
+    MissingHere {
+        /// Theirs.
+        theirs: Line,
+    },
+    /// Both have it, with other amounts or currencies.
+    Differs {
+        /// Ours.
+        ours: OurAct,
+        /// Theirs.
+        theirs: Line,
+    },
+    /// Nobody knew; the report says that it was booked.
+    UnknownWasBooked {
+        /// Ours.
+        ours: OurAct,
+        /// Theirs.
+        theirs: Line,
+    },
+    /// Nobody knows, and the report has it not: an operator decides, with the party's word.
+    UnknownNotInReport {
+        /// Ours.
+        ours: OurAct,
+    },
+}
+
+/// What was compared, and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Comparison {
+    /// Acts that both have.
+    pub agreed: usize,
+    /// What does not agree, in the order of references.
+    pub findings: Vec<Finding>,
+}
+
+/// Why a report cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} of the report is not `{HEADER}`")]
+pub struct ReportError {
+    /// From 1.
+    pub line: usize,
+}
+
+/// Reads a report.
+///
+/// # Errors
+/// [`ReportError`] with the first line that is wrong. Nothing is guessed: half a report would look like lost money.
+pub fn parse(text: &str) -> Result<Vec<Line>, ReportError> {
+    let mut lines = (1..).zip(text.lines());
+    if lines.next().is_none_or(|(_, first)| first.trim_end() != HEADER) {
+        return Err(ReportError { line: 1 });
+    }
+    lines
+        .filter(|(_, text)| !text.trim().is_empty())
+        .map(|(line, text)| parse_line(text).ok_or(ReportError { line }))
+        .collect()
+}
+
+fn parse_line(text: &str) -> Option<Line> {
+    let fields: Vec<&str> = text.trim_end().split(',').collect();
+    let [reference, kind, amount, currency, booked_at, id] = fields.try_into().ok()?;
+    let is_plain = |field: &str| {
+        !field.is_empty() && field.len() <= MAX_FIELD_BYTES && field.bytes().all(|b| b.is_ascii_graphic())
+    };
+    let is_amount = !amount.is_empty() && amount.bytes().all(|b| b.is_ascii_digit());
+    let fits = is_plain(reference) && matches!(kind, "capture" | "refund") && is_amount && currency.len() == 3;
+    if !fits || !is_plain(booked_at) || !is_plain(id) {
+        return None;
+    }
+    Some(Line {
+        reference: reference.to_owned(),
+        kind: kind.to_owned(),
+        amount_minor: amount.parse().ok()?,
+        currency: currency.to_owned(),
+        booked_at: booked_at.to_owned(),
+        id: id.to_owned(),
+    })
+}
+
+/// The transactions that a report names: ours are looked up even when they are of another day.
+#[must_use]
+pub fn transactions_named(report: &[Line]) -> Vec<i64> {
+    let mut ids: Vec<i64> = report.iter().filter_map(|line| line.reference.strip_prefix("sv-")?.parse().ok()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// Holds ours against theirs. `is_due` says whether an act of ours must be in this report; one that need not be (it is of
+/// another day) is only held against what is there.
+#[must_use]
+pub fn compare(ours: &[OurAct], theirs: &[Line], is_due: impl Fn(&OurAct) -> bool) -> Comparison {
+    let mut groups: BTreeMap<(&str, &str), (Vec<&OurAct>, Vec<&Line>)> = BTreeMap::new();
+    for act in ours {
+        groups.entry((&act.reference, &act.kind)).or_default().0.push(act);
+    }
+    for line in theirs {
+        groups.entry((&line.reference, &line.kind)).or_default().1.push(line);
+    }
+    let mut comparison = Comparison::default();
+    for (ours, theirs) in groups.into_values() {
+        compare_group(ours, theirs, &is_due, &mut comparison);
+    }
+    comparison
+}
+
+/// The acts of one kind on one transaction. What is equal goes first, what is certain of ours before what is unknown.
+fn compare_group(
+    mut ours: Vec<&OurAct>,
+    mut theirs: Vec<&Line>,
+    is_due: &impl Fn(&OurAct) -> bool,
+    comparison: &mut Comparison,
+) {
+    ours.sort_by_key(|act| (act.state != "done", act.act));
+    let mut unmatched = Vec::new();
+    for act in ours {
+        let equal = |line: &&Line| line.amount_minor == act.amount_minor && line.currency == act.currency;
+        match theirs.iter().position(equal) {
+            Some(at) if act.state == "done" => {
+                theirs.remove(at);
+                comparison.agreed += 1;
+            }
+            Some(at) => {
+                let theirs = theirs.remove(at).clone();
+                comparison.findings.push(Finding::UnknownWasBooked { ours: act.clone(), theirs });
+            }
+            None => unmatched.push(act),
+        }
+    }
+    for act in unmatched {
+        let ours = act.clone();
+        if act.state != "done" {
+            if is_due(act) {
+                comparison.findings.push(Finding::UnknownNotInReport { ours });
+            }
+        } else if let Some(theirs) = theirs.pop() {
+            comparison.findings.push(Finding::Differs { ours, theirs: theirs.clone() });
+        } else if is_due(act) {
+            comparison.findings.push(Finding::MissingThere { ours });
+        }
+    }
+    comparison.findings.extend(theirs.into_iter().map(|line| Finding::MissingHere { theirs: line.clone() }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ours(act: u32, kind: &str, amount_minor: u64, state: &str) -> OurAct {
+        OurAct {
+            account: "merchant-25".into(),
+            transaction_id: 1,
+            act,
+            reference: "sv-1".into(),
+            merchant_reference: "order-1".into(),
+            kind: kind.into(),
+            amount_minor,
+            currency: "DKK".into(),
+            state: state.into(),
+            settled_at_ms: 0,
+        }
+    }
+
+    fn theirs(kind: &str, amount_minor: u64) -> Line {
+        Line {
+            reference: "sv-1".into(),
+            kind: kind.into(),
+            amount_minor,
+            currency: "DKK".into(),
+            booked_at: "2026-11-21T12:00:00+00:00".into(),
+            id: "x".into(),
+        }
+    }
+
+    fn findings(ours: &[OurAct], theirs: &[Line]) -> Vec<Finding> {
+        compare(ours, theirs, |_| true).findings
+    }
+
+    #[test]
+    fn what_agrees_is_counted_and_nothing_else_said() {
+        let all = [ours(2, "capture", 500, "done"), ours(3, "capture", 500, "done"), ours(4, "refund", 100, "done")];
+        let report = [theirs("refund", 100), theirs("capture", 500), theirs("capture", 500)];
+        assert_eq!(compare(&all, &report, |_| true), Comparison { agreed: 3, findings: vec![] });
+    }
+
+    #[test]
+    fn each_way_to_disagree_has_its_name() {
+        let done = ours(2, "capture", 500, "done");
+        let unknown = ours(3, "refund", 100, "unknown");
+        let line = theirs("capture", 500);
+        assert_eq!(findings(&[done.clone()], &[]), [Finding::MissingThere { ours: done.clone() }]);
+        assert_eq!(findings(&[], &[line.clone()]), [Finding::MissingHere { theirs: line.clone() }]);
+        let other = theirs("capture", 501);
+        assert_eq!(
+            findings(&[done.clone()], &[other.clone()]),
+            [Finding::Differs { ours: done.clone(), theirs: other }]
+        );
+        let refund = theirs("refund", 100);
+        assert_eq!(
+            findings(&[unknown.clone()], &[refund.clone()]),
+            [Finding::UnknownWasBooked { ours: unknown.clone(), theirs: refund }]
+        );
+        assert_eq!(findings(&[unknown.clone()], &[]), [Finding::UnknownNotInReport { ours: unknown }]);
+        // Booked twice there: the second is one too many.
+        assert_eq!(findings(&[done], &[line.clone(), line.clone()]), [Finding::MissingHere { theirs: line }]);
+    }
+
+    #[test]
+    fn the_certain_one_of_two_equal_acts_is_the_one_that_was_booked() {
+        let all = [ours(2, "capture", 500, "unknown"), ours(3, "capture", 500, "done")];
+        let found = compare(&all, &[theirs("capture", 500)], |_| true);
+        assert_eq!((found.agreed, found.findings), (1, vec![Finding::UnknownNotInReport { ours: all[0].clone() }]));
+    }
+
+    #[test]
+    fn an_act_of_another_day_is_not_missed() {
+        let late = ours(2, "capture", 500, "done");
+        assert_eq!(compare(&[late], &[], |_| false), Comparison::default());
+    }
+
+    #[test]
+    fn a_report_is_read_whole_or_not_at_all() {
+        let text = format!("{HEADER}\nsv-7,capture,1000,DKK,2026-11-21T12:00:00+00:00,abc\n\nsv-8,refund,1,DKK,x,y\n");
+        let report = parse(&text).unwrap();
+        assert_eq!((report.len(), report[0].amount_minor, transactions_named(&report)), (2, 1000, vec![7, 8]));
+        for (text, line) in [
+            (String::new(), 1),
+            ("reference,kind\n".to_owned(), 1),
+            (format!("{HEADER}\nsv-7,capture,1000,DKK,now\n"), 2),
+            (format!("{HEADER}\nsv-7,capture,1e3,DKK,now,a\n"), 2),
+            (format!("{HEADER}\nsv-7,void,10,DKK,now,a\n"), 2),
+            (format!("{HEADER}\nsv-7,refund,-10,DKK,now,a\n"), 2),
+            (format!("{HEADER}\nsv-7,refund,10,DKK,now,a\nsv-8,refund,99999999999999999999,DKK,now,a"), 3),
+        ] {
+            assert_eq!(parse(&text), Err(ReportError { line }), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_report_of_ours_agrees_with_us(acts in prop::collection::vec((2_u32..9, 0_u64..5, prop::bool::ANY), 0..20)) {
+            let all: Vec<OurAct> = acts.iter().map(|(act, amount, capture)| {
+                ours(*act, if *capture { "capture" } else { "refund" }, *amount, "done")
+            }).collect();
+            let report: Vec<Line> = all.iter().rev().map(|act| theirs(&act.kind, act.amount_minor)).collect();
+            prop_assert_eq!(compare(&all, &report, |_| true), Comparison { agreed: all.len(), findings: vec![] });
+        }
+
+        #[test]
+        fn reading_never_panics(text in "\\PC{0,200}") {
+            let _ = parse(&format!("{HEADER}\n{text}"));
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Scanpay's interface, so that its published clients work unchanged: payment links, the change feed, acts, subscribers.
+//!
+//! Amounts are texts (`123.45 DKK`), errors one line. Everything that changes something may be named with an
+//! `Idempotency-Key`. An answer leaves before the edge stops waiting; work at third parties goes on in a task of its own,
+//! and the client asks again under the same key.
+
+mod acts;
+mod answer;
+mod body;
+mod lifetime;
+mod links;
+mod seq;
+mod subscribers;
+mod texts;
+
+use std::sync::Arc;
+
+use scanvault_protocol::{AccountName, Problem};
+
+use super::Payments;
+use crate::db::DbError;
+use crate::entropy::{Entropy, EntropyError};
+use crate::identity::Account;
+use crate::web::ApiError;
+
+/// What the handlers of this folder need.
+#[derive(Clone, Copy)]
+pub struct V1<'a> {
+    /// The money.
+    pub payments: &'a Arc<Payments>,
+    /// Base of links.
+    pub public_url: &'a str,
+}
+
+/// The merchant that calls. A PSP has no shop, and this interface no way to name one.
+fn shop(caller: Account) -> Result<Account, ApiError> {
+    match caller.name {
+        AccountName::Psp(_) => Err(ApiError::because(Problem::Forbidden, "a PSP has no shop of its own")),
+        _ => Ok(caller),
+    }
+}
+
+/// `7`, or with the shop before it `25:7`. Another shop's does not exist.
+fn object_id(account: &Account, text: &str) -> Result<i64, ApiError> {
+    let id = match (text.split_once(':'), &account.name) {
+        (None, _) => text,
+        (Some((shop, id)), AccountName::Merchant(own)) if shop == own.to_string() => id,
+        (Some(_), _) => return Err(Problem::NotFound.into()),
+    };
+    let is_number = !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit());
+    id.parse().ok().filter(|id| is_number && *id > 0).ok_or_else(|| Problem::NotFound.into())
+}
+
+fn random(entropy: &mut (dyn Entropy + Send)) -> Result<String, EntropyError> {
+    use base64::Engine;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let mut random = [0; 16];
+    entropy.fill(&mut random)?;
+    Ok(URL_SAFE_NO_PAD.encode(random))
+}
+
+fn no_entropy(error: EntropyError) -> ApiError {
+    ApiError::internal(&DbError::from(error))
+}
