@@ -33,6 +33,7 @@ mod operators;
 mod outcomes;
 mod ownership;
 mod passwords;
+mod purchases;
 mod queries;
 mod reconcile;
 mod records;

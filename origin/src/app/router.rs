@@ -16,8 +16,7 @@ use crate::cards;
 use crate::ceremonies::{Action, AdminCall, Admitted};
 use crate::identity::Caller;
 use crate::pages;
-use crate::payments::pluto::change::Change;
-use crate::payments::pluto::{Codes, Purchases};
+use crate::payments::pluto::{Answering, Pluto};
 use crate::payments::v1::V1;
 use crate::vault::SystemEntropy;
 use crate::web::listener::Peer;
@@ -95,7 +94,7 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
     let admission = app.identity.admit(&call.signed, call.spec).await;
     app.ops.credential_judged(admission.verdict, call.signed.mark);
     let answer = match admission.outcome {
-        Ok(caller) => handle(app, call, Some(caller)).await.map_err(|error| app.pluto_errors.told(error, call.spec)),
+        Ok(caller) => handle(app, call, Some(caller)).await,
         Err(error) => Err(error),
     };
     let mut response = answer.unwrap_or_else(axum::response::IntoResponse::into_response);
@@ -103,29 +102,38 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<Response, ApiError> {
+/// Put on the heap here: the handlers' futures are large, and every caller's would be as large as the largest.
+fn handle<'a>(app: &'a Arc<App>, call: &'a Call, caller: Option<Caller>) -> Answering<'a> {
+    Box::pin(answer_of(app, call, caller))
+}
+
+async fn answer_of(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<Response, ApiError> {
     if call.spec.route == Route::Unserved {
         return Err(Problem::NotFound.into()); // whatever it carries
     }
     check_body(call)?;
-    let codes = Codes { db: &app.db, clock: &*app.clock, public_url: &app.public_url, polls: &app.polls };
-    let purchases = Purchases { payments: &app.payments };
+    let pluto = Pluto {
+        payments: &app.payments,
+        public_url: &app.public_url,
+        polls: &app.polls,
+        errors: app.pluto_errors,
+    };
     let v1 = V1 { payments: &app.payments, public_url: &app.public_url };
     let mut entropy = SystemEntropy::new();
     match call.spec.route {
-        Route::CodeCreate => codes.create(needed(caller)?.account, call, &mut entropy).await,
-        Route::CodeQuery => codes.query(&needed(caller)?.account, call).await,
-        Route::CodeEdit => codes.edit(&needed(caller)?.account, call, &mut entropy).await,
-        Route::CodeAmount => codes.amount(&needed(caller)?.account, call, &mut entropy).await,
-        Route::CodeBlock => codes.switch(&needed(caller)?.account, call, Change::Block, &mut entropy).await,
-        Route::CodeUnblock => codes.switch(&needed(caller)?.account, call, Change::Unblock, &mut entropy).await,
-        Route::CodeDelete => codes.switch(&needed(caller)?.account, call, Change::Delete, &mut entropy).await,
-        Route::QueryReference => codes.query_reference(&needed(caller)?.account, call).await,
-        Route::QueryRefund => codes.query_refund(&needed(caller)?.account, call).await,
-        Route::StateByQr => codes.state_by_qr(&needed(caller)?.account, call).await,
-        Route::TransactionState => codes.transaction_state(&needed(caller)?.account, call).await,
-        Route::Reverse => purchases.reverse(&needed(caller)?.account, call).await,
-        Route::Refund => purchases.refund(&needed(caller)?.account, call).await,
+        Route::CodeCreate
+        | Route::CodeQuery
+        | Route::CodeEdit
+        | Route::CodeAmount
+        | Route::CodeBlock
+        | Route::CodeUnblock
+        | Route::CodeDelete
+        | Route::QueryReference
+        | Route::QueryRefund
+        | Route::StateByQr
+        | Route::TransactionState
+        | Route::Reverse
+        | Route::Refund => pluto.answer(needed(caller)?.account, call).await,
         Route::V1New => v1.new_link(needed(caller)?.account, call).await,
         Route::V1Seq => v1.seq(needed(caller)?.account, call).await,
         Route::V1Capture | Route::V1Refund | Route::V1Void => v1.act(needed(caller)?.account, call).await,

@@ -186,7 +186,9 @@ mod tests {
 
     #[test]
     fn what_is_stored_beside_the_columns_is_read_back() {
-        for extras in [Extras::default(), Extras { reserve_qr: Some(true), mcc: Some("5812".into()), ..Extras::default() }] {
+        for extras in
+            [Extras::default(), Extras { reserve_qr: Some(true), mcc: Some("5812".into()), ..Extras::default() }]
+        {
             let asked = Asked {
                 amount_minor: 1000,
                 expiry_ms: Some(0),

@@ -10,20 +10,76 @@ pub mod purchase;
 pub mod query;
 pub mod view;
 
+use std::future::Future;
+use std::pin::Pin;
+
+use axum::response::Response;
+use scanvault_protocol::route::Route;
 use scanvault_protocol::{AccountName, Problem};
 
+use super::Payments;
 use super::request::Code;
 use super::store::{self, CodeRecord};
 use crate::clock::Clock;
 use crate::db::Db;
 use crate::identity::Account;
 use crate::identity::authenticate::acting_for;
+use crate::vault::SystemEntropy;
 use crate::web::{ApiError, Call};
+use change::Change;
 pub use errors::Errors;
 pub use polls::Polls;
 pub use purchase::Purchases;
 
-/// What the handlers of this folder need.
+/// An answer under way.
+pub type Answering<'a> = Pin<Box<dyn Future<Output = Result<Response, ApiError>> + Send + 'a>>;
+
+/// The whole interface.
+#[derive(Clone, Copy)]
+pub struct Pluto<'a> {
+    /// The money.
+    pub payments: &'a Payments,
+    /// Base of `codeUrl`.
+    pub public_url: &'a str,
+    /// Who asked how lately.
+    pub polls: &'a Polls,
+    /// How it is told what is wrong.
+    pub errors: Errors,
+}
+
+impl<'a> Pluto<'a> {
+    /// Answers a call of a merchant or a PSP: see the calls themselves; 404 for a route that is none of this interface.
+    /// Put on the heap here, so that the callers' own futures stay small.
+    #[must_use]
+    pub fn answer(self, caller: Account, call: &'a Call) -> Answering<'a> {
+        Box::pin(async move { self.ask(caller, call).await.map_err(|error| self.errors.told(error, call.spec)) })
+    }
+
+    async fn ask(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
+        let Self { payments, public_url, polls, .. } = self;
+        let codes = Codes { db: &payments.db, clock: &*payments.clock, public_url, polls };
+        let purchases = Purchases { payments };
+        let mut entropy = SystemEntropy::new();
+        match call.spec.route {
+            Route::CodeCreate => codes.create(caller, call, &mut entropy).await,
+            Route::CodeQuery => codes.query(&caller, call).await,
+            Route::CodeEdit => codes.edit(&caller, call, &mut entropy).await,
+            Route::CodeAmount => codes.amount(&caller, call, &mut entropy).await,
+            Route::CodeBlock => codes.switch(&caller, call, Change::Block, &mut entropy).await,
+            Route::CodeUnblock => codes.switch(&caller, call, Change::Unblock, &mut entropy).await,
+            Route::CodeDelete => codes.switch(&caller, call, Change::Delete, &mut entropy).await,
+            Route::QueryReference => codes.query_reference(&caller, call).await,
+            Route::QueryRefund => codes.query_refund(&caller, call).await,
+            Route::StateByQr => codes.state_by_qr(&caller, call).await,
+            Route::TransactionState => codes.transaction_state(&caller, call).await,
+            Route::Reverse => purchases.reverse(&caller, call).await,
+            Route::Refund => purchases.refund(&caller, call).await,
+            _ => Err(Problem::NotFound.into()),
+        }
+    }
+}
+
+/// What the calls on codes need.
 #[derive(Clone, Copy)]
 pub struct Codes<'a> {
     /// Where codes are.

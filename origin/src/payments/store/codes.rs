@@ -217,12 +217,7 @@ pub async fn change(tx: &mut Tx, before: &CodeRecord, after: &CodeRecord) -> Res
 ///
 /// # Errors
 /// [`DbError::is_duplicate`] when the reference was used before.
-pub async fn replace(
-    tx: &mut Tx,
-    before: &CodeRecord,
-    after: &CodeRecord,
-    now_ms: i64,
-) -> Result<(), DbError> {
+pub async fn replace(tx: &mut Tx, before: &CodeRecord, after: &CodeRecord, now_ms: i64) -> Result<(), DbError> {
     let old = Details { extras: before.request.extras.clone(), first: Some(before.first()) };
     sqlx::query("UPDATE payment_requests SET details = $2 WHERE id = $1")
         .bind(before.request_id.as_str())
@@ -232,7 +227,8 @@ pub async fn replace(
     let first = First { code: before.code.to_string(), expires_at_ms: after.expires_at_ms, asked: None };
     let new = Details { extras: after.request.extras.clone(), first: Some(first) };
     let (request_id, expires_at_ms) = (after.request_id.as_str(), after.expires_at_ms);
-    add_request(tx, (request_id, after.account.as_str()), &after.request, expires_at_ms, &new.to_text(), now_ms).await?;
+    add_request(tx, (request_id, after.account.as_str()), &after.request, expires_at_ms, &new.to_text(), now_ms)
+        .await?;
     sqlx::query("UPDATE codes SET request_id = $2 WHERE code = $1")
         .bind(before.code.as_str())
         .bind(request_id)

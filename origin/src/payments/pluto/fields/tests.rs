@@ -51,7 +51,10 @@ fn every_field_of_the_reference_is_kept() {
             "merchantCategoryCode":"0742"}"#,
     )
     .unwrap();
-    assert_eq!((request.amount.minor(), request.asked_expiry_ms, request.use_once), (1234, Some(1_747_242_000_000), false));
+    assert_eq!(
+        (request.amount.minor(), request.asked_expiry_ms, request.use_once),
+        (1234, Some(1_747_242_000_000), false)
+    );
     assert_eq!(request.product_url.as_deref(), Some("https://shop.example/tea"));
     assert!(request.is_partial);
     let extras = Extras {
