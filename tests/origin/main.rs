@@ -12,6 +12,7 @@
     reason = "a test that panics has failed: that is how it says so"
 )]
 
+mod acquirers;
 mod admin_tls;
 mod audit;
 mod card;
@@ -29,16 +30,22 @@ mod login;
 mod login_client;
 mod matrix;
 mod migration;
+mod notifications;
 mod operators;
+mod outbox;
 mod outcomes;
 mod ownership;
 mod passwords;
+mod pings;
 mod purchases;
 mod queries;
+mod receiver;
 mod reconcile;
 mod records;
 mod sealed;
+mod settings;
 mod shop;
+mod strict;
 mod subscribers;
 mod v1;
 mod vault_client;

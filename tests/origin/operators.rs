@@ -52,11 +52,11 @@ fn status_when_allowed(action: Action) -> u16 {
         Action::AccountShow | Action::AccountRotate | Action::AccountKeys | Action::Settle => 404,
         Action::AccountSuspend | Action::AccountResume => 404,
         Action::AccountSwitch | Action::AccountEnrol => 400,
-        Action::ReconcilePage | Action::ReconcileTransactions => 400,
         Action::AccountSet | Action::WebhookKey | Action::WebhookSecret | Action::WebhookTest => 404,
         Action::AccountCredentials | Action::OutboxReplay => 400,
         Action::OutboxList => 200,
         Action::OutboxShow => 404,
+        Action::ReconcilePage | Action::ReconcileTransactions => 400,
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) const LINK_KEYS: [(&str, [u8; 32], &str); 4] =
 pub(crate) const PUBLIC_URL: &str = "https://pay.example";
 const API_KEY: &str = "1e5f0f0e-6a0d-4a36-9a1e-7f4a1d7f0f11";
 const SIGNING_KEY_ID: &str = "4390aec7-f76a-4c2f-8597-c87c2d06cb4f";
-const SIGNING_KEY_PEM: &str = include_str!("../../origin/vectors/test-signing-key.pem");
+pub(crate) const SIGNING_KEY_PEM: &str = include_str!("../../origin/vectors/test-signing-key.pem");
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -476,6 +476,9 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         region: "a".to_owned(),
         public_url: PUBLIC_URL.to_owned(),
         clearhaus_url: gateway_url.to_owned(),
+        nets_address: None,
+        nets_ca: None,
+        nets_plain: false,
         extra_ca: None,
         allow_local_callbacks: true,
         callback_allow: Vec::new(),

@@ -8,9 +8,12 @@
 
 pub mod clearhaus;
 pub mod decline;
+pub mod nets;
 pub mod registry;
 pub mod transport;
 mod units;
+
+use std::fmt;
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -165,13 +168,18 @@ pub struct WireRequest {
     pub body: Zeroizing<Vec<u8>>,
 }
 
-/// What came back.
-#[derive(Debug)]
+/// What came back. It may repeat the card's number and code: it is never logged.
 pub struct Answer {
     /// HTTP's; 0 for a frame.
     pub status: u16,
     /// All of it.
     pub body: Bytes,
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "Answer({} {} bytes)", self.status, self.body.len())
+    }
 }
 
 /// What became of a call.

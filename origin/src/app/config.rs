@@ -107,6 +107,15 @@ pub struct Config {
     /// The Clearhaus gateway.
     #[arg(long, env = "SCANVAULT_CLEARHAUS_URL", default_value = "https://gateway.clearhaus.com")]
     pub clearhaus_url: String,
+    /// Nets (PSIP), host:port; without it no merchant can be routed there.
+    #[arg(long, env = "SCANVAULT_NETS_ADDRESS")]
+    pub nets_address: Option<String>,
+    /// The CAs that Nets' certificate may be of, PEM; no others are trusted there.
+    #[arg(long, env = "SCANVAULT_NETS_CA", requires = "nets_address")]
+    pub nets_ca: Option<PathBuf>,
+    /// Development: Nets without TLS.
+    #[arg(long, env = "SCANVAULT_NETS_PLAIN", requires = "nets_address")]
+    pub nets_plain: bool,
     /// Development: a CA that is trusted for outgoing calls, PEM.
     #[arg(long, env = "SCANVAULT_EXTRA_CA")]
     pub extra_ca: Option<PathBuf>,
@@ -170,6 +179,9 @@ pub enum ConfigError {
     /// Nobody could use the listener.
     #[error("--admin-listen needs --operators with a file that names somebody by cert:")]
     NoCertificates,
+    /// Nothing says whose certificate is Nets'.
+    #[error("--nets-address needs --nets-ca: the CAs that Nets' certificate may be of")]
+    NetsCa,
     /// Not a base that a code can be appended to.
     #[error("the public address must be http(s)://host without a query")]
     PublicUrl,
@@ -191,6 +203,10 @@ impl Config {
         if self.admin_listen.is_some() != self.admin_client_ca.is_some() {
             return Err(ConfigError::AdminListener);
         }
+        let is_nets_trusted = self.nets_plain || self.nets_ca.is_some() || self.extra_ca.is_some();
+        if self.nets_address.is_some() && !is_nets_trusted {
+            return Err(ConfigError::NetsCa);
+        }
         if self.mode == Mode::Development {
             return Ok(());
         }
@@ -202,6 +218,8 @@ impl Config {
             (!self.public_url.starts_with("https://"), "a public address over plain HTTP"),
             (!self.clearhaus_url.starts_with("https://"), "an acquirer over plain HTTP"),
             (is_sandbox(&self.clearhaus_url), "a sandbox address of the acquirer"),
+            (self.nets_plain, "SCANVAULT_NETS_PLAIN: an acquirer without TLS"),
+            (self.nets_address.as_deref().is_some_and(is_sandbox), "a sandbox address of Nets"),
             (is_local(&self.public_url), "a public address on this machine"),
             (self.admin_listen.is_some_and(|address| !is_private(address.ip())), PUBLIC_ADMIN_ADDRESS),
         ];

@@ -3,6 +3,7 @@
 pub mod config;
 mod listeners;
 pub mod notifications;
+mod parties;
 mod reload;
 pub mod router;
 pub mod serve;

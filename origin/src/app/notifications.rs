@@ -13,6 +13,7 @@ use crate::identity::secrets::{self, NOTIFICATION_KEY, PING_KEY};
 use crate::outbox::ping::Pinger;
 use crate::outbox::worker::Worker;
 use crate::outbox::{SecretError, SecretFuture, Secrets, SettleFuture, Settles};
+use crate::payments::Payments;
 use crate::vault::Vault;
 
 /// The sender of deliveries and the pinger.
@@ -22,9 +23,9 @@ pub struct Senders {
 }
 
 impl Senders {
-    /// Of an origin; `bell` is rung when a delivery or a change was written.
+    /// Of an origin; `bell` is rung when a delivery or a change was written, `settles` is told how strict ones end.
     #[must_use]
-    pub fn new(app: &App, bell: &Arc<Notify>) -> Self {
+    pub fn new(app: &App, bell: &Arc<Notify>, settles: Arc<dyn Settles>) -> Self {
         let secrets: Arc<dyn Secrets> = Arc::new(AccountSecrets { db: app.db.clone(), vault: Arc::clone(&app.vault) });
         let pings = Arc::new(Notify::new());
         let pinger = Pinger {
@@ -39,7 +40,7 @@ impl Senders {
             db: app.db.clone(),
             clock: Arc::clone(&app.clock),
             secrets,
-            settles: Arc::new(NobodyHolds),
+            settles,
             sender: Arc::clone(&app.admin.sender),
             bell: Arc::clone(bell),
             pings,
@@ -97,17 +98,23 @@ impl Secrets for AccountSecrets {
     }
 }
 
-/// No payment is held yet: there is nothing to capture or to give back.
-struct NobodyHolds;
+/// The payments that wait for a receiver. What goes wrong here is tried again by their resolver, which asks the row.
+pub struct HeldPayments(pub Arc<Payments>);
 
-impl Settles for NobodyHolds {
+impl Settles for HeldPayments {
     fn delivered(&self, transaction_id: i64) -> SettleFuture<'_> {
-        tracing::error!(transaction = transaction_id, "delivered, but no payment is held");
-        Box::pin(async {})
+        Box::pin(async move {
+            if let Err(error) = self.0.capture_held(transaction_id).await {
+                tracing::error!(transaction = transaction_id, cause = %error, "held, delivered, and not captured yet");
+            }
+        })
     }
 
     fn gave_up(&self, transaction_id: i64) -> SettleFuture<'_> {
-        tracing::error!(transaction = transaction_id, "withdrawn, but no payment is held");
-        Box::pin(async {})
+        Box::pin(async move {
+            if let Err(error) = self.0.void_held(transaction_id).await {
+                tracing::error!(transaction = transaction_id, cause = %error, "held, not delivered, and not voided yet");
+            }
+        })
     }
 }

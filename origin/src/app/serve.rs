@@ -5,16 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
-use reqwest::Certificate;
 use tokio::sync::{Notify, mpsc, watch};
 
 use super::config::{Config, ConfigError, ErrorDialect, Mode, Switch};
 use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
-use super::notifications::Senders;
+use super::notifications::{HeldPayments, Senders};
+use super::parties::{acquirers, extra_ca};
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
-use crate::acquirers::clearhaus::Clearhaus;
-use crate::acquirers::{Acquirers, Party, Transport};
+use crate::acquirers::transport::FramedError;
 use crate::audit::Audit;
 use crate::cards::Cards;
 use crate::ceremonies::operators::Roster;
@@ -60,6 +59,9 @@ pub enum ServeError {
     /// Its outgoing client.
     #[error("outgoing client: {0}")]
     Client(#[from] reqwest::Error),
+    /// The way to Nets.
+    #[error("Nets: {0}")]
+    Nets(#[from] FramedError),
     /// A listener.
     #[error("{0}: {1}")]
     Listen(String, std::io::Error),
@@ -88,7 +90,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let admin_tls = bind_admin_tls(&config, &listeners).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
-    let senders = Senders::new(&app, &bell);
+    outbox::store::take_over(&app.db, app.clock.now_db()).await?;
+    let senders = Senders::new(&app, &bell, Arc::new(HeldPayments(Arc::clone(&app.payments))));
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
     let public_task =
@@ -201,11 +204,6 @@ pub async fn build(
     })
 }
 
-fn acquirers(config: &Config) -> Result<Acquirers, ServeError> {
-    let transport = Transport::http(&config.clearhaus_url, &extra_ca(config)?)?;
-    Ok(Acquirers::new(vec![Party { acquirer: Box::new(Clearhaus), transport }]))
-}
-
 fn identity(config: &Config, db: &Db, clock: &Arc<dyn Clock>, vault: &Arc<Vault>) -> Arc<Identity> {
     Arc::new(Identity {
         db: db.clone(),
@@ -242,12 +240,6 @@ async fn open_audit(
     let sealer = Arc::<Vault>::clone(vault);
     let audit = Audit::open(db.clone(), Arc::clone(clock), sealer, &process, &mut SystemEntropy::new()).await?;
     Ok(Arc::new(audit))
-}
-
-fn extra_ca(config: &Config) -> Result<Vec<Certificate>, ServeError> {
-    let Some(path) = &config.extra_ca else { return Ok(Vec::new()) };
-    let pem = std::fs::read(path).map_err(|error| ConfigError::File(path.clone(), error))?;
-    Ok(Certificate::from_pem_bundle(&pem)?)
 }
 
 fn public_service(app: &Arc<App>) -> Service {

@@ -63,12 +63,12 @@ enum Command {
     /// Transactions that wait for an operator.
     #[command(subcommand)]
     Transaction(transaction::Command),
-    /// What has moved money, beside the acquirers' reports.
-    #[command(subcommand)]
-    Reconcile(reconcile::Command),
     /// Deliveries to merchants' receivers.
     #[command(subcommand)]
     Outbox(outbox::Command),
+    /// What has moved money, beside the acquirers' reports.
+    #[command(subcommand)]
+    Reconcile(reconcile::Command),
     /// Who may use the admin listeners.
     #[command(subcommand)]
     Operator(operator::Command),
@@ -108,8 +108,8 @@ pub fn run() -> ExitCode {
             Command::Identity(command) => identity::run(&command, &output, &Client::new(&cli.admin)?).await,
             Command::Login(login) => login::run(&login, &output).await,
             Command::Transaction(command) => transaction::run(command, &output, &Client::new(&cli.admin)?).await,
-            Command::Reconcile(command) => reconcile::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Outbox(command) => outbox::run(command, &output, &Client::new(&cli.admin)?).await,
+            Command::Reconcile(command) => reconcile::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Operator(command) => operator::run(command, &output, &cli.admin).await,
             Command::Metrics => {
                 let text = Client::new(&cli.admin)?.get_text("/metrics").await?;

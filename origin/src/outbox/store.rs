@@ -250,6 +250,20 @@ pub async fn release(db: &Db, due: &Due, next_at_ms: i64) -> Result<(), DbError>
     Ok(())
 }
 
+/// On SQLite one process has the database: what is leased when it starts was left by the one before, and is ours at once.
+/// On PostgreSQL it may be another origin's, and its lease has to end.
+///
+/// # Errors
+/// From the database.
+pub async fn take_over(db: &Db, now_ms: i64) -> Result<(), DbError> {
+    if db.kind() == Kind::Sqlite {
+        // Not 0: the next claim has to see that it was never given back.
+        let statement = "UPDATE outbox SET lease_until_ms = $1 WHERE state = 'pending' AND lease_until_ms > $1";
+        sqlx::query(statement).bind(now_ms).execute(db.write()).await?;
+    }
+    Ok(())
+}
+
 /// Counts what waits.
 ///
 /// # Errors

@@ -62,10 +62,10 @@ impl Request {
         number.get(number.len().saturating_sub(4)..).unwrap_or_default().to_owned()
     }
 
-    /// The security code; none when it is not asked for.
+    /// The security code; none when it is not asked for. A tag without a value says as little as no tag.
     pub(super) fn cvd(&self) -> Cvd<'_> {
         let tags = tags(self.text(47)).unwrap_or_default();
-        match tags.iter().find(|(tag, _)| *tag == "V5") {
+        match tags.iter().find(|(tag, value)| *tag == "V5" && !value.is_empty()) {
             Some((_, value)) => Cvd::Given(value),
             None if self.text(22) == RECURRING => Cvd::NotAskedFor,
             None => Cvd::Missing,

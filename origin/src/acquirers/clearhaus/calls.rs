@@ -143,7 +143,7 @@ fn card(form: Form, method: &str, number: &str, pan: &Pan, expiry: &CardExpiry) 
     )
 }
 
-fn three_digits<'a>(csc: &'a Csc) -> Result<&'a str, AcquirerError> {
+fn three_digits(csc: &Csc) -> Result<&str, AcquirerError> {
     if csc.expose().len() == 3 { Ok(csc.expose()) } else { Err(AcquirerError::Field("security code")) }
 }
 
@@ -178,7 +178,7 @@ fn with_text(request: &Request<'_>, form: Form) -> Result<Form, AcquirerError> {
 }
 
 /// `[\x20-\x7E]{2,22}`; not all digits, not all the same character, not all sequential ones. That "cba" is sequential,
-/// too, is our reading: stricter than need be.
+/// too, is our reading: stricter than need be. Public, so that a merchant's text is refused when it is set.
 #[must_use]
 pub fn is_text_on_statement(text: &str) -> bool {
     let bytes = text.as_bytes();

@@ -26,6 +26,10 @@ fn production_is_the_default_and_refuses_what_is_for_development() {
         &["--public-url", "https://pay.example", "--clearhaus-url", "http://gateway.example"],
         &["--public-url", "https://pay.example", "--clearhaus-url", "https://gateway.test.clearhaus.com"],
         &["--public-url", "https://pay.example", "--clearhaus-url", "https://127.0.0.1:1"],
+        &["--public-url", "https://pay.example", "--nets-address", "psip.example:443", "--nets-plain"],
+        &["--public-url", "https://pay.example", "--nets-address", "127.0.0.1:443", "--nets-ca", "ca.pem"],
+        &["--public-url", "https://pay.example", "--nets-address", "[::1]:443", "--nets-ca", "ca.pem"],
+        &["--public-url", "https://pay.example", "--nets-address", "psip.test.example:443", "--nets-ca", "ca.pem"],
         &["--public-url", "https://pay.example", "--extra-ca", "ca.pem"],
         &["--public-url", "https://pay.example", "--allow-local-callbacks"],
         &["--public-url", "https://pay.example", "--rate-limits", "off"],
@@ -33,6 +37,16 @@ fn production_is_the_default_and_refuses_what_is_for_development() {
         assert!(matches!(config(extra).check(), Err(ConfigError::NotForProduction(_))), "{extra:?}");
         let development = [extra, &["--mode", "development"]].concat();
         assert!(config(&development).check().is_ok(), "{extra:?}");
+    }
+}
+
+#[test]
+fn nets_needs_a_ca_that_is_named() {
+    let with = |more: &[&str]| config(&[&["--public-url", "https://pay.example"], more].concat()).check();
+    assert!(with(&["--nets-address", "psip.example:443", "--nets-ca", "ca.pem"]).is_ok());
+    for mode in ["production", "development"] {
+        let refused = with(&["--nets-address", "psip.example:443", "--mode", mode]);
+        assert!(matches!(refused, Err(ConfigError::NetsCa)), "{mode}");
     }
 }
 

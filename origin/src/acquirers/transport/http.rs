@@ -1,47 +1,11 @@
-//! HTTPS to a third party: bounded in time and size, no redirects, no proxy variables.
-//!
-//! Each call has a connection of its own. What was written stays in a connection's buffers until other bytes take its
-//! place (hyper, h2), so an idle one would keep the last card and the API key; a closed one is freed, and so wiped.
-
-use std::time::Duration;
+//! HTTPS to a third party: no redirects, no proxy variables, nothing sent twice.
 
 use bytes::BytesMut;
 use http::HeaderValue;
-use reqwest::{Certificate, Client, redirect};
+use reqwest::{Certificate, Client, redirect, retry};
 
-use super::{Answer, Wire, WireRequest};
-
-/// One call. Three of them (authorise, capture, void) fit into the edge's 55 s for paying.
-const CALL_TIMEOUT: Duration = Duration::from_secs(16);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-const MAX_ANSWER_BYTES: usize = 64 * 1024;
-
-/// The way to one acquirer.
-pub enum Transport {
-    /// HTTPS.
-    Http(Http),
-}
-
-impl Transport {
-    /// For an address such as `https://gateway.example`; `extra_ca` is trusted too (development).
-    ///
-    /// # Errors
-    /// When the TLS client cannot be set up.
-    pub fn http(base: &str, extra_ca: &[Certificate]) -> Result<Self, reqwest::Error> {
-        Http::new(base, extra_ca).map(Self::Http)
-    }
-
-    /// Sends a call and reads the whole answer.
-    ///
-    /// # Errors
-    /// See [`TransportError`].
-    pub async fn send(&self, wire: Wire) -> Result<Answer, TransportError> {
-        match (self, wire) {
-            (Self::Http(http), Wire::Post(request)) => http.post(request).await,
-            (Self::Http(_), Wire::Frame(_)) => Err(TransportError::NotSent),
-        }
-    }
-}
+use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, MAX_ANSWER_BYTES, TransportError};
+use crate::acquirers::{Answer, WireRequest};
 
 /// A client for one party's address.
 pub struct Http {
@@ -49,17 +13,8 @@ pub struct Http {
     base: String,
 }
 
-/// What went wrong on the way; it decides whether the call may have been booked.
-#[derive(Debug, PartialEq, Eq)]
-pub enum TransportError {
-    /// There was no connection: certainly not booked.
-    NotSent,
-    /// It was sent, or may have been.
-    NoAnswer(&'static str),
-}
-
 impl Http {
-    /// See [`Transport::http`].
+    /// See [`super::Transport::http`].
     ///
     /// # Errors
     /// When the TLS client cannot be set up.
@@ -68,6 +23,8 @@ impl Http {
             .timeout(CALL_TIMEOUT)
             .connect_timeout(CONNECT_TIMEOUT)
             .redirect(redirect::Policy::none())
+            // By default a request is sent again when HTTP/2 says that it was not taken: no call of ours is.
+            .retry(retry::never())
             .no_proxy()
             .pool_max_idle_per_host(0)
             .tls_certs_merge(extra_ca.iter().cloned())
