@@ -101,12 +101,17 @@ mod tests {
     #[test]
     fn months_end_where_they_do() {
         // `date -u -d 2030-12-31T23:59:59 +%s` and so on.
-        for (year, month, secs) in [(2030, 12, 1_924_991_999), (2024, 2, 1_709_251_199), (2026, 1, 1_769_903_999), (1970, 1, 2_678_399)] {
+        for (year, month, secs) in
+            [(2030, 12, 1_924_991_999), (2024, 2, 1_709_251_199), (2026, 1, 1_769_903_999), (1970, 1, 2_678_399)]
+        {
             assert_eq!(end_of_month_secs(year, month), Some(secs), "{year}-{month}");
             let end = Utc::from_unix_ms(u64::try_from(secs).unwrap() * 1000);
             assert_eq!((end.year, end.month), (year, month));
         }
-        assert_eq!((end_of_month_secs(2030, 0), end_of_month_secs(2030, 13), end_of_month_secs(1969, 1)), (None, None, None));
+        assert_eq!(
+            (end_of_month_secs(2030, 0), end_of_month_secs(2030, 13), end_of_month_secs(1969, 1)),
+            (None, None, None)
+        );
     }
 
     #[test]

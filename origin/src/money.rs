@@ -138,7 +138,8 @@ impl Amount {
     /// See [`AmountError`].
     pub fn parse_total(text: &str) -> Result<Self, AmountError> {
         let text = text.trim_matches(' ');
-        let (number, currency) = text.len().checked_sub(3).and_then(|at| text.split_at_checked(at)).ok_or(AmountError::NotPlain)?;
+        let (number, currency) =
+            text.len().checked_sub(3).and_then(|at| text.split_at_checked(at)).ok_or(AmountError::NotPlain)?;
         let currency = currency.parse()?;
         let number = number.strip_suffix(' ').unwrap_or(number);
         let whole = number.split_once('.').map_or(number, |(whole, _)| whole);

@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn nothing_is_a_401_and_documents_are_as_they_were() {
-        for problem in [Problem::BadCredentials, Problem::InvalidJwt, Problem::InvalidOrExpiredJwt, Problem::JwtDisabled] {
+        for problem in
+            [Problem::BadCredentials, Problem::InvalidJwt, Problem::InvalidOrExpiredJwt, Problem::JwtDisabled]
+        {
             assert_eq!(told(problem, None).0, 403, "{problem:?}");
             let document = problem.tell(Dialect::Problem, None, "ab");
             assert_eq!((document.status, document.www_authenticate), (401, problem.www_authenticate()));

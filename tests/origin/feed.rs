@@ -26,7 +26,11 @@ async fn fill(world: &World, count: i64) {
                          VALUES ('merchant-25', $1, 'transaction', $1, 1, $2, 0)";
         sqlx::query(statement).bind(n).bind(entry(n)).execute(&mut *tx).await.unwrap();
     }
-    sqlx::query("UPDATE accounts SET change_seq = $1 WHERE name = 'merchant-25'").bind(count).execute(&mut *tx).await.unwrap();
+    sqlx::query("UPDATE accounts SET change_seq = $1 WHERE name = 'merchant-25'")
+        .bind(count)
+        .execute(&mut *tx)
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
 }
 

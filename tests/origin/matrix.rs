@@ -133,10 +133,10 @@ on_both! {
         for spec in ROUTES.iter().filter(|spec| spec.answerer != Answerer::OriginInternal) {
             for method in methods(spec.method) {
                 for knocker in &knockers {
-                    let body = if *method == "POST" { "{}" } else { "" };
                     let forward = match *method {
-                        "POST" => Forward::post_text(path(spec), body),
-                        "PUT" if spec.max_body_bytes > 0 => Forward::put(path(spec), &json!({})),
+                        method @ ("POST" | "PUT") if spec.max_body_bytes > 0 => {
+                            Forward { method, ..Forward::post_text(path(spec), "{}") }
+                        }
                         method => Forward { method, ..Forward::get(path(spec)) },
                     };
                     // An address that nobody knows: this is not about how often one may fail.

@@ -7,8 +7,8 @@ use crate::card::Page;
 use crate::world::{Answer, Forward, World};
 
 pub(crate) const PAN: &str = "4111111111111111";
-/// Another one of the same scheme.
-pub(crate) const OTHER_PAN: &str = "4012888888881881";
+/// Another one, of another scheme.
+pub(crate) const OTHER_PAN: &str = "2221000000000009";
 /// With this one the amount is the gateway's answer.
 pub(crate) const MAGIC_PAN: &str = "4200000000000000";
 

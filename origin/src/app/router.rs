@@ -112,12 +112,8 @@ async fn answer_of(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Resul
         return Err(Problem::NotFound.into()); // whatever it carries
     }
     check_body(call)?;
-    let pluto = Pluto {
-        payments: &app.payments,
-        public_url: &app.public_url,
-        polls: &app.polls,
-        errors: app.pluto_errors,
-    };
+    let pluto =
+        Pluto { payments: &app.payments, public_url: &app.public_url, polls: &app.polls, errors: app.pluto_errors };
     let v1 = V1 { payments: &app.payments, public_url: &app.public_url };
     let mut entropy = SystemEntropy::new();
     match call.spec.route {
@@ -134,13 +130,15 @@ async fn answer_of(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Resul
         | Route::TransactionState
         | Route::Reverse
         | Route::Refund => pluto.answer(needed(caller)?.account, call).await,
-        Route::V1New => v1.new_link(needed(caller)?.account, call).await,
-        Route::V1Seq => v1.seq(needed(caller)?.account, call).await,
-        Route::V1Capture | Route::V1Refund | Route::V1Void => v1.act(needed(caller)?.account, call).await,
-        Route::V1Charge => v1.charge(needed(caller)?.account, call).await,
-        Route::V1Renew => v1.renew(needed(caller)?.account, call).await,
+        Route::V1New
+        | Route::V1Seq
+        | Route::V1Capture
+        | Route::V1Refund
+        | Route::V1Void
+        | Route::V1Charge
+        | Route::V1Renew => Box::pin(v1.answer(needed(caller)?.account, call)).await,
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
-        Route::Pay => pages::take_payment(&app.payments, call).await,
+        Route::Pay => Box::pin(pages::take_payment(&app.payments, call)).await,
         Route::Asset => pages::asset(call),
         Route::LoginChallenge => app.logins.challenge(call).await,
         Route::Login => app.logins.login(call).await,

@@ -23,8 +23,8 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
-use super::store::idempotency::{self, Answer, Known, Name};
 use super::store::Transaction;
+use super::store::idempotency::{self, Answer, Known, Name};
 use crate::db::{Db, DbError, Tx};
 use crate::web::{ApiError, Call};
 

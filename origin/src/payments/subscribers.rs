@@ -16,12 +16,7 @@ use crate::vault::cards;
 ///
 /// # Errors
 /// From the database.
-pub async fn of_step(
-    tx: &mut Tx,
-    before: &Transaction,
-    after: &mut Transaction,
-    now_ms: i64,
-) -> Result<(), DbError> {
+pub async fn of_step(tx: &mut Tx, before: &Transaction, after: &mut Transaction, now_ms: i64) -> Result<(), DbError> {
     if after.dialect != Dialect::V1 || before.ledger.stage == after.ledger.stage {
         return Ok(());
     }
@@ -106,7 +101,6 @@ async fn tell(tx: &mut Tx, account: &str, id: i64, now_ms: i64) -> Result<(), Db
     let subscriber = subscribers::find_in(tx, account, id).await?.ok_or(DbError::Corrupt("subscriber"))?;
     let seq = changes::next_seq(tx, account).await?;
     let body = feed::subscriber_entry(&subscriber);
-    let change =
-        changes::Change { account, seq, kind: "subscriber", object_id: id, rev: subscriber.rev, body: &body };
+    let change = changes::Change { account, seq, kind: "subscriber", object_id: id, rev: subscriber.rev, body: &body };
     changes::add(tx, &change, now_ms).await
 }

@@ -107,7 +107,9 @@ fn a_subscriber_has_every_field_of_the_reference() {
 #[test]
 fn every_brand_is_one_that_the_clients_know() {
     let known = "amex dankort diners discover jcb maestro mastercard unionpay visa";
-    for bin in ["457100", "501900", "411111", "520000", "222100", "340000", "353000", "620000", "360000", "601100", "670000"] {
+    for bin in
+        ["457100", "501900", "411111", "520000", "222100", "340000", "353000", "620000", "360000", "601100", "670000"]
+    {
         assert!(known.split(' ').any(|name| name == brand(bin)), "{bin}: {}", brand(bin));
     }
     assert_eq!((brand(""), brand("9")), ("card", "card"));

@@ -81,11 +81,7 @@ pub async fn find_in(tx: &mut Tx, account: &str, id: i64) -> Result<Option<Subsc
     find_on(&mut **tx, account, id).await
 }
 
-async fn find_on(
-    on: impl Executor<'_, Database = Any>,
-    account: &str,
-    id: i64,
-) -> Result<Option<Subscriber>, DbError> {
+async fn find_on(on: impl Executor<'_, Database = Any>, account: &str, id: i64) -> Result<Option<Subscriber>, DbError> {
     let statement = select_subscribers!("id = $1 AND account = $2");
     let row = sqlx::query(statement).bind(id).bind(account).fetch_optional(on).await?;
     row.map(|row| record(&row)).transpose()

@@ -12,7 +12,7 @@ use super::super::idempotency::Key;
 use super::super::store::{Transaction, transactions};
 use super::answer::Done;
 use super::body::{self, ActBody};
-use super::{V1, object_id, shop, texts};
+use super::{V1, object_id, texts};
 use crate::clock::Clock;
 use crate::db::Tx;
 use crate::identity::Account;
@@ -41,9 +41,8 @@ impl V1<'_> {
     ///
     /// # Errors
     /// As above.
-    pub async fn act(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
+    pub(super) async fn act(self, account: Account, call: &Call) -> Result<Response, ApiError> {
         let route = call.spec.route;
-        let account = shop(caller)?;
         let body = ActBody::parse(call, route != Route::V1Void);
         let (key, body) = self.named(call, &account, body)?;
         let id = object_id(&account, &call.parameter);

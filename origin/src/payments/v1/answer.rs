@@ -105,10 +105,7 @@ impl V1<'_> {
         work: impl Future<Output = Result<Done, ApiError>> + Send + 'static,
     ) -> Result<Option<Response>, ApiError> {
         let Ok(done) = tokio::time::timeout_at(until, self.payments.to_its_end(work)).await else { return Ok(None) };
-        let error = match done.map_err(|error| ApiError::internal(&error))? {
-            Ok(_) => return Ok(None),
-            Err(error) => error,
-        };
+        let Err(error) = done.map_err(|error| ApiError::internal(&error))? else { return Ok(None) };
         let now_ms = self.payments.clock.now_db();
         match texts::lasting(&error) {
             Some(answer) if key.refused(&self.payments.db, &answer, now_ms).await? => {

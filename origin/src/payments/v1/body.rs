@@ -11,7 +11,7 @@ use crate::money::{Amount, Currency};
 use crate::web::{ApiError, Call};
 
 /// The languages of the pay page.
-pub const LANGUAGES: &[&str] = &["da", "sv", "no", "en", "de", "fr"];
+pub(super) const LANGUAGES: &[&str] = &["da", "sv", "no", "en", "de", "fr"];
 const MAX_TEXT_CHARS: usize = 500;
 const MAX_ORDER_ID_CHARS: usize = 128;
 const MAX_URL_BYTES: usize = 2048;
@@ -21,28 +21,28 @@ const MAX_DESCRIPTION_CHARS: usize = 45;
 
 /// An order: of `new`, `charge` and `renew`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct Order {
+pub(super) struct Order {
     /// The merchant's own.
-    pub order_id: Option<String>,
+    pub(super) order_id: Option<String>,
     /// The sum of the items; `None` without any.
     #[serde(serialize_with = "total")]
-    pub amount: Option<Amount>,
+    pub(super) amount: Option<Amount>,
     /// As sent; which default holds depends on the call.
-    pub autocapture: Option<bool>,
+    pub(super) autocapture: Option<bool>,
     /// Seconds.
-    pub lifetime_secs: u64,
+    pub(super) lifetime_secs: u64,
     /// Everything else.
-    pub details: Details,
+    pub(super) details: Details,
 }
 
 /// An act: of `capture`, `refund` and `void`.
 #[derive(Debug, PartialEq, Eq, Serialize)]
-pub struct ActBody {
+pub(super) struct ActBody {
     /// How much; a void has none.
     #[serde(serialize_with = "total")]
-    pub total: Option<Amount>,
+    pub(super) total: Option<Amount>,
     /// How many acts the merchant knows of.
-    pub index: u32,
+    pub(super) index: u32,
 }
 
 fn total<S: serde::Serializer>(amount: &Option<Amount>, serializer: S) -> Result<S::Ok, S::Error> {
@@ -50,7 +50,7 @@ fn total<S: serde::Serializer>(amount: &Option<Amount>, serializer: S) -> Result
 }
 
 /// A refusal with a text of the reference, or one in its manner.
-pub fn bad(text: &'static str) -> ApiError {
+pub(super) fn bad(text: &'static str) -> ApiError {
     ApiError::because(Problem::BadRequest, text)
 }
 
@@ -59,7 +59,7 @@ impl Order {
     ///
     /// # Errors
     /// `invalid json`, `invalid items.total`.
-    pub fn parse(call: &Call) -> Result<Self, ApiError> {
+    pub(super) fn parse(call: &Call) -> Result<Self, ApiError> {
         let body = object(&call.signed.body)?;
         let mut fields = Fields { map: &body, ignored: Vec::new() };
         let items = items(&mut fields)?;
@@ -72,7 +72,8 @@ impl Order {
                 .take("lifetime", |value| lifetime::parse(value.as_str()?))
                 .unwrap_or(lifetime::DEFAULT_SECS),
             details: Details {
-                successurl: fields.take("successurl", |value| value.as_str().filter(|url| is_url(url)).map(str::to_owned)),
+                successurl: fields
+                    .take("successurl", |value| value.as_str().filter(|url| is_url(url)).map(str::to_owned)),
                 language: fields.take("language", |value| language(value.as_str()?)),
                 items,
                 // Go's library sends empty ones with everything.
@@ -89,7 +90,7 @@ impl Order {
 
     /// What the payer reads: the one thing that is paid for, as long as it is one.
     #[must_use]
-    pub fn description(&self) -> Option<String> {
+    pub(super) fn description(&self) -> Option<String> {
         let [item] = self.details.items.as_slice() else { return None };
         let text: String = item.name.as_deref()?.chars().take(MAX_DESCRIPTION_CHARS).collect();
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
@@ -101,7 +102,7 @@ impl ActBody {
     ///
     /// # Errors
     /// `invalid json`, `invalid total`, `invalid index`.
-    pub fn parse(call: &Call, has_total: bool) -> Result<Self, ApiError> {
+    pub(super) fn parse(call: &Call, has_total: bool) -> Result<Self, ApiError> {
         let body = object(&call.signed.body)?;
         let index = body.get("index").and_then(Value::as_u64).and_then(|index| u32::try_from(index).ok());
         let index = index.ok_or_else(|| bad("invalid index"))?;
@@ -226,7 +227,7 @@ fn subscriber(value: &Value) -> Option<SubscriberDetails> {
 
 /// The amount of a payment request that only keeps a card.
 #[must_use]
-pub fn nothing(currency: Currency) -> Amount {
+pub(super) fn nothing(currency: Currency) -> Amount {
     Amount::saturating(0, currency)
 }
 

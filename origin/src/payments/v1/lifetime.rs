@@ -1,13 +1,13 @@
 //! How long a payment link is good: `1h`, `30d`, `2d 12h 30m`, or as Go's library writes it, `24h0m0s`.
 
 /// Where the merchant says nothing.
-pub const DEFAULT_SECS: u64 = 3_600;
+pub(super) const DEFAULT_SECS: u64 = 3_600;
 /// The longest there is.
-pub const MAX_SECS: u64 = 30 * 86_400;
+pub(super) const MAX_SECS: u64 = 30 * 86_400;
 
 /// Reads a lifetime, in seconds; more than the longest is the longest. `None`: it is none, or nothing.
 #[must_use]
-pub fn parse(text: &str) -> Option<u64> {
+pub(super) fn parse(text: &str) -> Option<u64> {
     let (mut secs, mut digits) = (0_u64, String::new());
     for symbol in text.chars() {
         match symbol {

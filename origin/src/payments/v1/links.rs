@@ -15,7 +15,7 @@ use super::super::store::subscribers;
 use super::super::view::code_url;
 use super::answer::{Done, ok};
 use super::body::{self, Order};
-use super::{V1, no_entropy, object_id, random, shop};
+use super::{V1, no_entropy, object_id, random};
 use crate::db::DbError;
 use crate::identity::Account;
 use crate::money::Amount;
@@ -40,8 +40,7 @@ impl V1<'_> {
     ///
     /// # Errors
     /// `invalid json`, `missing items`, `invalid items.total`.
-    pub async fn new_link(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
-        let account = shop(caller)?;
+    pub(super) async fn new_link(self, account: Account, call: &Call) -> Result<Response, ApiError> {
         let (key, order) = self.named(call, &account, Order::parse(call).and_then(with_something_to_do))?;
         let (payments, public_url) = (Arc::clone(self.payments), self.public_url.to_owned());
         let own = key.clone();
@@ -65,8 +64,7 @@ impl V1<'_> {
     ///
     /// # Errors
     /// 404 for what is not the caller's, `invalid json`.
-    pub async fn renew(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
-        let account = shop(caller)?;
+    pub(super) async fn renew(self, account: Account, call: &Call) -> Result<Response, ApiError> {
         let (key, order) = self.named(call, &account, Order::parse(call))?;
         let id = object_id(&account, &call.parameter);
         let (payments, public_url) = (Arc::clone(self.payments), self.public_url.to_owned());

@@ -15,13 +15,17 @@ mod texts;
 
 use std::sync::Arc;
 
+use axum::response::Response;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use scanvault_protocol::route::Route;
 use scanvault_protocol::{AccountName, Problem};
 
 use super::Payments;
 use crate::db::DbError;
 use crate::entropy::{Entropy, EntropyError};
 use crate::identity::Account;
-use crate::web::ApiError;
+use crate::web::{ApiError, Call};
 
 /// What the handlers of this folder need.
 #[derive(Clone, Copy)]
@@ -30,6 +34,25 @@ pub struct V1<'a> {
     pub payments: &'a Arc<Payments>,
     /// Base of links.
     pub public_url: &'a str,
+}
+
+impl V1<'_> {
+    /// Answers a call to a row of this interface. Each arm is boxed: together they would be too large for a task's stack
+    /// in an unoptimised build.
+    ///
+    /// # Errors
+    /// As the handlers say.
+    pub async fn answer(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
+        let account = shop(caller)?;
+        match call.spec.route {
+            Route::V1New => Box::pin(self.new_link(account, call)).await,
+            Route::V1Seq => Box::pin(self.seq(account, call)).await,
+            Route::V1Capture | Route::V1Refund | Route::V1Void => Box::pin(self.act(account, call)).await,
+            Route::V1Charge => Box::pin(self.charge(account, call)).await,
+            Route::V1Renew => Box::pin(self.renew(account, call)).await,
+            _ => Err(Problem::NotFound.into()),
+        }
+    }
 }
 
 /// The merchant that calls. A PSP has no shop, and this interface no way to name one.
@@ -52,8 +75,6 @@ fn object_id(account: &Account, text: &str) -> Result<i64, ApiError> {
 }
 
 fn random(entropy: &mut (dyn Entropy + Send)) -> Result<String, EntropyError> {
-    use base64::Engine;
-    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
     let mut random = [0; 16];
     entropy.fill(&mut random)?;
     Ok(URL_SAFE_NO_PAD.encode(random))

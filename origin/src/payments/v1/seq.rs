@@ -5,7 +5,7 @@ use http::HeaderValue;
 use http::header::CONTENT_TYPE;
 
 use super::super::store::changes;
-use super::{V1, body, shop};
+use super::{V1, body};
 use crate::identity::Account;
 use crate::web::{ApiError, Call};
 
@@ -20,8 +20,7 @@ impl V1<'_> {
     ///
     /// # Errors
     /// 400 for what is no number.
-    pub async fn seq(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
-        let account = shop(caller)?;
+    pub(super) async fn seq(self, account: Account, call: &Call) -> Result<Response, ApiError> {
         let text = call.parameter.as_str();
         let is_number = text.bytes().all(|b| b.is_ascii_digit());
         let after: i64 = text.parse().ok().filter(|_| is_number).ok_or_else(|| body::bad("invalid seq"))?;

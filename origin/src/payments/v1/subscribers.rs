@@ -17,7 +17,7 @@ use super::super::store::subscribers::{self, Subscriber};
 use super::super::store::transactions::{self, CardShown, NewTransaction};
 use super::answer::Done;
 use super::body::{self, Order};
-use super::{V1, no_entropy, object_id, random, shop, texts};
+use super::{V1, no_entropy, object_id, random, texts};
 use crate::calendar::Utc;
 use crate::db::DbError;
 use crate::fault;
@@ -41,8 +41,7 @@ impl V1<'_> {
     ///
     /// # Errors
     /// 404 for what is not the caller's; `missing items`; 409 for a subscriber that has ended.
-    pub async fn charge(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
-        let account = shop(caller)?;
+    pub(super) async fn charge(self, account: Account, call: &Call) -> Result<Response, ApiError> {
         let (key, order) = self.named(call, &account, Order::parse(call))?;
         let id = object_id(&account, &call.parameter);
         let (payments, own) = (Arc::clone(self.payments), key.clone());
@@ -74,7 +73,8 @@ async fn carry_out(payments: &Payments, charge: Charge) -> Result<Done, ApiError
     let need = Need { amount: charge.amount, order: &order };
     let routes = payments.routes(&unsealed, &charge.account, &need).await.map_err(texts::of_engine)?;
     // A series belongs to the acquirer that holds it: no other one knows what it names.
-    let routes = routes.only(&charge.subscriber.acquirer).ok_or(EngineError::NotConfigured).map_err(texts::of_engine)?;
+    let routes =
+        routes.only(&charge.subscriber.acquirer).ok_or(EngineError::NotConfigured).map_err(texts::of_engine)?;
     let asked = write_intent(payments, &charge, &routes).await?;
     let (id, act) = (asked.transaction().id, asked.transaction().ledger.last_act);
     let done = payments.carry_out(&unsealed, &charge.account, asked, routes, order).await;

@@ -33,23 +33,24 @@ const DECLINES: &[(Decline, &str)] = &[
 
 /// The answer to what was refused for certain.
 #[must_use]
-pub fn refused(decline: Option<Decline>) -> Answer {
+pub(super) fn refused(decline: Option<Decline>) -> Answer {
     let text = DECLINES.iter().find(|row| Some(row.0) == decline).map_or("declined", |row| row.1);
     Answer { status: REFUSED, body: format!("{text}\n") }
 }
 
 /// The answer to a charge whose authorisation was lost: it will never be captured, so a new one is safe.
 #[must_use]
-pub fn lost() -> Answer {
+pub(super) fn lost() -> Answer {
     Answer { status: LOST, body: "upstream error\n".to_owned() }
 }
 
 /// A refusal before anything was begun, when it will stay one: the same call would be refused again. `None`: it may go
 /// through another time, or nobody knows.
 #[must_use]
-pub fn lasting(error: &ApiError) -> Option<Answer> {
+pub(super) fn lasting(error: &ApiError) -> Option<Answer> {
     let status = error.problem().status_in(Dialect::Line);
-    let is_lasting = (400..500).contains(&status) && !matches!(error.problem(), Problem::TooManyRequests | Problem::CodeBusy);
+    let is_lasting =
+        (400..500).contains(&status) && !matches!(error.problem(), Problem::TooManyRequests | Problem::CodeBusy);
     is_lasting.then(|| {
         let told = error.problem().tell(Dialect::Line, error.detail(), "");
         Answer { status: told.status, body: told.body }
@@ -58,12 +59,12 @@ pub fn lasting(error: &ApiError) -> Option<Answer> {
 
 /// Nothing is known yet: a repetition under the same key asks again.
 #[must_use]
-pub fn pending() -> ApiError {
+pub(super) fn pending() -> ApiError {
     Problem::OriginUnreachable.into()
 }
 
 /// In the words of this interface.
-pub fn of_engine(error: EngineError) -> ApiError {
+pub(super) fn of_engine(error: EngineError) -> ApiError {
     let conflict = |text: &'static str| ApiError::because(Problem::Conflict, text);
     match error {
         EngineError::Illegal(Illegal::Index) => conflict("invalid index"),
@@ -96,7 +97,13 @@ mod tests {
         let kept = lasting(&ApiError::because(Problem::BadRequest, "invalid items.total")).unwrap();
         assert_eq!(kept, Answer { status: 400, body: "invalid items.total\n".into() });
         assert_eq!(lasting(&of_engine(EngineError::Illegal(Illegal::Index))).unwrap().status, 409);
-        for problem in [Problem::Sealed, Problem::Internal, Problem::Overloaded, Problem::TooManyRequests, Problem::OriginUnreachable] {
+        for problem in [
+            Problem::Sealed,
+            Problem::Internal,
+            Problem::Overloaded,
+            Problem::TooManyRequests,
+            Problem::OriginUnreachable,
+        ] {
             assert_eq!(lasting(&problem.into()), None, "{problem:?}");
         }
         assert_eq!(lasting(&of_engine(EngineError::Illegal(Illegal::Pending))), None);

@@ -4,7 +4,7 @@ use scanvault_protocol::record::Mark;
 use scanvault_protocol::route::{self, Door, Resolution};
 
 use super::*;
-use crate::web::Signed;
+use crate::web::request::Signed;
 
 /// As the call would arrive.
 fn call(body: &str) -> Call {
@@ -72,7 +72,8 @@ fn what_go_and_woocommerce_send_is_taken() {
     assert_eq!((order.lifetime_secs, order.autocapture), (86_400, Some(true)));
     assert_eq!(order.details.subscriber, Some(SubscriberDetails { reference: Some("99".into()) }));
     assert_eq!((order.details.billing, order.details.shipping), (None, None));
-    let number = super::Order::parse(&call(r#"{"orderid":4711,"subscriber":{"ref":5},"billing":{"address":"Langgade 1","zip":1234}}"#));
+    let number =
+        Order::parse(&call(r#"{"orderid":4711,"subscriber":{"ref":5},"billing":{"address":"Langgade 1","zip":1234}}"#));
     let number = number.unwrap();
     assert_eq!((number.order_id.as_deref(), number.amount), (Some("4711"), None));
     assert_eq!(number.details.subscriber.unwrap().reference.as_deref(), Some("5"));
@@ -108,10 +109,17 @@ fn acts_need_a_total_and_the_index() {
     assert_eq!((whole.total.map(Amount::minor), whole.index), (Some(12_300), 0));
     assert_eq!(act(r#"{"index":3}"#, false), Ok(ActBody { total: None, index: 3 }));
     assert_eq!(act(r#"{"total":"","index":3}"#, false), Ok(ActBody { total: None, index: 3 })); // Go's library
-    for body in [r#"{"index":1}"#, r#"{"total":"0 DKK","index":1}"#, r#"{"total":123,"index":1}"#, r#"{"total":"1","index":1}"#] {
+    for body in
+        [r#"{"index":1}"#, r#"{"total":"0 DKK","index":1}"#, r#"{"total":123,"index":1}"#, r#"{"total":"1","index":1}"#]
+    {
         assert_eq!(act(body, true).unwrap_err(), "invalid total", "{body}");
     }
-    for body in [r#"{"total":"1 DKK"}"#, r#"{"total":"1 DKK","index":-1}"#, r#"{"total":"1 DKK","index":"0"}"#, r#"{"total":"1 DKK","index":4294967296}"#] {
+    for body in [
+        r#"{"total":"1 DKK"}"#,
+        r#"{"total":"1 DKK","index":-1}"#,
+        r#"{"total":"1 DKK","index":"0"}"#,
+        r#"{"total":"1 DKK","index":4294967296}"#,
+    ] {
         assert_eq!(act(body, true).unwrap_err(), "invalid index", "{body}");
     }
 }
