@@ -53,11 +53,18 @@ fn status(route: Route, problem: Problem) -> Option<(u16, &'static str)> {
 }
 
 fn names_code(route: Route) -> bool {
-    match route {
-        Route::CodeQuery | Route::CodeEdit | Route::CodeDelete | Route::CodeAmount | Route::CodeBlock => true,
-        Route::CodeUnblock | Route::QueryReference | Route::QueryRefund | Route::StateByQr => true,
-        _ => false,
-    }
+    matches!(
+        route,
+        Route::CodeQuery
+            | Route::CodeEdit
+            | Route::CodeDelete
+            | Route::CodeAmount
+            | Route::CodeBlock
+            | Route::CodeUnblock
+            | Route::QueryReference
+            | Route::QueryRefund
+            | Route::StateByQr
+    )
 }
 
 fn is_of_pluto(route: Route) -> bool {
