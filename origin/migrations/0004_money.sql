@@ -51,22 +51,25 @@ CREATE UNIQUE INDEX authentications_by_server_id ON authentications (server_tran
 CREATE TABLE wallet_payments (
     transaction_id  BIGINT PRIMARY KEY,
     reference       TEXT   NOT NULL UNIQUE,   -- ours, as MobilePay knows it
-    attempt_id      TEXT,                     -- MobilePay's id of the authorisation that was answered
+    attempt_id      TEXT,                     -- MobilePay's id of the one card callback that is taken
+    answer          TEXT,                     -- JSON: what that callback was answered, and is answered again
     state           TEXT   NOT NULL,          -- asked, created, answered, ended
-    details         TEXT   NOT NULL DEFAULT '{}',
+    details         TEXT   NOT NULL,          -- JSON: what it was made with, and where the payer was sent
     created_at_ms   BIGINT NOT NULL,
-    next_look_at_ms BIGINT                    -- when the resolver asks MobilePay how it stands; null: settled
+    looked_at_ms    BIGINT NOT NULL DEFAULT 0,
+    next_look_at_ms BIGINT                    -- when MobilePay is asked how it stands; null: settled
 );
 CREATE INDEX wallet_payments_due ON wallet_payments (next_look_at_ms) WHERE next_look_at_ms IS NOT NULL;
 
--- What MobilePay has still to be told of captures, refunds and cancellations; each may be told twice.
+-- What MobilePay has still to be told of captures, refunds and releases; each may be told twice.
 CREATE TABLE wallet_reports (
     transaction_id  BIGINT NOT NULL,
-    act             BIGINT NOT NULL,
+    act             BIGINT NOT NULL,          -- 0: the attempt came to nothing
     kind            TEXT   NOT NULL,          -- capture, refund, cancel
     amount_minor    BIGINT NOT NULL,
     state           TEXT   NOT NULL,          -- pending, done, parked
     attempts        BIGINT NOT NULL,
+    key_number      BIGINT NOT NULL DEFAULT 0,-- of the idempotency key: a refusal stays one for its key
     next_at_ms      BIGINT NOT NULL,
     lease_until_ms  BIGINT NOT NULL,
     last_error      TEXT,

@@ -35,6 +35,30 @@ impl Utc {
         }
     }
 
+    /// Reads the one form of an HTTP date that is still sent (RFC 9110 §5.6.7, IMF-fixdate), as Unix seconds; `None` for
+    /// every other text. The name of the weekday is not looked at.
+    #[must_use]
+    pub fn secs_of_http_date(text: &str) -> Option<u64> {
+        const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+        let (_, rest) = text.split_once(", ")?;
+        let mut words = rest.split(' ');
+        let (day, month, year) = (words.next()?, words.next()?, words.next()?);
+        let (time, zone) = (words.next()?, words.next()?);
+        let mut parts = time.split(':');
+        let (hours, minutes, secs) = (parts.next()?, parts.next()?, parts.next()?);
+        if zone != "GMT" || words.next().is_some() || parts.next().is_some() {
+            return None;
+        }
+        let number = |text: &str, max: u64| {
+            let is_number = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse::<u64>().ok().filter(|value| is_number && *value <= max)
+        };
+        let month = MONTHS.iter().position(|name| *name == month)? + 1;
+        let day_secs = Self::parse_day(&format!("{year}-{month:02}-{day}"))? / 1000;
+        // A leap second counts as the one after it.
+        Some(day_secs + number(hours, 23)? * 3600 + number(minutes, 59)? * 60 + number(secs, 60)?)
+    }
+
     /// The first moment of a day written `YYYY-MM-DD`, in Unix milliseconds; `None` where there is no such day.
     #[must_use]
     pub fn parse_day(text: &str) -> Option<u64> {
@@ -128,6 +152,38 @@ mod tests {
             assert_eq!(Utc::from_unix_ms(secs * 1000).to_reference_text(), text);
             let rfc_3339 = format!("{}T{}.007Z", &text[..10], &text[11..19]);
             assert_eq!(Utc::from_unix_ms(secs * 1000 + 7).to_string(), rfc_3339);
+        }
+    }
+
+    #[test]
+    fn http_dates_are_read_and_nothing_like_them() {
+        // date -u -d @N '+%a, %d %b %Y %T GMT'
+        for (secs, text) in [
+            (0_u64, "Thu, 01 Jan 1970 00:00:00 GMT"),
+            (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"),
+            (951_868_799, "Tue, 29 Feb 2000 23:59:59 GMT"),
+            (1_680_165_512, "Thu, 30 Mar 2023 08:38:32 GMT"),
+            (1_795_298_400, "Sat, 21 Nov 2026 22:00:00 GMT"),
+            (4_107_542_400, "Mon, 01 Mar 2100 00:00:00 GMT"),
+        ] {
+            assert_eq!(Utc::secs_of_http_date(text), Some(secs), "{text}");
+        }
+        for text in [
+            "",
+            "Thu, 30 Mar 2023 08:38:32",
+            "Thu, 30 Mar 2023 08:38:32 UTC",
+            "Thu, 30 Mar 2023 08:38:32 GMT ",
+            "Thu, 30 Mar 2023 8:38:32 GMT",
+            "Thu, 30 Mar 2023 08:38 GMT",
+            "Thu, 30 mar 2023 08:38:32 GMT",
+            "Thu, 00 Mar 2023 08:38:32 GMT",
+            "Thu, 30 Mar 1969 08:38:32 GMT",
+            "Thu, 30 Mar 2023 24:38:32 GMT",
+            "Thu, +3 Mar 2023 08:38:32 GMT",
+            "Sunday, 06-Nov-94 08:49:37 GMT",
+            "2023-03-30T08:38:32Z",
+        ] {
+            assert_eq!(Utc::secs_of_http_date(text), None, "{text}");
         }
     }
 }

@@ -42,6 +42,7 @@ after(async () => {
 const REFUSED = "production mode refuses";
 for (const [what, settings, message] of [
   ["local callbacks", { SCANVAULT_ALLOW_LOCAL_CALLBACKS: "true" }, `${REFUSED} SCANVAULT_ALLOW_LOCAL_CALLBACKS`],
+  ["receivers on hosts that are not public", { SCANVAULT_CALLBACK_ALLOW: "shop.internal,10.0.0.7" }, `${REFUSED} SCANVAULT_CALLBACK_ALLOW`],
   ["a test CA", { SCANVAULT_EXTRA_CA: "ca/ca.pem" }, `${REFUSED} SCANVAULT_EXTRA_CA: a test CA`],
   ["a certificate of the test CA", { SCANVAULT_TLS_CERT: "ca/server.pem", SCANVAULT_TLS_KEY: "ca/server.key" }, `${REFUSED} a certificate of the development CA`],
   ["plain HTTP outside", { SCANVAULT_PUBLIC_URL: "http://pay.example" }, `${REFUSED} a public address over plain HTTP`],

@@ -30,6 +30,7 @@ mod login;
 mod login_client;
 mod matrix;
 mod migration;
+mod mobilepay;
 mod notifications;
 mod operators;
 mod outbox;

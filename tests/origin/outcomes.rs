@@ -49,7 +49,7 @@ async fn until(world: &World, count: &'static str) {
 }
 
 /// Every change of every account has the next number, and none is missing.
-async fn assert_feed_is_gap_free(world: &World) {
+pub(crate) async fn assert_feed_is_gap_free(world: &World) {
     let gaps = "SELECT COUNT(*) FROM accounts a WHERE a.change_seq <> (SELECT COUNT(*) FROM changes c WHERE c.account = a.name)";
     assert_eq!(world.number(gaps).await, 0);
     let beyond =

@@ -138,7 +138,7 @@ on_both! {
         }
         let broken = world.admin("POST", "/accounts/merchant-25/credentials", &json!({"party": "clearhaus", "credentials": {"apiKey": "a-secret", "x": 1}})).await;
         assert!(broken.status == 400 && !broken.text().contains("a-secret"), "{}", broken.text());
-        let version = "SELECT COALESCE(SUM(row_version), 0) FROM acquirer_credentials WHERE acquirer = 'clearhaus'";
+        let version = "SELECT COALESCE(MAX(row_version), 0) FROM acquirer_credentials WHERE acquirer = 'clearhaus'";
         assert_eq!(world.number(version).await, 0);
         for n in 1..=3 {
             ok(&post(&world, "credentials", given(&format!("key-{n}"))).await);

@@ -278,7 +278,17 @@ impl World {
 
     /// A merchant that takes cards, and for which a PSP may act.
     pub(crate) async fn merchant_of(&self, id: u64, psp: Option<&str>) -> String {
+        self.merchant_with(id, psp, "ZAR").await
+    }
+
+    /// A merchant whose prices are in another currency.
+    pub(crate) async fn merchant_in(&self, id: u64, currency: &str) -> String {
+        self.merchant_with(id, None, currency).await
+    }
+
+    async fn merchant_with(&self, id: u64, psp: Option<&str>, currency: &str) -> String {
         let account = json!({"name": format!("merchant-{id}"), "displayName": "Corner Shop", "psp": psp,
+            "currency": currency,
             "webhookUrl": "http://127.0.0.1:9/hook",
             "clearhaus": {"apiKey": API_KEY, "signingKeyId": SIGNING_KEY_ID, "signingKeyPem": SIGNING_KEY_PEM}});
         self.account(&account).await
@@ -476,6 +486,11 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         region: "a".to_owned(),
         public_url: PUBLIC_URL.to_owned(),
         clearhaus_url: gateway_url.to_owned(),
+        mobilepay_url: "http://127.0.0.1:9".to_owned(),
+        callback_listen: None,
+        callback_url: None,
+        callback_tls_cert: None,
+        callback_tls_key: None,
         nets_address: None,
         nets_ca: None,
         nets_plain: false,

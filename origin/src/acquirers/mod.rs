@@ -8,6 +8,7 @@
 
 pub mod clearhaus;
 pub mod decline;
+pub mod mobilepay;
 pub mod nets;
 pub mod registry;
 pub mod transport;

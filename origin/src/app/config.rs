@@ -19,6 +19,7 @@ use crate::ceremonies::operators::{Operators, OperatorsError};
 use crate::identity::login::{PRODUCTION_CHALLENGE_SECS, SANDBOX_CHALLENGE_SECS};
 use crate::outbox::Rules;
 use crate::outbox::target::Allowed;
+use crate::payments::pluto;
 use crate::web::link_check::LinkKeys;
 use crate::web::tls::Files;
 
@@ -57,6 +58,15 @@ pub enum ErrorDialect {
     Standard,
     /// The reference's own statuses (431, 432, 512) and a text.
     Reference,
+}
+
+impl From<ErrorDialect> for pluto::Errors {
+    fn from(dialect: ErrorDialect) -> Self {
+        match dialect {
+            ErrorDialect::Standard => Self::Standard,
+            ErrorDialect::Reference => Self::Reference,
+        }
+    }
 }
 
 /// Flags of `scanvault serve`.
@@ -107,6 +117,22 @@ pub struct Config {
     /// The Clearhaus gateway.
     #[arg(long, env = "SCANVAULT_CLEARHAUS_URL", default_value = "https://gateway.clearhaus.com")]
     pub clearhaus_url: String,
+    /// Vipps MobilePay.
+    #[arg(long, env = "SCANVAULT_MOBILEPAY_URL", default_value = "https://api.vipps.no")]
+    pub mobilepay_url: String,
+    /// Where MobilePay's card callbacks and webhooks are taken; without it MobilePay is not offered.
+    #[arg(long, env = "SCANVAULT_CALLBACK_LISTEN")]
+    pub callback_listen: Option<SocketAddr>,
+    /// What MobilePay calls to get there, such as https://callbacks.example: scheme, host and port, no path. Whatever
+    /// stands before the listener must pass paths and bodies on unchanged.
+    #[arg(long, env = "SCANVAULT_CALLBACK_URL")]
+    pub callback_url: Option<String>,
+    /// Certificate chain of that listener, PEM, of a CA that everybody trusts; without it the one for edges is used.
+    #[arg(long, env = "SCANVAULT_CALLBACK_TLS_CERT", requires = "callback_tls_key")]
+    pub callback_tls_cert: Option<PathBuf>,
+    /// That certificate's key, PEM.
+    #[arg(long, env = "SCANVAULT_CALLBACK_TLS_KEY", requires = "callback_tls_cert")]
+    pub callback_tls_key: Option<PathBuf>,
     /// Nets (PSIP), host:port; without it no merchant can be routed there.
     #[arg(long, env = "SCANVAULT_NETS_ADDRESS")]
     pub nets_address: Option<String>,
@@ -179,6 +205,14 @@ pub enum ConfigError {
     /// Nobody could use the listener.
     #[error("--admin-listen needs --operators with a file that names somebody by cert:")]
     NoCertificates,
+    /// One of two settings that are of no use alone.
+    #[error("--callback-listen and --callback-url go together: one of them is missing")]
+    CallbackListener,
+    /// Not what a provider's signature is made over.
+    #[error(
+        "the callback address must be http(s)://host or http(s)://host:port, in lower case, without a usual port or a path"
+    )]
+    CallbackUrl,
     /// Nothing says whose certificate is Nets'.
     #[error("--nets-address needs --nets-ca: the CAs that Nets' certificate may be of")]
     NetsCa,
@@ -203,6 +237,12 @@ impl Config {
         if self.admin_listen.is_some() != self.admin_client_ca.is_some() {
             return Err(ConfigError::AdminListener);
         }
+        if self.callback_listen.is_some() != self.callback_url.is_some() {
+            return Err(ConfigError::CallbackListener);
+        }
+        if self.callback_url.as_deref().is_some_and(|url| !is_origin(url)) {
+            return Err(ConfigError::CallbackUrl);
+        }
         let is_nets_trusted = self.nets_plain || self.nets_ca.is_some() || self.extra_ca.is_some();
         if self.nets_address.is_some() && !is_nets_trusted {
             return Err(ConfigError::NetsCa);
@@ -210,6 +250,7 @@ impl Config {
         if self.mode == Mode::Development {
             return Ok(());
         }
+        let callback_url = self.callback_url.as_deref().unwrap_or("https://none.example");
         let refusals = [
             (self.allow_local_callbacks, "SCANVAULT_ALLOW_LOCAL_CALLBACKS"),
             (!self.callback_allow.is_empty(), "SCANVAULT_CALLBACK_ALLOW"),
@@ -221,11 +262,24 @@ impl Config {
             (self.nets_plain, "SCANVAULT_NETS_PLAIN: an acquirer without TLS"),
             (self.nets_address.as_deref().is_some_and(is_sandbox), "a sandbox address of Nets"),
             (is_local(&self.public_url), "a public address on this machine"),
+            (!self.mobilepay_url.starts_with("https://"), "MobilePay over plain HTTP"),
+            (is_sandbox(&self.mobilepay_url), "a sandbox address of MobilePay"),
+            (!callback_url.starts_with("https://"), "a callback address over plain HTTP"),
+            (is_local(callback_url), "a callback address on this machine"),
             (self.admin_listen.is_some_and(|address| !is_private(address.ip())), PUBLIC_ADMIN_ADDRESS),
         ];
         match refusals.into_iter().find(|(is_wrong, _)| *is_wrong) {
             Some((_, what)) => Err(ConfigError::NotForProduction(what)),
             None => Ok(()),
+        }
+    }
+
+    /// Certificate and key of the provider listener.
+    #[must_use]
+    pub fn callback_tls(&self) -> (&PathBuf, &PathBuf) {
+        match (&self.callback_tls_cert, &self.callback_tls_key) {
+            (Some(certificate), Some(key)) => (certificate, key),
+            _ => (&self.tls_cert, &self.tls_key),
         }
     }
 
@@ -337,6 +391,17 @@ fn host(url: &str) -> &str {
     }
 }
 
+/// Scheme and host as a signature over the host is made: without a port that goes without saying.
+fn is_origin(url: &str) -> bool {
+    let (rest, usual_port) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+        (Some(rest), _) => (rest, ":443"),
+        (_, Some(rest)) => (rest, ":80"),
+        _ => return false,
+    };
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b".-:[]".contains(&byte);
+    !host(url).is_empty() && rest.bytes().all(fits) && !rest.ends_with(usual_port)
+}
+
 fn is_local(url: &str) -> bool {
     let host = host(url);
     host == "localhost" || host.ends_with(".localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
@@ -352,7 +417,7 @@ fn is_private(ip: IpAddr) -> bool {
 }
 
 fn is_sandbox(url: &str) -> bool {
-    is_local(url) || host(url).split('.').any(|label| matches!(label, "test" | "sandbox" | "qa"))
+    is_local(url) || host(url).split('.').any(|label| matches!(label, "test" | "sandbox" | "qa" | "apitest"))
 }
 
 #[cfg(test)]

@@ -28,40 +28,50 @@ pub(super) async fn bind_tcp(address: SocketAddr) -> Result<TcpListener, ServeEr
 pub(super) struct Listeners {
     pub(super) public: Arc<Tls>,
     pub(super) admin: Option<Arc<Tls>>,
+    pub(super) callback: Option<Arc<Tls>>,
 }
 
 impl Listeners {
     /// The configuration was checked: with an admin address a CA is named.
     pub(super) fn read(config: &Config) -> Result<Self, ServeError> {
-        let read = |clients, client_ca: Option<&PathBuf>| {
-            let (certificate, key) = (config.tls_cert.clone(), config.tls_key.clone());
+        let own = (&config.tls_cert, &config.tls_key);
+        let read = |clients, (certificate, key): (&PathBuf, &PathBuf), client_ca: Option<&PathBuf>| {
+            let (certificate, key) = (certificate.clone(), key.clone());
             let files = Files { certificate, key, client_ca: client_ca.cloned() };
             config.check_tls(&files)?;
             Ok::<_, ServeError>(Arc::new(Tls::read(clients, files)?))
         };
-        let public = read(Clients::Signing, config.tls_client_ca.as_ref())?;
+        let public = read(Clients::Signing, own, config.tls_client_ca.as_ref())?;
         let admin = match config.admin_listen {
-            Some(_) => Some(read(Clients::Operators, config.admin_client_ca.as_ref())?),
+            Some(_) => Some(read(Clients::Operators, own, config.admin_client_ca.as_ref())?),
             None => None,
         };
-        Ok(Self { public, admin })
+        let callback = match config.callback_listen {
+            Some(_) => Some(read(Clients::Providers, config.callback_tls(), None)?),
+            None => None,
+        };
+        Ok(Self { public, admin, callback })
     }
 }
 
-pub(super) type AdminTls = (TcpListener, Arc<Tls>);
+pub(super) type BoundTls = (TcpListener, Arc<Tls>);
 
 /// `None` when no address is set.
-pub(super) async fn bind_admin_tls(config: &Config, listeners: &Listeners) -> Result<Option<AdminTls>, ServeError> {
-    let (Some(address), Some(tls)) = (config.admin_listen, &listeners.admin) else { return Ok(None) };
+pub(super) async fn bind_tls(
+    address: Option<SocketAddr>,
+    tls: Option<&Arc<Tls>>,
+) -> Result<Option<BoundTls>, ServeError> {
+    let (Some(address), Some(tls)) = (address, tls) else { return Ok(None) };
     Ok(Some((bind_tcp(address).await?, Arc::clone(tls))))
 }
 
-pub(super) async fn serve_admin_tls(
-    admin: Option<AdminTls>,
+/// Nothing to serve where nothing is bound.
+pub(super) async fn serve_bound(
+    bound: Option<BoundTls>,
     service: Service,
     stop: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    match admin {
+    match bound {
         Some((listener, tls)) => listener::serve_tls(listener, tls, service, stop).await,
         None => Ok(()),
     }

@@ -4,6 +4,7 @@ pub mod config;
 mod listeners;
 pub mod notifications;
 mod parties;
+pub mod provider;
 mod reload;
 pub mod router;
 pub mod serve;
@@ -23,6 +24,7 @@ use crate::identity::login::Logins;
 use crate::ops::Ops;
 use crate::payments::Payments;
 use crate::payments::pluto::{self, Polls};
+use crate::payments::wallet::Wallet;
 use crate::vault::Vault;
 use crate::web::link_check::LinkCheck;
 
@@ -44,6 +46,8 @@ pub struct App {
     pub cards: Cards,
     /// Logins with an RSA key.
     pub logins: Logins,
+    /// Paying with MobilePay.
+    pub wallet: Arc<Wallet>,
     /// The money.
     pub payments: Arc<Payments>,
     /// Who polls `/pluto` how fast.

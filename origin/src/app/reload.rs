@@ -24,6 +24,9 @@ pub(super) async fn on_hangup(app: Arc<App>, config: Config, listeners: Listener
         if let Some(admin) = &listeners.admin {
             certificate("admin", admin, &config);
         }
+        if let Some(callback) = &listeners.callback {
+            certificate("callback", callback, &config);
+        }
     }
 }
 

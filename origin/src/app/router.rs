@@ -139,14 +139,14 @@ async fn answer_of(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Resul
         | Route::V1Renew => Box::pin(v1.answer(needed(caller)?.account, call)).await,
         Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
         Route::Pay => Box::pin(pages::take_payment(&app.payments, call)).await,
+        Route::PayWallet => Box::pin(pages::wallet::start(&app.wallet, call)).await,
+        Route::PayState => pages::wallet::state(&app.wallet, call).await,
         Route::Asset => pages::asset(call),
         Route::LoginChallenge => app.logins.challenge(call).await,
         Route::Login => app.logins.login(call).await,
         Route::Logout => app.logins.logout(&needed(caller)?.account, call).await,
         // The edge answers the first two; the internal ones were answered above; the others are served nowhere yet.
         Route::QrImage
-        | Route::PayWallet
-        | Route::PayState
         | Route::ThreeDsMethod
         | Route::ThreeDsChallenge
         | Route::Unserved

@@ -7,12 +7,14 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, mpsc, watch};
 
-use super::config::{Config, ConfigError, ErrorDialect, Mode, Switch};
-use super::listeners::{Listeners, bind_admin_tls, bind_tcp, bind_unix, own_uid, serve_admin_tls, socket_mode};
+use super::config::{Config, ConfigError, Mode, Switch};
+use super::listeners::{Listeners, bind_tcp, bind_tls, bind_unix, own_uid, serve_bound, socket_mode};
 use super::notifications::{HeldPayments, Senders};
 use super::parties::{acquirers, extra_ca};
+use super::provider::Provider;
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
+use crate::acquirers::mobilepay::MobilePay;
 use crate::acquirers::transport::FramedError;
 use crate::audit::Audit;
 use crate::cards::Cards;
@@ -31,7 +33,8 @@ use crate::outbox;
 use crate::outbox::target::SystemLookup;
 use crate::outbox::{Counts, Sender};
 use crate::payments::limits::Limits;
-use crate::payments::pluto::{self, Polls};
+use crate::payments::pluto::Polls;
+use crate::payments::wallet::Wallet;
 use crate::payments::{Payments, idempotency, resolver};
 use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
 use crate::web::link_check::{Keys, LinkCheck};
@@ -87,7 +90,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let app = Arc::new(build(&config, db, clock, &bell, running, memory).await?);
     let public = bind_tcp(config.listen).await?;
-    let admin_tls = bind_admin_tls(&config, &listeners).await?;
+    let admin_tls = bind_tls(config.admin_listen, listeners.admin.as_ref()).await?;
+    let callback = bind_tls(config.callback_listen, listeners.callback.as_ref()).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
     outbox::store::take_over(&app.db, app.clock.now_db()).await?;
@@ -97,7 +101,9 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let public_task =
         tokio::spawn(listener::serve_tls(public, Arc::clone(&listeners.public), public_service(&app), stop.clone()));
     let admin_task = tokio::spawn(listener::serve_unix(admin, admin_service(&app), stop.clone()));
-    let admin_tls_task = tokio::spawn(serve_admin_tls(admin_tls, admin_service(&app), stop.clone()));
+    let admin_tls_task = tokio::spawn(serve_bound(admin_tls, admin_service(&app), stop.clone()));
+    let callback_task = tokio::spawn(serve_bound(callback, provider_service(&app), stop.clone()));
+    let wallet_task = tokio::spawn(Arc::clone(&app.wallet).run(stop.clone()));
     let [outbox_task, ping_task] = senders.start(&stop);
     drop(senders);
     let sweep_task = tokio::spawn(sweep(Arc::clone(&app), stop.clone()));
@@ -106,7 +112,9 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let reload_task = tokio::spawn(reload::on_hangup(Arc::clone(&app), config.clone(), listeners));
     tracing::info!(operators = %app.admin.operators.live(), "operators");
     let (listen, admin_socket) = (config.listen, config.admin_socket.display());
-    tracing::info!(%listen, %admin_socket, admin_listen = config.admin_listen.map(tracing::field::display), memory = ?memory, "listening");
+    let [admin_listen, callback_listen] =
+        [config.admin_listen, config.callback_listen].map(|it| it.map(tracing::field::display));
+    tracing::info!(%listen, %admin_socket, admin_listen, callback_listen, memory = ?memory, "listening");
 
     stop_signal().await;
     tracing::info!("stopping: no new connections, requests under way are finished");
@@ -114,8 +122,9 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let _ = stop_tx.send(true);
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
+    let wallet = async { tokio::join!(callback_task, wallet_task) };
     let looking_after = async { tokio::join!(sweep_task, resolver_task, reencrypt_task) };
-    let _ = tokio::join!(public_task, admin, outbox_task, ping_task, looking_after, reload_task);
+    let _ = tokio::join!(public_task, admin, wallet, outbox_task, ping_task, looking_after, reload_task);
     if let Err(error) = app.identity.write_last_uses(true).await {
         tracing::error!(cause = %error, "last uses of passwords not written");
     }
@@ -156,6 +165,7 @@ pub async fn build(
         limits: Arc::new(Limits::new(config.rate_limits == Switch::On)),
         running,
     });
+    let wallet = Arc::new(wallet(config, &payments)?);
     let link = LinkCheck {
         keys: Keys::new(config.read_link_keys()?),
         region: config.region.clone(),
@@ -171,6 +181,7 @@ pub async fn build(
         vault: Arc::clone(&vault),
         audit: Arc::clone(&audit),
         clock: Arc::clone(&clock),
+        wallet: Arc::clone(&wallet),
         operators: Roster::new(config.read_operators(own_uid())?),
         memory,
         acquirers,
@@ -192,15 +203,23 @@ pub async fn build(
         identity,
         cards,
         logins,
+        wallet,
         payments,
         polls: Polls::new(config.rate_limits == Switch::On),
-        pluto_errors: match config.pluto_errors {
-            ErrorDialect::Standard => pluto::Errors::Standard,
-            ErrorDialect::Reference => pluto::Errors::Reference,
-        },
+        pluto_errors: config.pluto_errors.into(),
         admin,
         ops,
         public_url: config.public_url.clone(),
+    })
+}
+
+fn wallet(config: &Config, payments: &Payments) -> Result<Wallet, ServeError> {
+    Ok(Wallet {
+        client: MobilePay::new(&config.mobilepay_url, &extra_ca(config)?, Arc::clone(&payments.clock))?,
+        payments: payments.clone(),
+        callback_url: config.callback_url.clone(),
+        public_url: config.public_url.trim_end_matches('/').to_owned(),
+        bell: Notify::new(),
     })
 }
 
@@ -245,6 +264,14 @@ async fn open_audit(
 fn public_service(app: &Arc<App>) -> Service {
     let app = Arc::clone(app);
     Arc::new(move |request, _| Box::pin(answer_public(Arc::clone(&app), request)))
+}
+
+fn provider_service(app: &App) -> Service {
+    let provider = Arc::new(Provider::new(Arc::clone(&app.wallet)));
+    Arc::new(move |request, _| {
+        let provider = Arc::clone(&provider);
+        Box::pin(async move { provider.answer(request).await })
+    })
 }
 
 fn admin_service(app: &Arc<App>) -> Service {

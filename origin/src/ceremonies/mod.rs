@@ -23,6 +23,7 @@ mod settings;
 mod throttle;
 mod transactions;
 mod vault;
+mod wallet;
 mod webhooks;
 
 use std::sync::{Arc, Mutex};
@@ -40,6 +41,7 @@ use crate::clock::Clock;
 use crate::db::Db;
 use crate::identity::Identity;
 use crate::outbox::Sender;
+use crate::payments::wallet::Wallet;
 use crate::vault::{MemoryProtection, SealedError, Vault};
 use crate::web::ApiError;
 use crate::web::listener::Peer;
@@ -64,6 +66,8 @@ pub struct Admin {
     pub audit: Arc<Audit>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Paying with MobilePay.
+    pub wallet: Arc<Wallet>,
     /// Who may call.
     pub operators: Roster,
     /// What was achieved at start, for the status.
@@ -188,6 +192,7 @@ impl Admin {
             Action::AccountSuspend => self.account_suspend(call).await,
             Action::AccountResume => self.account_resume(call).await,
             Action::AccountEnrol => self.account_enrol(call).await,
+            Action::AccountMobilePayWebhook => self.account_mobilepay_webhook(call).await,
             Action::AccountSet => self.account_set(call).await,
             Action::AccountCredentials => self.account_credentials(call).await,
             Action::WebhookKey => self.webhook_key(call).await,
@@ -199,6 +204,8 @@ impl Admin {
             Action::IdentityKey => self.identity_key().await,
             Action::Unsettled => self.transactions_unsettled().await,
             Action::Settle => self.transaction_settle(call).await,
+            Action::WalletReports => self.wallet_reports().await,
+            Action::WalletReportAgain => self.wallet_report_again(call).await,
             Action::ReconcilePage => self.reconcile_page(call).await,
             Action::ReconcileTransactions => self.reconcile_transactions(call).await,
         })

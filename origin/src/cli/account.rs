@@ -56,6 +56,11 @@ pub(super) enum Command {
         #[arg(long, allow_hyphen_values = true)]
         public_key: String,
     },
+    /// Register the account's webhook at MobilePay; its secret is kept by the origin.
+    MobilepayWebhook {
+        /// The account, such as merchant-25.
+        name: String,
+    },
     /// Show an account.
     Show {
         /// The account, such as merchant-25.
@@ -151,6 +156,10 @@ pub(super) async fn run(command: Command, output: &Output, client: &Client) -> R
         Command::List => list(output, &client.get("/accounts").await?),
         Command::Enrol { name, public_key } => {
             super::identity::enrol(&segment(&name)?, &public_key, output, client).await?;
+        }
+        Command::MobilepayWebhook { name } => {
+            let path = format!("/accounts/{}/mobilepay-webhook", segment(&name)?);
+            output.object(&client.post(&path, &json!({})).await?);
         }
         Command::Show { name } => show(client.get(&format!("/accounts/{}", segment(&name)?)).await?, output),
         Command::Set(set) => settings::set(&set, output, client).await?,

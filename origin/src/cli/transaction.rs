@@ -10,6 +10,13 @@ use super::output::{Failure, Output};
 pub(super) enum Command {
     /// List the transactions whose outcome nobody knows.
     Unsettled,
+    /// List what MobilePay could not be told: captures, refunds, releases.
+    Reports,
+    /// Tell MobilePay again.
+    Report {
+        /// The transaction's number.
+        id: u64,
+    },
     /// Write down what the acquirer's report says of one of them.
     #[command(group(ArgGroup::new("outcome").required(true)))]
     Settle {
@@ -27,6 +34,8 @@ pub(super) enum Command {
 pub(super) async fn run(command: Command, output: &Output, client: &Client) -> Result<(), Failure> {
     let answer = match command {
         Command::Unsettled => client.get("/transactions/unsettled").await?,
+        Command::Reports => client.get("/transactions/reports").await?,
+        Command::Report { id } => client.post(&format!("/transactions/{id}/report"), &json!({})).await?,
         Command::Settle { id, booked, not_booked: _ } => {
             client.post(&format!("/transactions/{id}/settle"), &json!({"booked": booked})).await?
         }

@@ -153,6 +153,33 @@ pub async fn acquirer_credentials(db: &Db, name: &AccountName, acquirer: &str) -
     row.map(|row| sealed(&row)).transpose()
 }
 
+/// Replaces an account's credentials at an acquirer, in the caller's transaction; the new envelope is bound to the next row
+/// version. `false` when somebody else has replaced them meanwhile.
+///
+/// # Errors
+/// From the database.
+pub async fn replace_acquirer_credentials(
+    tx: &mut Tx,
+    name: &AccountName,
+    acquirer: &str,
+    row_version: u64,
+    sealed: &[u8],
+) -> Result<bool, DbError> {
+    let version = i64::try_from(row_version).map_err(|_| DbError::Corrupt("row version"))?;
+    let done = sqlx::query(
+        "UPDATE acquirer_credentials SET sealed = $4, key_id = $5, row_version = $3 + 1 \
+         WHERE account = $1 AND acquirer = $2 AND row_version = $3",
+    )
+    .bind(name.to_string())
+    .bind(acquirer)
+    .bind(version)
+    .bind(sealed.to_vec())
+    .bind(key_id(sealed)?)
+    .execute(&mut **tx)
+    .await?;
+    Ok(done.rows_affected() == 1)
+}
+
 /// The data key that an envelope names, kept beside it: see the migration.
 pub(super) fn key_id(envelope: &[u8]) -> Result<i64, DbError> {
     envelope::key_id_of(envelope).map(i64::from).map_err(|_| DbError::Corrupt("envelope"))

@@ -1,6 +1,7 @@
 //! What shoppers see: the pay page, its script and style, and the sealed card that comes back from it.
 
 pub mod template;
+pub mod wallet;
 
 use axum::Json;
 use axum::body::Body;

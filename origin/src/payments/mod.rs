@@ -24,6 +24,7 @@ pub mod store;
 pub mod subscribers;
 pub mod v1;
 pub mod view;
+pub mod wallet;
 
 pub use request::Code;
 pub use service::Payments;

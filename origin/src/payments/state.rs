@@ -139,7 +139,19 @@ impl Transaction {
     pub fn is_taken(&self) -> bool {
         let ledger = &self.ledger;
         let is_kept = !self.takes_at_once() && self.held_until_ms.is_none();
-        ledger.stage == Stage::Authorised && (ledger.captured_minor > 0 || is_kept)
+        self.is_authorised() && (ledger.captured_minor > 0 || is_kept)
+    }
+
+    /// Whether the amount is held for good. A wallet's hold is not, until the wallet has said that it has our answer.
+    #[must_use]
+    pub fn is_authorised(&self) -> bool {
+        self.ledger.stage == Stage::Authorised && !self.is_unconfirmed()
+    }
+
+    /// Whether a hold waits for its wallet's word. Until then it is neither taken nor told of; it may be given back.
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        self.ledger.stage == Stage::Authorised && self.method == Method::MobilePay && self.lease_until_ms.is_some()
     }
 
     /// Whether what is authorised is captured by itself. A card that is only verified holds nothing to take.
@@ -168,7 +180,10 @@ impl Transaction {
             && self.takes_at_once()
             && ledger.captured_minor == 0
             && self.held_until_ms.is_none()
-            && ledger.pending.is_none_or(|act| act.kind == ActKind::Void)
+            && match ledger.pending {
+                None => !self.is_unconfirmed(),
+                Some(act) => act.kind == ActKind::Void,
+            }
     }
 
     /// What the code becomes with the transaction: kept while money may move, free again when none did.

@@ -8,6 +8,7 @@ use super::notify::{self, NotifyError};
 use super::state::Kind;
 use super::store::{self, Transaction, acts, changes, codes, transactions};
 use super::subscribers;
+use super::wallet::reports;
 use crate::acquirers::Decline;
 use crate::clock::Clock;
 use crate::db::{Db, DbError, Tx};
@@ -123,6 +124,7 @@ pub async fn record(
     // A subscriber comes before its first charge in the feed, so that clients know it by then.
     subscribers::of_step(tx, before, &mut after, now_ms).await?;
     let seq = if is_told { Some(tell(tx, &after, now_ms).await?) } else { None };
+    reports::of_step(tx, before, &after, now_ms).await?;
     notify::of_step(tx, before, &after, seq, now_ms, entropy).await?;
     Ok(after)
 }
@@ -133,7 +135,7 @@ fn is_told(before: &Transaction, after: &Transaction) -> bool {
     if after.kind == Kind::Verify {
         return false;
     }
-    let was_authorised = before.ledger.stage != Stage::Authorised && after.ledger.stage == Stage::Authorised;
+    let was_authorised = !before.is_authorised() && after.is_authorised();
     was_authorised || (after.rev > 0 && after.ledger.acts_done != before.ledger.acts_done)
 }
 

@@ -28,6 +28,8 @@ use super::tls::{Clients, Tls};
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Also ends idle keep-alive connections: the edge is the only client, and must not race with the close.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(60);
+/// Where a connection carries one request there is nothing to be idle for.
+const SINGLE_HEADER_TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_HEADER_BYTES: usize = 32 * 1024;
 /// What is over it is answered by hyper itself, before the link check.
 const MAX_HEADERS: usize = 128;
@@ -53,7 +55,7 @@ pub async fn serve_tls(
 ) -> io::Result<()> {
     let reuse = match tls.clients() {
         Clients::Signing => Reuse::Yes,
-        Clients::Operators => Reuse::No,
+        Clients::Operators | Clients::Providers => Reuse::No,
     };
     let connections = Connections::new();
     loop {
@@ -107,7 +109,8 @@ pub async fn serve_unix(listener: UnixListener, service: Service, mut stop: watc
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Reuse {
     Yes,
-    /// The admin listeners carry shares in clear: what was read goes with the connection, whatever its client does.
+    /// The admin listeners carry shares in clear, and providers network tokens: what was read goes with the connection,
+    /// whatever its client does.
     No,
 }
 
@@ -152,7 +155,7 @@ async fn serve_connection<S>(
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT)
+        .header_read_timeout(if reuse == Reuse::Yes { HEADER_TIMEOUT } else { SINGLE_HEADER_TIMEOUT })
         .keep_alive(reuse == Reuse::Yes)
         .max_buf_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS);

@@ -41,6 +41,8 @@ pub enum Clients {
     Signing,
     /// Operators: TLS 1.3, never without a certificate, a connection for each request.
     Operators,
+    /// Third parties that call back: TLS 1.2 and 1.3, no certificate, a connection for each request. They sign.
+    Providers,
 }
 
 /// Where a listener's TLS comes from.
@@ -125,12 +127,14 @@ impl Live {
         let provider = Arc::new(provider());
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
         let builder = match clients {
-            Clients::Signing => builder.with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?,
+            Clients::Signing | Clients::Providers => {
+                builder.with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            }
             Clients::Operators => builder.with_protocol_versions(&[&rustls::version::TLS13])?,
         };
         let builder = match (&files.client_ca, clients) {
             (Some(ca), _) => builder.with_client_cert_verifier(verifier(ca, provider)?),
-            (None, Clients::Signing) => builder.with_no_client_auth(),
+            (None, Clients::Signing | Clients::Providers) => builder.with_no_client_auth(),
             (None, Clients::Operators) => return Err(TlsError::NoClientCa),
         };
         let mut config = builder.with_single_cert(identity.chain, identity.key)?;

@@ -1,7 +1,7 @@
 //! HTTPS to a third party: no redirects, no proxy variables, nothing sent twice.
 
 use bytes::BytesMut;
-use http::HeaderValue;
+use http::{HeaderValue, Method};
 use reqwest::{Certificate, Client, redirect, retry};
 
 use super::{CALL_TIMEOUT, CONNECT_TIMEOUT, MAX_ANSWER_BYTES, TransportError};
@@ -38,7 +38,21 @@ impl Http {
     /// # Errors
     /// See [`TransportError`].
     pub async fn post(&self, wire: WireRequest) -> Result<Answer, TransportError> {
-        let mut request = self.client.post(format!("{}{}", self.base, wire.path));
+        self.call(Method::POST, wire).await
+    }
+
+    /// Whether calls go out in clear: development only.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.base.starts_with("http://")
+    }
+
+    /// Sends a request of any method and reads the whole answer.
+    ///
+    /// # Errors
+    /// See [`TransportError`].
+    pub async fn call(&self, method: Method, wire: WireRequest) -> Result<Answer, TransportError> {
+        let mut request = self.client.request(method, format!("{}{}", self.base, wire.path));
         for (name, value) in &wire.headers {
             let mut value = HeaderValue::from_str(value).map_err(|_| TransportError::NotSent)?;
             // Not for HPACK's tables, and not for a trace.

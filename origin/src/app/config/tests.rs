@@ -26,6 +26,25 @@ fn production_is_the_default_and_refuses_what_is_for_development() {
         &["--public-url", "https://pay.example", "--clearhaus-url", "http://gateway.example"],
         &["--public-url", "https://pay.example", "--clearhaus-url", "https://gateway.test.clearhaus.com"],
         &["--public-url", "https://pay.example", "--clearhaus-url", "https://127.0.0.1:1"],
+        &["--public-url", "https://pay.example", "--mobilepay-url", "http://api.vipps.no"],
+        &["--public-url", "https://pay.example", "--mobilepay-url", "https://apitest.vipps.no"],
+        &["--public-url", "https://pay.example", "--mobilepay-url", "https://127.0.0.1:1"],
+        &[
+            "--public-url",
+            "https://pay.example",
+            "--callback-listen",
+            "0.0.0.0:1",
+            "--callback-url",
+            "http://cb.example",
+        ],
+        &[
+            "--public-url",
+            "https://pay.example",
+            "--callback-listen",
+            "0.0.0.0:1",
+            "--callback-url",
+            "https://localhost",
+        ],
         &["--public-url", "https://pay.example", "--nets-address", "psip.example:443", "--nets-plain"],
         &["--public-url", "https://pay.example", "--nets-address", "127.0.0.1:443", "--nets-ca", "ca.pem"],
         &["--public-url", "https://pay.example", "--nets-address", "[::1]:443", "--nets-ca", "ca.pem"],
@@ -37,6 +56,31 @@ fn production_is_the_default_and_refuses_what_is_for_development() {
         assert!(matches!(config(extra).check(), Err(ConfigError::NotForProduction(_))), "{extra:?}");
         let development = [extra, &["--mode", "development"]].concat();
         assert!(config(&development).check().is_ok(), "{extra:?}");
+    }
+}
+
+#[test]
+fn a_callback_address_is_what_signatures_are_made_over() {
+    let with = |extra: &[&str]| config(&[&["--public-url", "https://pay.example"], extra].concat()).check();
+    for url in ["https://cb.example", "https://cb.example:8443", "https://[2001:db8::1]:8443"] {
+        assert!(with(&["--callback-listen", "0.0.0.0:1", "--callback-url", url]).is_ok(), "{url}");
+    }
+    for url in [
+        "cb.example",
+        "https://",
+        "https://CB.example",
+        "https://cb.example/",
+        "https://cb.example/x",
+        "https://cb.example:443",
+        "http://cb.example:80",
+        "https://a@cb.example",
+        "https://cb.example?x",
+    ] {
+        let refused = with(&["--callback-listen", "0.0.0.0:1", "--callback-url", url]);
+        assert!(matches!(refused, Err(ConfigError::CallbackUrl)), "{url}");
+    }
+    for half in [["--callback-listen", "0.0.0.0:1"], ["--callback-url", "https://cb.example"]] {
+        assert!(matches!(with(&half), Err(ConfigError::CallbackListener)), "{half:?}");
     }
 }
 

@@ -171,7 +171,7 @@ impl Payments {
 /// The transaction with the act begun.
 fn begun(before: &Transaction, asked: ActRequest) -> Result<Transaction, Illegal> {
     let gives_back = matches!(asked, ActRequest::Void | ActRequest::Reverse);
-    if before.held_until_ms.is_some() && !gives_back {
+    if (before.held_until_ms.is_some() || before.is_unconfirmed()) && !gives_back {
         return Err(Illegal::Pending);
     }
     Ok(Transaction { ledger: asked.begin(before.ledger)?, held_until_ms: None, ..before.clone() })

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use super::super::Payments;
 use super::super::ledger::{ActEnd, Illegal};
 use super::super::routing::{Need, Routes};
+use super::super::state::Method;
 use super::super::steps::{self, End, Step};
 use super::super::store::Transaction;
 use super::ask::{Asked, Routed, Telling, ask, begin};
@@ -21,6 +22,8 @@ use crate::identity::Account;
 use crate::outbox::strict;
 use crate::vault::{CardExpiry, Csc, Pan, SystemEntropy, Unsealed};
 
+/// How long a wallet may take for its word on a hold; what asks it looks far more often.
+const CONFIRMED_BY_MS: i64 = 15 * 60 * 1000;
 /// A capture that could not even be sent is tried again after these: the payer waits.
 const CAPTURE_AGAIN_MS: [u64; 2] = [500, 1_500];
 
@@ -150,8 +153,14 @@ impl Payments {
         let (asked, routed, word) = self.ask_in_turn(account, asked, routes, order).await?;
         let is_held = terms::is_held(account, &asked);
         let held_until_ms = self.clock.now_db().saturating_add(strict::ANSWER_WITHIN_MS);
+        let confirmed_by_ms = self.clock.now_db().saturating_add(CONFIRMED_BY_MS);
         let held = self
             .write_outcome(&asked, &word, &*hook, &|after| match word.end {
+                // Neither held nor taken before the wallet has said that it has our answer.
+                ActEnd::Done if after.method == Method::MobilePay => {
+                    after.lease_until_ms = Some(confirmed_by_ms);
+                    Ok(())
+                }
                 ActEnd::Done if is_held => {
                     after.held_until_ms = Some(held_until_ms);
                     Ok(())

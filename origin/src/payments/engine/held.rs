@@ -10,6 +10,7 @@ use super::authorise::{give_back, take};
 use super::{EngineError, NoHook, terms};
 use crate::acquirers::Decline;
 use crate::fault;
+use crate::outbox::strict;
 use crate::vault::SystemEntropy;
 
 impl Payments {
@@ -34,6 +35,46 @@ impl Payments {
             give_back(after)
         };
         self.to_its_end(async move { payments.end_held(id, refuse).await }).await?
+    }
+
+    /// The wallet has our answer: what it was given for goes on as any payment does.
+    ///
+    /// # Errors
+    /// As [`Self::capture_held`].
+    pub async fn confirm(&self, id: i64) -> Result<Transaction, EngineError> {
+        let payments = self.clone();
+        self.to_its_end(async move { payments.confirm_now(id).await }).await?
+    }
+
+    async fn confirm_now(&self, id: i64) -> Result<Transaction, EngineError> {
+        let unsealed = self.vault.unsealed()?;
+        let before = transactions::find(&self.db, id).await?.ok_or(EngineError::NotFound)?;
+        if !before.is_unconfirmed() || before.ledger.pending.is_some() {
+            return Ok(before);
+        }
+        let account = terms::account(&self.db, &before).await?;
+        let routed = self.routed(&unsealed, &before).await?;
+        let mut after = Transaction { lease_until_ms: None, ..before.clone() };
+        if terms::is_held(&account, &after) {
+            after.held_until_ms = Some(self.clock.now_db().saturating_add(strict::ANSWER_WITHIN_MS));
+        } else if after.takes_at_once() {
+            take(&mut after)?;
+        }
+        let step = Step { before: &before, after, end: None };
+        let confirmed = match steps::make(&self.db, &*self.clock, &mut SystemEntropy::new(), step).await {
+            Ok(confirmed) => confirmed,
+            // The other process has seen it, too.
+            Err(StepError::Moved) => {
+                return transactions::find(&self.db, id).await?.ok_or(EngineError::NotFound);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.bell.notify_one();
+        fault::point("wallet.confirmed");
+        if confirmed.ledger.pending.is_none() {
+            return Ok(confirmed);
+        }
+        self.take_or_give_back(&unsealed, &account, &routed, confirmed, &NoHook).await
     }
 
     async fn end_held(

@@ -9,6 +9,8 @@ pub mod requests;
 pub mod settlement;
 pub mod subscribers;
 pub mod transactions;
+pub mod wallet;
+pub mod wallet_reports;
 
 use std::str::FromStr;
 

@@ -236,7 +236,7 @@ pub async fn find_lost_with_state(db: &Db) -> Result<Vec<Transaction>, DbError> 
 /// From the database.
 pub async fn find_stranded(db: &Db) -> Result<Vec<Transaction>, DbError> {
     let statement = select_transactions!(
-        "t.state = 'authorised' AND t.autocapture = 1 AND t.amount_minor > 0 AND t.captured_minor = 0 AND          t.pending_act IS NULL AND t.held_until_ms IS NULL ORDER BY t.id LIMIT 100"
+        "t.state = 'authorised' AND t.autocapture = 1 AND t.amount_minor > 0 AND t.captured_minor = 0 AND          t.pending_act IS NULL AND t.held_until_ms IS NULL AND t.lease_until_ms IS NULL ORDER BY t.id LIMIT 100"
     );
     sqlx::query(statement).fetch_all(db.read()).await?.iter().map(record).collect()
 }
