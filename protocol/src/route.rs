@@ -248,8 +248,8 @@ pub const ROUTES: &[RouteSpec] = &[
     change(Route::CodeEdit, Method::Put, "/pluto/code/{code}"),
     RouteSpec { max_body_bytes: 0, ..change(Route::CodeDelete, Method::Delete, "/pluto/code/{code}") },
     change(Route::CodeAmount, Method::Put, "/pluto/code/{code}/amount"),
-    change(Route::CodeBlock, Method::Put, "/pluto/code/{code}/block"),
-    change(Route::CodeUnblock, Method::Put, "/pluto/code/{code}/unblock"),
+    RouteSpec { max_body_bytes: 0, ..change(Route::CodeBlock, Method::Put, "/pluto/code/{code}/block") },
+    RouteSpec { max_body_bytes: 0, ..change(Route::CodeUnblock, Method::Put, "/pluto/code/{code}/unblock") },
     external(Route::TransactionState, "/pluto/code/transaction/state/{transactionId}"),
     open(Route::LoginChallenge, "/authentication/login-challenges", LOGIN_QUERY, Answerer::Origin, false),
     RouteSpec {

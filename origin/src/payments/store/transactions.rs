@@ -166,6 +166,7 @@ macro_rules! select_transactions {
         )
     };
 }
+pub(super) use select_transactions;
 
 mod open;
 
@@ -296,7 +297,7 @@ pub async fn tie_subscriber(tx: &mut Tx, id: i64, subscriber_id: i64) -> Result<
     Ok(())
 }
 
-fn record(row: &AnyRow) -> Result<Transaction, DbError> {
+pub(super) fn record(row: &AnyRow) -> Result<Transaction, DbError> {
     Ok(Transaction {
         id: row.try_get(0)?,
         request_id: row.try_get(1)?,
