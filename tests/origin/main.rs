@@ -15,13 +15,16 @@
 mod acquirers;
 mod admin_tls;
 mod audit;
+mod bank;
 mod card;
+mod card_testing;
 mod cards;
 mod ceremonies;
 mod changes;
 mod codes;
 mod credentials;
 mod door;
+mod engine;
 mod feed;
 mod idempotency;
 mod imports;

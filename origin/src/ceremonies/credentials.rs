@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use super::passwords::account_name;
 use super::{Admin, AdminCall};
 use crate::acquirers::clearhaus::Clearhaus;
+use crate::acquirers::mobilepay;
 use crate::acquirers::nets::Nets;
 use crate::acquirers::{Acquirer, AcquirerError};
 use crate::audit::Entry;
@@ -47,13 +48,14 @@ impl Admin {
     }
 }
 
-const PARTIES: &str = "clearhaus, nets";
+const PARTIES: &str = "clearhaus, nets, mobilepay";
 
 /// Whether credentials are of a party's form; `None`: there is no such party.
 fn check(party: &str, json: &[u8]) -> Option<Result<(), AcquirerError>> {
     match party {
         "clearhaus" => Some(Clearhaus.check_credentials(json)),
         "nets" => Some(Nets.check_credentials(json)),
+        mobilepay::NAME => Some(mobilepay::check_credentials(json)),
         _ => None,
     }
 }
