@@ -576,7 +576,8 @@ mod tests {
     #[test]
     fn areas_ask_who_comes_and_what_is_served_in_them_wins() {
         assert_eq!(found("PUT", "/pluto/stk/push/1"), (Route::Unserved, None));
-        assert_eq!(found("DELETE", "/pluto/purchase/81234"), (Route::Unserved, None));
+        assert_eq!(found("DELETE", "/pluto/purchase/81234"), (Route::Reverse, Some("81234")));
+        assert_eq!(found("PUT", "/pluto/purchase/81234"), (Route::Unserved, None));
         for path in ["/pluto/stk", "/pluto/stk/", "/pluto/stkx/a", "/authentication/sessions/", "/authentication"] {
             assert!(matches!(resolve("GET", path, Door::Public), Resolution::NotFound), "{path}");
         }

@@ -75,11 +75,15 @@ impl CodeRecord {
 // `concat!` keeps the statements static text, which is what sqlx takes.
 macro_rules! select_codes {
     ($condition:literal) => {
+        select_codes!("codes c JOIN payment_requests r ON r.id = c.request_id", $condition)
+    };
+    ($tables:literal, $condition:literal) => {
         concat!(
             "SELECT c.code, c.state, c.transaction_id, r.id, r.account, r.merchant_reference, r.amount_minor, \
              r.currency, r.short_description, r.product_url, r.use_once, r.asked_expiry_ms, r.expires_at_ms, r.dialect, \
-             r.order_id, r.autocapture, r.details, r.kind, r.partial, c.lease_until_ms FROM codes c \
-             JOIN payment_requests r ON r.id = c.request_id WHERE ",
+             r.order_id, r.autocapture, r.details, r.kind, r.partial, c.lease_until_ms FROM ",
+            $tables,
+            " WHERE ",
             $condition
         )
     };
@@ -101,16 +105,20 @@ pub async fn find(db: &Db, code: &Code) -> Result<Option<CodeRecord>, DbError> {
 /// # Errors
 /// From the database.
 pub async fn find_first(db: &Db, account: &str, reference: &str) -> Result<Option<First>, DbError> {
-    let statement = select_codes!("r.account = $1 AND r.merchant_reference = $2");
+    // One statement: between two of them another call may have made or moved the code.
+    let statement = select_codes!(
+        "payment_requests r LEFT JOIN codes c ON c.request_id = r.id",
+        "r.account = $1 AND r.merchant_reference = $2"
+    );
     let row = sqlx::query(statement).bind(account).bind(reference).fetch_optional(db.read()).await?;
-    if let Some(record) = row.map(|row| record(&row)).transpose()? {
-        return Ok(Some(record.first()));
+    let Some(row) = row else { return Ok(None) };
+    if row.try_get::<Option<String>, _>(0)?.is_some() {
+        return Ok(Some(record(&row)?.first()));
     }
-    let statement = "SELECT details FROM payment_requests WHERE account = $1 AND merchant_reference = $2";
-    let row = sqlx::query(statement).bind(account).bind(reference).fetch_optional(db.read()).await?;
-    let details = row.map(|row| row.try_get::<String, _>(0)).transpose()?;
+    // The code stands for another reference by now, or there never was one.
+    let details: String = row.try_get(16)?;
     let unknown = || First { code: String::new(), expires_at_ms: 0, asked: None };
-    Ok(details.map(|text| Details::parse(&text).first.unwrap_or_else(unknown)))
+    Ok(Some(Details::parse(&details).first.unwrap_or_else(unknown)))
 }
 
 /// Adds a payment request with its code.
