@@ -10,7 +10,7 @@ use super::passwords::account_name;
 use super::{Admin, AdminCall};
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::acquirers::nets::Nets;
-use crate::acquirers::{Acquirer, AcquirerError};
+use crate::acquirers::{Acquirer, AcquirerError, mobilepay};
 use crate::audit::Entry;
 use crate::web::ApiError;
 
@@ -47,13 +47,14 @@ impl Admin {
     }
 }
 
-const PARTIES: &str = "clearhaus, nets";
+const PARTIES: &str = "clearhaus, nets, mobilepay";
 
 /// Whether credentials are of a party's form; `None`: there is no such party.
 fn check(party: &str, json: &[u8]) -> Option<Result<(), AcquirerError>> {
     match party {
         "clearhaus" => Some(Clearhaus.check_credentials(json)),
         "nets" => Some(Nets.check_credentials(json)),
+        "mobilepay" => Some(mobilepay::check_credentials(json)),
         _ => None,
     }
 }
