@@ -22,6 +22,12 @@ export const MERCHANT = "merchant-25";
 /** Another system of the operator's: it keeps cards by the internal API. */
 export const INTERNAL = "billing";
 
+const NETS_CARD = { pan: "4571123412341234", csc: "123" };
+const NETS_MERCHANT = {
+  merchantId: "000000003000001", terminalId: "SV000001", category: "5999", name: "Corner Shop",
+  street: "Main Street 1", city: "Ballerup", postcode: "2750", country: "DNK",
+};
+
 /** A number that is nobody's: its check digit is wrong, which the test gateway takes. */
 export function nobodysCard(fifteen) {
   const sum = [...fifteen].reverse().reduce((sum, digit, at) => {
@@ -79,7 +85,10 @@ export class Ground {
     const listen = `127.0.0.1:${await port()}`;
     this.acquirer = `http://${listen}`;
     const folders = ["--state-dir", this.at("sandbox"), "--credentials", this.at("credentials")];
-    await this.children.start("sandbox", [SANDBOX, "serve", "--listen", listen, ...folders], { ready: READY });
+    this.nets = { address: `127.0.0.1:${await port()}`, admin: `127.0.0.1:${await port()}` };
+    const nets = ["--nets", this.nets.address, "--nets-admin", this.nets.admin];
+    await this.children.start("sandbox", [SANDBOX, "serve", "--listen", listen, ...nets, ...folders], { ready: READY });
+    writeFileSync(this.at("credentials/nets.json"), JSON.stringify(NETS_MERCHANT));
     mkdirSync(this.at("people"));
     this.people = {};
     for (const name of PEOPLE) {
@@ -89,10 +98,24 @@ export class Ground {
     }
   }
 
-  /** On an empty database, or on a copy of that of a stand whose origin has ended; what that one knows is known here. */
-  stand(kind, template) {
+  /** On an empty database, or on a copy of that of a stand whose origin has ended; what that one knows is known here.
+   * `env` is the origin's beside the usual. */
+  stand(kind, template, env = {}) {
     this.#stands += 1;
-    return new Stand(this, kind, `stand-${this.#stands}`, template);
+    return new Stand(this, kind, `stand-${this.#stands}`, template, env);
+  }
+
+  /** Who moves money here: a name, where its book and its faults are, and a card that it takes. */
+  parties() {
+    return [
+      { party: "clearhaus", url: this.acquirer, card: CARD },
+      { party: "nets", url: `http://${this.nets.admin}`, card: { ...CARD, ...NETS_CARD }, largest: 9_000 },
+    ];
+  }
+
+  /** Whether a lost answer of a party can only be settled by its report. */
+  documentsNoLookUp(party) {
+    return party === "clearhaus";
   }
 
   async close() {
@@ -109,8 +132,8 @@ export class Stand {
   merchant = undefined;
   #ports = {};
 
-  constructor(ground, kind, name, template) {
-    Object.assign(this, { ground, kind, name, dir: ground.at(name) });
+  constructor(ground, kind, name, template, env) {
+    Object.assign(this, { ground, kind, name, env, dir: ground.at(name) });
     mkdirSync(this.dir);
     this.database = openDatabase(kind, this.dir, template?.database);
     if (template) {
@@ -145,6 +168,9 @@ export class Stand {
       SCANVAULT_CLEARHAUS_URL: this.ground.acquirer,
       SCANVAULT_EXTRA_CA: this.ground.at("ca/ca.pem"),
       SCANVAULT_ALLOW_LOCAL_CALLBACKS: "true",
+      SCANVAULT_NETS_ADDRESS: this.ground.nets.address,
+      SCANVAULT_NETS_PLAIN: "true",
+      ...this.env,
     };
     const child = await this.ground.children.start(`${this.name}-${name}`, [SCANVAULT, "serve"], { env, ready: READY });
     child.ending = true; // it is here to die
@@ -220,15 +246,26 @@ export class Stand {
 
   /** With a webhook and acquirer credentials: both are records of the vault. */
   async addMerchant() {
+    this.merchant = await this.addMerchantAt(MERCHANT, { party: "clearhaus" }, "ZAR");
+    await this.cli(["account", "create", INTERNAL, "--role", "INTERNAL"]);
+  }
+
+  /** A merchant whose payments go to a party; what the CLI says of them. */
+  async addMerchantAt(name, { party }, currency = "DKK") {
+    const account = ["account", "create", name, "--currency", currency, "--webhook-url", this.ground.receiver.url(name)];
+    if (party === "clearhaus") return this.cli([...account, ...this.#clearhaus()]);
+    const made = await this.cli(account);
+    await this.cli(["account", "credentials", name, party, this.ground.at("credentials", `${party}.json`)]);
+    return made;
+  }
+
+  #clearhaus() {
     const file = (name) => this.ground.at("credentials", name);
-    const credentials = [
+    return [
       "--clearhaus-api-key-file", file("api-key.txt"),
       "--clearhaus-signing-key-id", readFileSync(file("signing-key-id.txt"), "utf8").trim(),
       "--clearhaus-signing-key-file", file("signing-key.pem"),
     ];
-    const args = ["account", "create", MERCHANT, "--webhook-url", this.ground.receiver.url(MERCHANT), ...credentials];
-    this.merchant = await this.cli(args);
-    await this.cli(["account", "create", INTERNAL, "--role", "INTERNAL"]);
   }
 
   /** The documented client of the internal API, with a session of its own. */

@@ -15,12 +15,15 @@
 mod acquirers;
 mod admin_tls;
 mod audit;
+mod bank;
 mod card;
+mod card_testing;
 mod cards;
 mod ceremonies;
 mod codes;
 mod credentials;
 mod door;
+mod engine;
 mod feed;
 mod idempotency;
 mod imports;

@@ -9,8 +9,9 @@ use serde_json::value::RawValue;
 use super::passwords::account_name;
 use super::{Admin, AdminCall};
 use crate::acquirers::clearhaus::Clearhaus;
+use crate::acquirers::mobilepay;
 use crate::acquirers::nets::Nets;
-use crate::acquirers::{Acquirer, AcquirerError, mobilepay};
+use crate::acquirers::{Acquirer, AcquirerError};
 use crate::audit::Entry;
 use crate::web::ApiError;
 
@@ -54,7 +55,7 @@ fn check(party: &str, json: &[u8]) -> Option<Result<(), AcquirerError>> {
     match party {
         "clearhaus" => Some(Clearhaus.check_credentials(json)),
         "nets" => Some(Nets.check_credentials(json)),
-        "mobilepay" => Some(mobilepay::check_credentials(json)),
+        mobilepay::NAME => Some(mobilepay::check_credentials(json)),
         _ => None,
     }
 }

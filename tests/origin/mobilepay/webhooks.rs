@@ -86,6 +86,23 @@ on_both! {
         assert!(last.contains("account.mobilepay-webhook"), "{last}");
     }
 
+    async fn credentials_are_set_by_an_operator_and_checked(world: World) {
+        let shop = Shop::open(world).await;
+        shop.world.merchant_in(26, "DKK").await;
+        let set = async |credentials: &Value| {
+            let body = json!({"party": "mobilepay", "credentials": credentials});
+            shop.world.admin("POST", "/accounts/merchant-26/credentials", &body).await
+        };
+        let mut wrong = crate::mobilepay::credentials();
+        wrong["merchantSerialNumber"] = json!("12");
+        assert_eq!(set(&wrong).await.status, 400);
+        let answer = set(&crate::mobilepay::credentials()).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        assert!(shop.world.app.wallet.is_offered("merchant-26", "DKK".parse().unwrap()).await.unwrap());
+        let answer = shop.world.admin("POST", "/accounts/merchant-26/mobilepay-webhook", &json!({})).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+
     async fn what_stands_in_its_way_is_said(world: World) {
         let shop = Shop::open(world).await;
         let ask = async |name: &str| {

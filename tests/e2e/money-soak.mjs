@@ -1,0 +1,267 @@
+// kill -9 of the origin at random moments under payments, captures, refunds, reversals and voids, while a fifth of the
+// third parties' answers is faulty. At the end their books are held against ours.
+//   node tests/e2e/money-soak.mjs --kills N --seed S [--lanes L] [--kind sqlite|postgres]
+// N kills on each database. The seed repeats what is done and when it is cut off, not what the machine makes of it.
+
+import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
+import { setTimeout as pause } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { open } from "./ceremonies.mjs";
+import { KINDS } from "./databases.mjs";
+import { makeOpenTemplate } from "./kills.mjs";
+import { BOOKS, Gone, Shop, assertBooks } from "./money.mjs";
+import { Ground } from "./stand.mjs";
+import { until } from "./world.mjs";
+
+const LONGEST_MS = 2_500;
+/** Shops at work at the same time, of each party. */
+const TILLS = 3;
+
+const { values } = parseArgs({
+  options: { kills: { type: "string" }, seed: { type: "string" }, lanes: { type: "string", default: "2" }, kind: { type: "string" } },
+});
+const [kills, seed, lanes] = [values.kills, values.seed, values.lanes].map(Number);
+assert.ok([kills, seed, lanes].every(Number.isSafeInteger) && lanes > 0, "--kills N --seed S [--lanes L]");
+const counts = { kills: 0, calls: 0, faults: 0, unanswered: 0, transactions: {}, agreed: 0, unknown: {}, deliveries: 0, changes: 0 };
+
+class Lane {
+  constructor(kind, at, quota) {
+    Object.assign(this, { kind, quota, random: mulberry(seed * 64 + at) });
+  }
+
+  async run() {
+    this.ground = await Ground.start();
+    try {
+      const template = await makeOpenTemplate(this.ground, this.kind);
+      // Hundreds of payments with one card from one address: that is what the limits are there to stop.
+      this.stand = this.ground.stand(this.kind, template, { SCANVAULT_RATE_LIMITS: "off" });
+      await this.stand.start();
+      await open(this.stand);
+      this.shops = await this.openShops();
+      for (let n = 0; n < this.quota; n += 1) await this.lifeAndDeath();
+      await this.finish();
+    } catch (error) {
+      error.message = `${this.kind}: ${error.message}; open: ${JSON.stringify(this.open)}`;
+      throw error;
+    } finally {
+      await this.stand?.close();
+      await this.ground.close();
+    }
+  }
+
+  /** Merchants at each party. */
+  async openShops() {
+    const parties = this.ground.parties();
+    const shops = [];
+    for (const [at, party] of parties.entries()) {
+      const name = `merchant-${100 + at}`;
+      const account = await this.stand.addMerchantAt(name, party);
+      shops.push({ ...party, name, shop: new Shop({ stand: this.stand, account, currency: "DKK", party: party.url, card: party.card, largest: party.largest, random: this.random }) });
+    }
+    return shops;
+  }
+
+  async lifeAndDeath() {
+    const { stand } = this;
+    const { origin } = stand;
+    const killing = pause(Math.floor(this.random() * LONGEST_MS)).then(() => stand.stop("SIGKILL"));
+    const tills = this.shops.flatMap(({ shop }) => Array.from({ length: TILLS }, () => this.till(shop, origin)));
+    await Promise.all([killing, ...tills]);
+    await origin.ended;
+    assert.equal(origin.how, "SIGKILL", "it died of nothing else");
+    counts.kills += 1;
+    await stand.start();
+    await open(stand);
+  }
+
+  async till(shop, origin) {
+    while (origin.running) {
+      try {
+        await shop.something();
+      } catch (error) {
+        if (!(error instanceof Gone)) throw error;
+        await pause(20);
+      }
+    }
+  }
+
+  async finish() {
+    const { stand } = this;
+    for (const { url } of this.shops) await fetch(`${url}/_faults`, { method: "DELETE" });
+    await this.letTimePass();
+    await until("nothing waits for an answer", async () => (await this.waiting()) === 0, { seconds: 60 });
+    for (const shop of this.shops) await this.holdAgainstReport(shop);
+    await until("nothing waits for an answer after the report", async () => (await this.waiting()) === 0, { seconds: 60 });
+    for (const { shop } of this.shops) await this.finalAnswers(shop);
+    await until("every delivery is made", async () => (await this.count("SELECT COUNT(*) AS n FROM outbox WHERE state <> 'delivered'")) === 0, { seconds: 60 });
+    const rows = await stand.database.rowsLater(BOOKS);
+    assertBooks(rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, /_minor$|_by_acts$|^(done|refunds|reversals|captures|acts_done)$/.test(name) ? Number(value) : value]))));
+    for (const row of rows) counts.transactions[row.state] = (counts.transactions[row.state] ?? 0) + 1;
+    for (const { shop, name } of this.shops) this.assertAcknowledged(shop, rows.filter(({ account }) => account === name));
+    await this.assertFeeds();
+    this.assertNotified(await stand.database.rowsLater("SELECT id, account, state, captured_minor, refunded_minor, autocapture FROM transactions"));
+    for (const { shop } of this.shops) for (const name of ["calls", "faults", "unanswered"]) counts[name] += shop.counts[name];
+  }
+
+  /** What waits for a time gets it at once: a dead process's acts are abandoned, repetitions and deliveries are due. */
+  async letTimePass() {
+    const { stand } = this;
+    await stand.stop();
+    const write = (sql) => stand.database.write(sql);
+    write("UPDATE transactions SET updated_at_ms = updated_at_ms - 600000 WHERE pending_act IS NOT NULL OR state IN ('waiting', 'authorising')");
+    write("UPDATE transactions SET lease_until_ms = 0 WHERE lease_until_ms IS NOT NULL");
+    write("UPDATE acts SET next_try_at_ms = 0 WHERE next_try_at_ms IS NOT NULL");
+    write("UPDATE outbox SET next_at_ms = 0, lease_until_ms = 0 WHERE state <> 'delivered'");
+    await stand.start();
+    await open(stand);
+  }
+
+  /** Acts that still have to be asked for, or found out. Unknown ones that only a report can settle do not count. */
+  async waiting() {
+    const rows = await this.stand.database.rowsLater(`SELECT t.id, t.account, t.state, t.acquirer, t.held_until_ms, a.kind, a.state AS act, a.tries, a.next_try_at_ms FROM transactions t LEFT JOIN acts a ON a.transaction_id = t.id AND a.number = t.pending_act
+      WHERE t.state IN ('waiting', 'authorising') OR a.state = 'asked' OR (a.state = 'unknown' AND a.next_try_at_ms IS NOT NULL)`);
+    this.open = rows;
+    return rows.length;
+  }
+
+  /** The party's own report: nothing may disagree but what nobody could know, and that is settled by it. */
+  async holdAgainstReport({ party, url }) {
+    const report = this.stand.at(`${party}.csv`);
+    writeFileSync(report, await (await fetch(`${url}/_settlement`)).text());
+    const days = ["--from", day(-1), "--until", day(2), "--party", party];
+    const first = await this.compare(["reconcile", "compare", ...days, report, "--settle"]);
+    for (const { finding, ours } of first.findings) {
+      assert.match(finding, /^unknown_/, JSON.stringify(first.findings));
+      assert.ok(this.ground.documentsNoLookUp(party), `${party}: ${finding}`);
+      counts.unknown[finding] = (counts.unknown[finding] ?? 0) + 1;
+      if (finding === "unknown_not_in_report") await this.stand.cli(["transaction", "settle", String(ours.transactionId), "--not-booked"]);
+    }
+    // Voids move no money: they are in no report. A void without an answer leaves at worst a hold that lapses.
+    const { unsettled } = await this.stand.cli(["transaction", "unsettled"]);
+    for (const { act, transaction } of unsettled.filter(({ acquirer }) => acquirer === party)) {
+      assert.equal(act, "void", JSON.stringify(transaction));
+      counts.unknown.void = (counts.unknown.void ?? 0) + 1;
+      await this.stand.cli(["transaction", "settle", String(transaction.transactionId), "--booked"]);
+    }
+    const second = await this.compare(["reconcile", "compare", ...days, report]);
+    assert.deepEqual(second.findings, [], party);
+    counts.agreed += second.agreed;
+    await this.assertHolds(party, url);
+  }
+
+  async compare(args) {
+    const { code, stdout, stderr } = await this.stand.scanvault([...args, "--json"]);
+    assert.ok(code === 0 || code === 1, stderr);
+    return JSON.parse(stdout);
+  }
+
+  /** No reference was authorised twice where one answer was known, and nothing was taken on a lost one. */
+  async assertHolds(party, url) {
+    const book = await (await fetch(`${url}/_book`)).json();
+    const rows = await this.stand.database.rowsLater(`SELECT id, state FROM transactions WHERE acquirer = '${party}'`);
+    const holds = new Map();
+    for (const entry of book) {
+      if (entry.kind === "authorization" && entry.booked) holds.set(entry.reference, (holds.get(entry.reference) ?? 0) + 1);
+    }
+    for (const { id, state } of rows) {
+      const booked = holds.get(`sv-${id}`) ?? 0;
+      if (state === "authorised" || state === "voided") assert.ok(booked >= 1, `${party} sv-${id} is ${state} and was never authorised`);
+      assert.ok(booked <= 1, `${party} sv-${id} was authorised ${booked} times`);
+      holds.delete(`sv-${id}`);
+    }
+    assert.deepEqual([...holds.keys()], [], "authorisations that we know nothing of");
+  }
+
+  /** Whatever was asked with a key is answered for good by now. */
+  async finalAnswers(shop) {
+    for (const key of [...shop.open.keys()]) {
+      await until(`${shop.open.get(key)?.path} has its final answer`, async () => {
+        if (shop.open.has(key)) await shop.askAgain(key);
+        return !shop.open.has(key);
+      }, { seconds: 40 });
+    }
+  }
+
+  /** What was acknowledged is there: at least as much, as an answer may have been lost. */
+  assertAcknowledged(shop, rows) {
+    const byId = new Map(rows.map((row) => [Number(row.id), row]));
+    for (const [id, { captured, refunded, voided, reversed }] of shop.acknowledged) {
+      const row = byId.get(id);
+      assert.ok(row, `sv-${id} is gone`);
+      const is = JSON.stringify(row);
+      assert.ok(Number(row.captured_minor) >= captured, `sv-${id}: captured ${captured}, ${is}`);
+      assert.ok(Number(row.refunded_minor) >= refunded, `sv-${id}: refunded ${refunded}, ${is}`);
+      if (voided) assert.equal(row.state, "voided", is);
+      if (reversed) assert.ok(row.state === "voided" || Number(row.refunded_minor) === reversed, is);
+    }
+    for (const [id, state] of shop.told) {
+      const row = byId.get(id);
+      assert.ok(row, `sv-${id} is gone`);
+      if (state === "paid") assert.equal(row.authorised_minor > 0, true, `sv-${id} was paid and is ${row.state}`);
+      if (state === "declined") assert.equal(Number(row.captured_minor), 0, `sv-${id} was declined and is captured`);
+    }
+  }
+
+  async assertFeeds() {
+    for (const { shop, name } of this.shops) {
+      let [seq, seen] = [0, 0];
+      for (;;) {
+        const answer = await shop.ask("GET", `/v1/seq/${seq}`, shop.v1);
+        assert.equal(answer.status, 200, answer.body.toString());
+        const page = JSON.parse(answer.body);
+        if (page.changes.length === 0) break;
+        assert.ok(page.seq > seq);
+        seen += page.changes.length;
+        seq = page.seq;
+      }
+      const [{ n, last }] = await this.stand.database.rowsLater(`SELECT COUNT(*) AS n, COALESCE(MAX(seq), 0) AS last FROM changes WHERE account = '${name}'`);
+      assert.deepEqual([seen, seq], [Number(n), Number(last)], `${name}: the feed`);
+      assert.equal(Number(n), Number(last), `${name}: a gap`);
+      assert.equal(await this.count(`SELECT change_seq AS n FROM accounts WHERE name = '${name}'`), Number(last));
+      counts.changes += seen;
+    }
+  }
+
+  /** Every final state was told at least once. */
+  assertNotified(rows) {
+    const told = new Set();
+    for (const { name } of this.shops) {
+      for (const { body } of this.ground.receiver.of(name)) {
+        const { transactionId, status } = JSON.parse(body);
+        told.add(`${transactionId} ${status}`);
+        counts.deliveries += 1;
+      }
+    }
+    for (const { id, state, captured_minor: captured, autocapture } of rows.filter(({ account }) => this.shops.some(({ name }) => name === account))) {
+      const expected = { declined: "END_BANK_NON_00", lost: "END_BANK_ERROR", voided: "END_REVERSED" }[state];
+      if (expected) assert.ok(told.has(`${id} ${expected}`), `sv-${id} is ${state}, and nobody was told`);
+      if (state === "authorised" && (Number(captured) > 0 || !Number(autocapture))) assert.ok(told.has(`${id} SUCCESS`), `sv-${id} was paid, and nobody was told`);
+    }
+  }
+
+  async count(sql) {
+    return Number((await this.stand.database.rowsLater(sql))[0].n);
+  }
+}
+
+const day = (from) => new Date(Date.now() + from * 86_400_000).toISOString().slice(0, 10);
+
+/** A small generator with a seed; its quality is of no matter here. */
+function mulberry(state) {
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+}
+
+for (const kind of KINDS.filter((kind) => !values.kind || kind === values.kind)) {
+  const own = Math.min(lanes, kills);
+  const shares = Array.from({ length: own }, (_, at) => Math.floor(kills / own) + (at < kills % own ? 1 : 0));
+  await Promise.all(shares.map((quota, at) => new Lane(kind, at, quota).run()));
+  console.error(`${kind}: ${kills} kills`);
+}
+console.log(JSON.stringify({ seed, ...counts }, null, 2));
+process.exit(0);
