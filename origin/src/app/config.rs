@@ -30,7 +30,6 @@ const MAX_LINK_KEYS: usize = 16;
 const DEVELOPMENT_CA: &str = "Scanvault development CA";
 
 const PUBLIC_ADMIN_ADDRESS: &str = "an admin listener on an address that is neither loopback nor private";
-
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// How careful the origin is with its own configuration.
@@ -151,8 +150,7 @@ pub struct Config {
     /// Development: webhook addresses on loopback, over http too.
     #[arg(long, env = "SCANVAULT_ALLOW_LOCAL_CALLBACKS")]
     pub allow_local_callbacks: bool,
-    /// Development: hosts, by name or address, that receivers may be on though they are not public; with http and any
-    /// port too.
+    /// Development: hosts, by name or address, that receivers may be on though not public; http and any port too.
     #[arg(long, env = "SCANVAULT_CALLBACK_ALLOW", value_delimiter = ',')]
     pub callback_allow: Vec<Allowed>,
     /// A new data key is made when the one in use is so old.
