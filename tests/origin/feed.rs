@@ -82,8 +82,7 @@ on_both! {
 }
 
 on_both! {
-    /// A figure for the report; the bench measures it in a release build. Here only that it is not slow.
-    async fn it_is_quick(world: World) {
+    async fn a_long_feed_is_read_page_by_page(world: World) {
         let mut world = world;
         let auth = world.ready().await;
         fill(&world, 20_000).await;
