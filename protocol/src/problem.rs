@@ -19,6 +19,8 @@ pub enum Problem {
     JwtDisabled,
     /// The request cannot be understood; the detail says what is wrong with it.
     BadRequest,
+    /// An amount is no amount, or more or less than is there.
+    InvalidAmount,
     /// The path has a form that is never valid.
     BadPath,
     /// Plain HTTP.
@@ -29,6 +31,8 @@ pub enum Problem {
     NotFound,
     /// The path exists, the method does not; `Allow` lists those that do.
     MethodNotAllowed,
+    /// The account is told another way.
+    NotAcceptable,
     /// The merchant's reference was used before with another body.
     ReferenceConflict,
     /// Another payer is paying this code.
@@ -72,6 +76,7 @@ const TABLE: &[(Problem, u16, &str, &str)] = &[
     (Problem::InvalidOrExpiredJwt, 401, "invalid-or-expired-jwt", "Invalid or expired JWT token"),
     (Problem::JwtDisabled, 401, "jwt-disabled", "JWT Authentication disabled for this account"),
     (Problem::BadRequest, 400, "bad-request", "The request is not valid"),
+    (Problem::InvalidAmount, 400, "invalid-amount", "The amount is not valid"),
     (Problem::BadPath, 400, "bad-path", "The path is not valid"),
     (
         Problem::HttpsRequired,
@@ -82,6 +87,7 @@ const TABLE: &[(Problem, u16, &str, &str)] = &[
     (Problem::Forbidden, 403, "forbidden", "This account has no access to this path"),
     (Problem::NotFound, 404, "not-found", "Not found"),
     (Problem::MethodNotAllowed, 405, "method-not-allowed", "This path does not take this method"),
+    (Problem::NotAcceptable, 406, "not-acceptable", "This account is told another way"),
     (
         Problem::ReferenceConflict,
         409,
@@ -199,6 +205,7 @@ fn title(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        406 => "Not Acceptable",
         409 => "Conflict",
         410 => "Gone",
         413 => "Content Too Large",

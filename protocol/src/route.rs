@@ -248,8 +248,8 @@ pub const ROUTES: &[RouteSpec] = &[
     change(Route::CodeEdit, Method::Put, "/pluto/code/{code}"),
     RouteSpec { max_body_bytes: 0, ..change(Route::CodeDelete, Method::Delete, "/pluto/code/{code}") },
     change(Route::CodeAmount, Method::Put, "/pluto/code/{code}/amount"),
-    change(Route::CodeBlock, Method::Put, "/pluto/code/{code}/block"),
-    change(Route::CodeUnblock, Method::Put, "/pluto/code/{code}/unblock"),
+    RouteSpec { max_body_bytes: 0, ..change(Route::CodeBlock, Method::Put, "/pluto/code/{code}/block") },
+    RouteSpec { max_body_bytes: 0, ..change(Route::CodeUnblock, Method::Put, "/pluto/code/{code}/unblock") },
     external(Route::TransactionState, "/pluto/code/transaction/state/{transactionId}"),
     open(Route::LoginChallenge, "/authentication/login-challenges", LOGIN_QUERY, Answerer::Origin, false),
     RouteSpec {
@@ -576,7 +576,8 @@ mod tests {
     #[test]
     fn areas_ask_who_comes_and_what_is_served_in_them_wins() {
         assert_eq!(found("PUT", "/pluto/stk/push/1"), (Route::Unserved, None));
-        assert_eq!(found("DELETE", "/pluto/purchase/81234"), (Route::Unserved, None));
+        assert_eq!(found("DELETE", "/pluto/purchase/81234"), (Route::Reverse, Some("81234")));
+        assert_eq!(found("PUT", "/pluto/purchase/81234"), (Route::Unserved, None));
         for path in ["/pluto/stk", "/pluto/stk/", "/pluto/stkx/a", "/authentication/sessions/", "/authentication"] {
             assert!(matches!(resolve("GET", path, Door::Public), Resolution::NotFound), "{path}");
         }

@@ -27,7 +27,7 @@ onBothDatabases((at) => {
 
   for (const [kind, amount, status, state, acts] of [
     ["authorization", 1111, "OFF_TO_BANK", "authorising", ["authorization 1111 ZAR"]],
-    ["capture", 2222, "PENDING", "capturing", ["authorization 2222 ZAR", "capture 2222 ZAR"]],
+    ["capture", 2222, "PENDING", "authorised", ["authorization 2222 ZAR", "capture 2222 ZAR"]],
   ]) {
     test(`killed between intent and answer of the ${kind}: the intent is there, and nothing is asked again`, async () => {
       const { world } = at;
@@ -105,8 +105,8 @@ onBothDatabases((at) => {
     await world.children.end("edge", "SIGKILL");
     await gone;
     assert.equal(await world.endOrigin(), "exit code 0");
-    const [row] = world.database.rows("SELECT id, state FROM transactions WHERE amount_minor = 4444");
-    assert.equal(row.state, "captured");
+    const [row] = world.database.rows("SELECT id, state, captured_minor FROM transactions WHERE amount_minor = 4444");
+    assert.deepEqual([row.state, Number(row.captured_minor)], ["authorised", 4444]);
     assert.deepEqual(await world.booked(row.id), ["authorization 4444 ZAR", "capture 4444 ZAR"]);
     await Promise.all([world.startOrigin(), world.startEdge()]);
     assert.equal((await world.query(merchant, code)).codeState, "Used");

@@ -1,160 +1,210 @@
-//! 3dsecure.io's simulator beside an origin, and as much of a browser as stands between the two.
+//! An acquirer that does what a test tells it, behind a real socket, with a book of its own.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE;
-use scanvault_sandbox::common::book::{Book, Kind};
-use scanvault_sandbox::common::clock::Clock;
-use scanvault_sandbox::common::faults::{Fault, Faults, Match, Order};
-use scanvault_sandbox::common::ids::Ids;
-use scanvault_sandbox::common::secret::SecretText;
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use scanvault_origin::acquirers::{
+    Acquirer, AcquirerError, Acquirers, Answer, Approval, Call, Capabilities, Decline, Outcome, Party, Refusal,
+    Request, Resolution, Transport, Unanswered, Wire, WireRequest,
+};
+use scanvault_origin::money::Currency;
+use scanvault_origin::payments::Payments;
+use scanvault_origin::payments::limits::Limits;
 use scanvault_sandbox::common::serve;
-use scanvault_sandbox::threedsecure::{self, Entry, Options, Server};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::net::TcpListener;
+use tokio::sync::Notify;
+use zeroize::Zeroizing;
 
-use crate::world::START_MS;
+use crate::world::World;
 
-const API_KEY: &str = "0d1c8a4e-9d4a-4f0e-9b57-8b0f5d6a3c21";
+/// What the bank does with the next call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Play {
+    Yes,
+    No,
+    /// Nothing is booked, and no answer that says so.
+    LostBefore,
+    /// Booked, and no answer that says so.
+    LostAfter,
+    /// Booked, and answered when the test lets it.
+    Late,
+    /// An error that names what may be held.
+    ErrorWithHandle,
+}
 
-/// The simulator, with a clock, a book and faults of its own.
+/// By reference and act: what, how much, and whether it was booked.
+type Entries = BTreeMap<(String, u64), (String, u64, bool)>;
+
+/// The other side's word: what was asked and what was booked.
+#[derive(Default)]
 pub(crate) struct Bank {
-    pub(crate) clock: Clock,
-    pub(crate) book: Arc<Book<Entry>>,
-    faults: Arc<Faults>,
-    address: SocketAddr,
-    task: JoinHandle<()>,
+    plays: Mutex<VecDeque<Play>>,
+    seed: Mutex<Option<u64>>,
+    /// An act is decided once.
+    pub(crate) book: Mutex<Entries>,
+    /// Every call, as it came.
+    pub(crate) calls: Mutex<Vec<String>>,
+    pub(crate) release: Notify,
 }
 
 impl Bank {
-    pub(crate) async fn start() -> Self {
-        let clock = Clock::manual(i64::try_from(START_MS / 1000).unwrap());
-        let (book, faults) = (Arc::new(Book::default()), Arc::new(Faults::default()));
-        let (key, ids) = (SecretText::new(API_KEY), Ids::seeded([9; 32]));
-        let server = Server::new(key, Options::default(), clock.clone(), ids, Arc::clone(&book), Arc::clone(&faults));
-        let router: Router = threedsecure::router(Arc::new(server));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let task = tokio::spawn(async move { match serve::serve(listener, router).await {} });
-        Self { clock, book, faults, address, task }
+    /// For the next calls, in order; afterwards yes.
+    pub(crate) fn will(&self, plays: &[Play]) {
+        self.plays.lock().unwrap().extend(plays);
     }
 
-    pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+    /// From now on at random: two in three are a plain yes.
+    pub(crate) fn at_random(&self, seed: u64) {
+        *self.seed.lock().unwrap() = Some(seed);
     }
 
-    /// What a merchant's record of it is.
-    pub(crate) fn credentials() -> Value {
-        json!({"apiKey": API_KEY, "acquirerBin": {"visa": "438309", "mastercard": "526571"},
-            "acquirerMerchantId": "000000003000001", "mcc": "5411", "merchantCountryCode": "208",
-            "merchantName": "Corner Shop", "requestorUrl": "https://shop.example"})
-    }
-
-    pub(crate) fn fault(&self, kind: Kind, fault: Fault, times: u32) {
-        self.faults.order(Order { r#match: Match { kind: Some(kind), amount: None }, fault, delay_ms: 0, times });
-    }
-
-    pub(crate) fn is_without_faults(&self) -> bool {
-        self.faults.pending().iter().all(|order| order.times == 0)
-    }
-
-    /// What was done here, in order: `preauth`, `auth Y`, `challenge N`.
-    pub(crate) fn done(&self) -> Vec<String> {
-        let name = |entry: &Entry| format!("{:?} {}", entry.kind, entry.status).to_lowercase().trim().to_owned();
-        self.book.entries().iter().map(name).collect()
-    }
-
-    /// Posts a form to one of the bank's pages, and answers the form that the page holds.
-    pub(crate) async fn post(&self, url: &str, fields: &[(&str, &str)]) -> Result<Form, String> {
-        let url = if url.starts_with('/') { format!("{}{url}", self.url()) } else { url.to_owned() };
-        let path = url.strip_prefix(&self.url()).expect("a page of the bank");
-        let body: Vec<String> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-        let body = body.join("&");
-        let request = format!(
-            "POST {path} HTTP/1.1\r\nhost: {}\r\nconnection: close\r\ncontent-length: {}\r\n\
-             content-type: application/x-www-form-urlencoded\r\n\r\n{body}",
-            self.address,
-            body.len()
-        );
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
-        let answer = String::from_utf8(answer).unwrap();
-        let (head, text) = answer.split_once("\r\n\r\n").unwrap();
-        if head.starts_with("HTTP/1.1 200 ") && text.contains("<form ") {
-            Ok(Form::read(text))
-        } else {
-            Err(text.to_owned())
+    fn play(&self) -> Play {
+        if let Some(play) = self.plays.lock().unwrap().pop_front() {
+            return play;
+        }
+        let mut seed = self.seed.lock().unwrap();
+        let Some(seed) = seed.as_mut() else { return Play::Yes };
+        match random(seed) % 12 {
+            0 => Play::No,
+            1 | 2 => Play::LostBefore,
+            3 => Play::LostAfter,
+            _ => Play::Yes,
         }
     }
 
-    /// The bank's challenge, with a button pressed where the card's script does not answer for the cardholder. What the
-    /// browser brings back.
-    pub(crate) async fn challenge(&self, answer: &Value, button: &str) -> Result<Form, String> {
-        let page = self.post(answer["url"].as_str().unwrap(), &[("creq", answer["creq"].as_str().unwrap())]).await?;
-        if page.field("cres").is_some() {
-            return Ok(page);
-        }
-        let mut fields: Vec<(&str, &str)> =
-            page.fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
-        fields.push(("outcome", button));
-        self.post(&page.action, &fields).await
+    /// What was booked of a kind, in minor units.
+    pub(crate) fn booked(&self, kind: &str) -> Vec<u64> {
+        let book = self.book.lock().unwrap();
+        book.values().filter(|row| row.0 == kind && row.2).map(|row| row.1).collect()
     }
 }
 
-impl Drop for Bank {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+/// Xorshift: a test that fails prints its seed.
+pub(crate) fn random(seed: &mut u64) -> u64 {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    *seed
 }
 
-/// The one form of a page.
-#[derive(Debug)]
-pub(crate) struct Form {
-    pub(crate) action: String,
-    pub(crate) fields: Vec<(String, String)>,
-}
-
-impl Form {
-    fn read(page: &str) -> Self {
-        let attribute = |tag: &str, name: &str| {
-            let value = tag.split(&format!("{name}=\"")).nth(1)?.split('"').next()?;
-            Some(value.replace("&quot;", "\"").replace("&#39;", "'").replace("&amp;", "&"))
-        };
-        let form = page.split("<form ").nth(1).unwrap().split("</form>").next().unwrap();
-        let inputs = form.split("<input ").skip(1).map(|rest| rest.split('>').next().unwrap());
-        let fields = inputs.filter_map(|tag| Some((attribute(tag, "name")?, attribute(tag, "value")?))).collect();
-        Self { action: attribute(form, "action").unwrap(), fields }
-    }
-
-    pub(crate) fn field(&self, name: &str) -> Option<&str> {
-        self.fields.iter().find(|(of, _)| of == name).map(|(_, value)| value.as_str())
-    }
-
-    /// The body of its post.
-    pub(crate) fn body(&self) -> String {
-        let pairs: Vec<String> = self.fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
-        pairs.join("&")
-    }
-}
-
-/// A CRes that a browser made up.
-pub(crate) fn made_up(id: &str) -> String {
-    let json =
-        json!({"messageType": "CRes", "threeDSServerTransID": id, "transStatus": "Y", "challengeCompletionInd": "Y"});
-    format!("cres={}", encode(&URL_SAFE.encode(json.to_string())))
-}
-
-fn encode(text: &str) -> String {
-    let escaped = |byte: u8| match byte {
-        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
-        other => format!("%{other:02X}"),
+async fn answer(State(bank): State<Arc<Bank>>, body: String) -> Response {
+    let call: Value = serde_json::from_str(&body).unwrap();
+    bank.calls.lock().unwrap().push(body);
+    let key = (call["reference"].as_str().unwrap().to_owned(), call["act"].as_u64().unwrap());
+    let known = bank.book.lock().unwrap().get(&key).cloned();
+    let play = match known {
+        Some((.., true)) => Play::Yes,
+        Some((.., false)) => Play::No,
+        None => bank.play(),
     };
-    text.bytes().map(escaped).collect()
+    if play == Play::LostBefore {
+        return serve::cut();
+    }
+    let (kind, amount) = (call["kind"].as_str().unwrap().to_owned(), call["amount"].as_u64().unwrap());
+    bank.book.lock().unwrap().entry(key).or_insert((kind, amount, play != Play::No));
+    match play {
+        Play::LostAfter => return serve::cut(),
+        Play::Late => bank.release.notified().await,
+        _ => {}
+    }
+    let say = match play {
+        Play::No => "no",
+        Play::ErrorWithHandle => "error",
+        _ => "yes",
+    };
+    axum::Json(json!({"say": say})).into_response()
+}
+
+/// The connector to it.
+pub(crate) struct Scripted {
+    pub(crate) name: &'static str,
+    pub(crate) repeats: Resolution,
+    pub(crate) partial: bool,
+}
+
+impl Acquirer for Scripted {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            partial_captures: self.partial,
+            partial_refunds: self.partial,
+            voids_captured: false,
+            network_tokens: false,
+            series: false,
+            needs_card: false,
+            unanswered: Unanswered { capture: self.repeats, refund: self.repeats, void: self.repeats },
+        }
+    }
+
+    fn exponent(&self, currency: Currency) -> Option<u8> {
+        Some(currency.exponent())
+    }
+
+    fn check_credentials(&self, _: &[u8]) -> Result<(), AcquirerError> {
+        Ok(())
+    }
+
+    fn check(&self, _: &Request<'_>) -> Result<(), AcquirerError> {
+        Ok(())
+    }
+
+    fn encode(&self, _: &[u8], request: &Request<'_>) -> Result<Wire, AcquirerError> {
+        let kind = match request.call {
+            Call::Authorise(_) => "authorise",
+            Call::Capture { .. } => "capture",
+            Call::Refund { .. } => "refund",
+            Call::Void { .. } => "void",
+            Call::Credit { .. } => return Err(AcquirerError::NotOffered),
+        };
+        let body = json!({"reference": request.reference, "act": request.act, "kind": kind,
+            "amount": request.amount.minor(), "at": request.asked_at_ms});
+        let headers = vec![("content-type", Zeroizing::new("application/json".to_owned()))];
+        Ok(Wire::Post(WireRequest {
+            path: "/".to_owned(),
+            headers,
+            body: Zeroizing::new(body.to_string().into_bytes()),
+        }))
+    }
+
+    fn decode(&self, _: &Request<'_>, answer: &Answer) -> Outcome {
+        let said: Value = serde_json::from_slice(&answer.body).unwrap_or(Value::Null);
+        let state = Some(format!("handle-at-{}", self.name));
+        match said["say"].as_str() {
+            Some("yes") => Outcome::Approved(Approval { state, ..Approval::default() }),
+            Some("no") => Outcome::Declined(Refusal { reason: Decline::DoNotHonour, code: Some("no".to_owned()) }),
+            Some("error") => Outcome::Unknown { why: "an error of its own", state },
+            _ => Outcome::Unknown { why: "no answer", state: None },
+        }
+    }
+}
+
+pub(crate) const REPEATS: Resolution = Resolution::Repeat { every_ms: 1_000, at_most: 4 };
+
+/// The world's payments, but at a scripted bank, and without limits.
+pub(crate) async fn at_a_bank(world: &World, repeats: Resolution) -> (Arc<Payments>, Arc<Bank>) {
+    let bank = Arc::new(Bank::default());
+    let party = party(&bank, "clearhaus", repeats).await;
+    (with(world, vec![party]), bank)
+}
+
+pub(crate) fn with(world: &World, parties: Vec<Party>) -> Arc<Payments> {
+    let limits = Arc::new(Limits::new(false));
+    Arc::new(Payments { acquirers: Acquirers::new(parties), limits, ..Payments::clone(&world.app.payments) })
+}
+
+/// A bank that listens, and the way to it.
+pub(crate) async fn party(bank: &Arc<Bank>, name: &'static str, repeats: Resolution) -> Party {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let router = Router::new().fallback(answer).with_state(Arc::clone(bank));
+    tokio::spawn(async move { match serve::serve(listener, router).await {} });
+    let transport = Transport::http(&address, &[]).unwrap();
+    Party { acquirer: Box::new(Scripted { name, repeats, partial: true }), transport }
 }

@@ -28,8 +28,9 @@ on_both! {
         let answer = world.send(Forward::get(format!("/pluto/code/{code}")).with(&auth)).await;
         assert!(answer.text().contains("\"amount\":10.00,"), "{}", answer.text());
         assert_eq!(answer.json(), json!({"code": code, "codeState": "Available", "merchantReference": "auth-demo",
-            "amount": 10.0, "currencyCode": "ZAR", "expiryDate": expiry, "expired": false, "useOnce": true,
-            "shortDescription": "Two coffees", "codeUrl": format!("{PUBLIC_URL}/Q/{code}")}));
+            "merchantName": "Corner Shop", "amount": 10.0, "amountString": "10.00", "currencyCode": "ZAR",
+            "expiryDate": expiry, "expired": false, "useOnce": true, "requestPartialPayment": false,
+            "shortDescription": "Two coffees", "attempts": 0, "payments": 0, "codeUrl": format!("{PUBLIC_URL}/Q/{code}")}));
         world.clock.advance_ms(30 * 60 * 1_000);
         let later = world.send(Forward::get(format!("/pluto/code/{code}")).with(&auth)).await.json();
         assert_eq!((&later["expired"], &later["codeState"]), (&json!(true), &json!("Available")));
@@ -91,13 +92,24 @@ on_both! {
     async fn what_is_wrong_in_the_body_is_said(world: World) {
         let mut world = world;
         let auth = world.ready().await;
+        let plain = "amount must be a plain decimal number such as 10.00";
         for (body, detail) in [
-            (r#"{"merchantReference":"a","amount":"10.00"}"#, "amount must be a plain decimal number such as 10.00"),
-            (r#"{"merchantReference":"a","amount":1e3}"#, "amount must be a plain decimal number such as 10.00"),
+            (r#"{"merchantReference":"a","amount":"10.00"}"#, plain),
+            (r#"{"merchantReference":"a","amount":1e3}"#, plain),
             (r#"{"merchantReference":"a","amount":-1}"#, "amount must not be negative"),
             (r#"{"merchantReference":"a","amount":0.001}"#, "amount is less than the smallest unit of the currency"),
             (r#"{"merchantReference":"a","amount":10000000}"#, "amount must not be more than 9,999,999.99"),
+        ] {
+            let answer = world.send(create(body, &auth)).await;
+            answer.assert_problem(400, "invalid-amount");
+            assert_eq!(answer.json()["detail"], detail, "{body}");
+        }
+        for (body, detail) in [
             (r#"{"merchantReference":"","amount":1}"#, "merchantReference must be 1 to 45 printable characters"),
+            (r#"{"merchantReference":"a","amount":1,"expiryDate":-1}"#,
+                "expiryDate -1 is not taken: what it means is not documented; 0 is never"),
+            (r#"{"merchantReference":"a","amount":1,"limitBasket":"visa"}"#,
+                "limitBasket is not taken: what it limits is not documented, and nothing here would enforce it"),
             (r#"{"amount":1}"#, "The body lacks a field, or a field has another type or name (line 1, column 12)"),
             (r#"{"merchantReference":"a","amount":NaN}"#, "The body is not JSON (line 1, column 35)"),
             ("{", "The body is not JSON (line 1, column 1)"),
@@ -111,6 +123,44 @@ on_both! {
         let mut text = create("{}", &auth);
         text.content_type = Some("text/plain");
         world.send(text).await.assert_problem(415, "unsupported-media-type");
+    }
+
+    async fn every_field_is_kept_shown_back_and_compared_when_the_call_is_repeated(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        let fields = [
+            r#""reserveQR":true"#,
+            r#""requestTip":true"#,
+            r#""basketItems":[{"price":12.30,"name":"a \" b"}]"#,
+            r#""subMerchantName":"Tea Room""#,
+            r#""terminalId":"T-1""#,
+            r#""mcc":"0742""#,
+            r#""requestPartialPayment":true"#,
+            r#""productURL":"https://shop.example/tea""#,
+        ];
+        let body = |fields: &[&str]| {
+            format!("{{\"merchantReference\":\"all\",\"amount\":12.345,{}}}", fields.join(", "))
+        };
+        let made = world.send(create(&body(&fields), &auth)).await.json();
+        let kept = json!(["reserveQR", "requestTip", "basketItems", "subMerchantName", "terminalId", "mcc"]);
+        assert_eq!(made["storedOnly"], kept);
+        let code = made["code"].as_str().unwrap();
+        let answer = world.send(Forward::get(format!("/pluto/code/{code}")).with(&auth)).await;
+        assert!(answer.text().contains(r#""basketItems":[{"price":12.30,"name":"a \" b"}]"#), "{}", answer.text());
+        let shown = answer.json();
+        for (name, value) in [
+            ("amountString", json!("12.34")), ("reserveQR", json!(true)), ("requestTip", json!(true)),
+            ("subMerchantName", json!("Tea Room")), ("terminalId", json!("T-1")), ("mcc", json!("0742")),
+            ("requestPartialPayment", json!(true)), ("productUrl", json!("https://shop.example/tea")),
+            ("storedOnly", kept),
+        ] {
+            assert_eq!(shown[name], value, "{name}");
+        }
+        assert_eq!(world.send(create(&body(&fields), &auth)).await.json(), made);
+        for left_out in 0..fields.len() {
+            let others: Vec<_> = (0..fields.len()).filter(|at| *at != left_out).map(|at| fields[at]).collect();
+            world.send(create(&body(&others), &auth)).await.assert_problem(409, "reference-conflict");
+        }
     }
 
     async fn what_is_somebody_elses_does_not_exist(world: World) {

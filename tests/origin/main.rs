@@ -13,15 +13,19 @@
 )]
 
 mod acquirers;
+mod acs;
 mod admin_tls;
 mod audit;
 mod bank;
 mod card;
+mod card_testing;
 mod cards;
 mod ceremonies;
+mod changes;
 mod codes;
 mod credentials;
 mod door;
+mod engine;
 mod feed;
 mod idempotency;
 mod imports;
@@ -38,6 +42,8 @@ mod outcomes;
 mod ownership;
 mod passwords;
 mod pings;
+mod purchases;
+mod queries;
 mod receiver;
 mod reconcile;
 mod records;

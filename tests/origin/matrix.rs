@@ -31,7 +31,7 @@ fn status_when_allowed(spec: &RouteSpec, method: &str) -> u16 {
         // A bank posts a form.
         Route::ThreeDsMethod | Route::ThreeDsChallenge => 415,
         Route::CodeEdit | Route::CodeDelete | Route::CodeAmount | Route::CodeBlock | Route::CodeUnblock => 404,
-        Route::QueryReference | Route::QueryRefund | Route::StateByQr => 404,
+        Route::QueryReference | Route::QueryRefund | Route::StateByQr => 400,
         Route::Reverse | Route::Refund => 404,
         Route::V1New | Route::V1Capture | Route::V1Refund | Route::V1Void | Route::V1Charge => 400,
         Route::V1Seq => 200,
@@ -137,7 +137,9 @@ on_both! {
             for method in methods(spec.method) {
                 for knocker in &knockers {
                     let forward = match *method {
-                        method @ ("POST" | "PUT") => Forward { method, ..Forward::post_text(path(spec), "{}") },
+                        method @ ("POST" | "PUT") if spec.max_body_bytes > 0 => {
+                            Forward { method, ..Forward::post_text(path(spec), "{}") }
+                        }
                         method => Forward { method, ..Forward::get(path(spec)) },
                     };
                     // An address that nobody knows: this is not about how often one may fail.

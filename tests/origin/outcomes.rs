@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use scanvault_origin::acquirers::clearhaus::Clearhaus;
-use scanvault_origin::acquirers::threedsecure::PostedBrowser;
 use scanvault_origin::acquirers::{
     self, Acquirer, AcquirerError, Acquirers, Call, Capabilities, Outcome, Party, Request, Transport, Wire,
 };
@@ -420,8 +419,7 @@ on_both! {
         };
         let payments = Arc::new(Payments { acquirers: Acquirers::new(vec![party]), ..Payments::clone(known) });
         let sealed = page.seal(&page.card(PAN, 1000));
-        let post = Post { sealed: &sealed, browser: PostedBrowser::default(), after: None };
-        let outcome = payments.pay(&code.parse().unwrap(), post, "unknown").await.unwrap();
+        let outcome = payments.pay(&code.parse().unwrap(), Post::of(&sealed), "unknown").await.unwrap();
         let PayOutcome::Declined { transaction_id, .. } = outcome else { panic!("{outcome:?}") };
         assert_eq!(kinds(&world), [Kind::Authorization, Kind::Void]);
         let found = world.send(Forward::get(format!("/pluto/code/{code}")).with(&auth)).await.json();

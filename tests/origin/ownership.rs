@@ -29,7 +29,23 @@ enum Step {
     Query(usize, prop::sample::Index),
     /// The caller looks up one of the transactions.
     State(usize, prop::sample::Index),
+    /// The caller calls something else on one of the codes.
+    Code(usize, prop::sample::Index, usize),
+    /// The caller wants to give back what is not theirs, or a little of what is.
+    GiveBack(usize, prop::sample::Index, bool),
 }
+
+/// Calls on a code, and the status of those who may: what they come to does not matter here.
+const CALLS: [(&str, &str, &[u16]); 8] = [
+    ("PUT", "/pluto/code/{code}", &[200, 409]),
+    ("PUT", "/pluto/code/{code}/amount", &[200, 409]),
+    ("PUT", "/pluto/code/{code}/block", &[200, 409]),
+    ("PUT", "/pluto/code/{code}/unblock", &[200, 409]),
+    ("DELETE", "/pluto/code/{code}", &[200, 409]),
+    ("POST", "/pluto/code/queryRef", &[406]),
+    ("POST", "/pluto/code/queryRef/refund", &[406]),
+    ("POST", "/pluto/code/transaction/stateByQr", &[200, 404]),
+];
 
 fn plans() -> impl Strategy<Value = Plan> {
     let psps = prop::collection::vec(prop::option::of(0..PSPS), MERCHANTS);
@@ -38,8 +54,12 @@ fn plans() -> impl Strategy<Value = Plan> {
         2 => (caller(), prop::option::weighted(0.8, 0..MERCHANTS)).prop_map(|(who, whose)| Step::Create(who, whose)),
         2 => (caller(), any::<prop::sample::Index>()).prop_map(|(who, what)| Step::Query(who, what)),
         1 => (caller(), any::<prop::sample::Index>()).prop_map(|(who, what)| Step::State(who, what)),
+        4 => (caller(), any::<prop::sample::Index>(), 0..CALLS.len())
+            .prop_map(|(who, what, which)| Step::Code(who, what, which)),
+        1 => (caller(), any::<prop::sample::Index>(), any::<bool>())
+            .prop_map(|(who, what, is_all)| Step::GiveBack(who, what, is_all)),
     ];
-    (psps, prop::collection::vec(step, 60)).prop_map(|(psps, steps)| Plan { psps, steps })
+    (psps, prop::collection::vec(step, 100)).prop_map(|(psps, steps)| Plan { psps, steps })
 }
 
 /// The accounts of a plan, and who owns what was made.
@@ -104,11 +124,42 @@ impl Shop<'_> {
         }
     }
 
+    async fn call(&self, who: usize, (owner, code): &(usize, String), which: usize) {
+        let (method, path, statuses) = CALLS[which];
+        let path = path.replace("{code}", code);
+        let reference = format!("other-{}-{code}", self.base);
+        let body = match path.rsplit('/').next().unwrap() {
+            "amount" => json!({"amount": 5, "merchantReference": reference}),
+            "stateByQr" => json!({"code": code, "amount": 10}),
+            "queryRef" | "refund" => json!({"code": code, "merchantReference": reference}),
+            _ => json!({"mcc": "5812"}),
+        };
+        let has_body = method == "POST" || path.ends_with("amount") || path.ends_with(code) && method == "PUT";
+        let forward = if has_body { Forward::post(path, &body) } else { Forward::get(path) };
+        let answer = self.world.send(Forward { method, ..forward }.with(&self.auth[who])).await;
+        if self.acts_for(who, *owner) {
+            assert!(statuses.contains(&answer.status.as_u16()), "{method} {}", answer.text());
+        } else {
+            answer.assert_problem(404, "not-found");
+        }
+    }
+
+    async fn give_back(&self, who: usize, (owner, id): &(usize, i64), is_all: bool) {
+        let path = format!("/pluto/purchase/{id}");
+        let forward = if is_all { Forward::delete(path) } else { Forward::post_text(path, "0.10") };
+        let answer = self.world.send(forward.with(&self.auth[who])).await;
+        if self.acts_for(who, *owner) {
+            assert!(matches!(answer.status.as_u16(), 200 | 409), "{}", answer.text());
+        } else {
+            answer.assert_problem(404, "not-found");
+        }
+    }
+
     async fn run(&mut self) {
         for step in &self.plan.steps {
             match step {
                 Step::Create(who, whose) => self.create(*who, *whose).await,
-                Step::Query(..) | Step::State(..) if self.codes.is_empty() => {}
+                _ if self.codes.is_empty() => {}
                 Step::Query(who, what) => {
                     let (owner, code) = what.get(&self.codes);
                     self.look(*who, *owner, format!("/pluto/code/{code}")).await;
@@ -117,6 +168,8 @@ impl Shop<'_> {
                     let (owner, id) = what.get(&self.transactions);
                     self.look(*who, *owner, format!("/pluto/code/transaction/state/{id}")).await;
                 }
+                Step::Code(who, what, which) => self.call(*who, what.get(&self.codes), *which).await,
+                Step::GiveBack(who, what, is_all) => self.give_back(*who, what.get(&self.transactions), *is_all).await,
             }
         }
     }

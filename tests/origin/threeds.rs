@@ -8,7 +8,7 @@ use scanvault_origin::vault::Pan;
 use scanvault_sandbox::common::book::Kind;
 use serde_json::{Value, json};
 
-use crate::bank::{Bank, Form, made_up};
+use crate::acs::{Bank, Form, made_up};
 use crate::card::{Page, code};
 use crate::on_both;
 use crate::world::{Answer, Forward, World};

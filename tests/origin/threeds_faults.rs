@@ -78,7 +78,7 @@ on_both! {
     async fn a_wrong_api_key_declines(world: World) {
         let mut world = world;
         let auth = merchant(&mut world, "on").await;
-        let mut credentials = crate::bank::Bank::credentials();
+        let mut credentials = crate::acs::Bank::credentials();
         credentials["apiKey"] = "another".into();
         let body = serde_json::json!({"party": "3dsecure", "credentials": credentials});
         assert_eq!(world.admin("POST", "/accounts/merchant-25/credentials", &body).await.status, 200);

@@ -11,7 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use rsa::pkcs8::DecodePrivateKey;
-use scanvault_origin::app::config::{Config, Mode, Switch};
+use scanvault_origin::app::config::{Config, ErrorDialect, Mode, Switch};
 use scanvault_origin::app::router::{answer_admin, answer_public};
 use scanvault_origin::app::{App, serve};
 use scanvault_origin::ceremonies::operators::Operators;
@@ -32,7 +32,7 @@ use sqlx::Row;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
-use crate::bank::Bank;
+use crate::acs::Bank;
 
 /// 2026-11-21T12:00:00Z, and a little: the origin refuses what was signed in its own starting second.
 pub(crate) const START_MS: u64 = 1_795_262_400_500;
@@ -149,6 +149,15 @@ impl Forward {
 
     pub(crate) fn delete(path: impl Into<String>) -> Self {
         Self { method: "DELETE", ..Self::get(path) }
+    }
+
+    pub(crate) fn put(path: impl Into<String>, body: &Value) -> Self {
+        Self { method: "PUT", ..Self::post(path, body) }
+    }
+
+    /// A PUT without a body.
+    pub(crate) fn put_nothing(path: impl Into<String>) -> Self {
+        Self { method: "PUT", ..Self::get(path) }
     }
 
     pub(crate) fn by(mut self, key: &'static str) -> Self {
@@ -509,6 +518,7 @@ fn config(database_url: &str, gateway_url: &str, bank_url: &str, folder: &Folder
         card_retention_days: 90,
         rate_limits: Switch::On,
         security_violation_513: false,
+        pluto_errors: ErrorDialect::Standard,
         password_reminder_days: 90,
         login_challenge_secs: None,
         log: "off".to_owned(),

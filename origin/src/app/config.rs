@@ -19,6 +19,7 @@ use crate::ceremonies::operators::{Operators, OperatorsError};
 use crate::identity::login::{PRODUCTION_CHALLENGE_SECS, SANDBOX_CHALLENGE_SECS};
 use crate::outbox::Rules;
 use crate::outbox::target::Allowed;
+use crate::payments::pluto;
 use crate::web::link_check::LinkKeys;
 use crate::web::tls::Files;
 
@@ -29,7 +30,6 @@ const MAX_LINK_KEYS: usize = 16;
 const DEVELOPMENT_CA: &str = "Scanvault development CA";
 
 const PUBLIC_ADMIN_ADDRESS: &str = "an admin listener on an address that is neither loopback nor private";
-
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// How careful the origin is with its own configuration.
@@ -48,6 +48,24 @@ pub enum Switch {
     On,
     /// It is not.
     Off,
+}
+
+/// How the calls of `/pluto` tell what is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ErrorDialect {
+    /// Standard statuses and problem documents.
+    Standard,
+    /// The reference's own statuses (431, 432, 512) and a text.
+    Reference,
+}
+
+impl From<ErrorDialect> for pluto::Errors {
+    fn from(dialect: ErrorDialect) -> Self {
+        match dialect {
+            ErrorDialect::Standard => Self::Standard,
+            ErrorDialect::Reference => Self::Reference,
+        }
+    }
 }
 
 /// Flags of `scanvault serve`.
@@ -132,8 +150,7 @@ pub struct Config {
     /// Development: webhook addresses on loopback, over http too.
     #[arg(long, env = "SCANVAULT_ALLOW_LOCAL_CALLBACKS")]
     pub allow_local_callbacks: bool,
-    /// Development: hosts, by name or address, that receivers may be on though they are not public; with http and any
-    /// port too.
+    /// Development: hosts, by name or address, that receivers may be on though not public; http and any port too.
     #[arg(long, env = "SCANVAULT_CALLBACK_ALLOW", value_delimiter = ',')]
     pub callback_allow: Vec<Allowed>,
     /// A new data key is made when the one in use is so old.
@@ -151,6 +168,9 @@ pub struct Config {
     /// Wrong credentials for a refund or reversal are 513 instead of 401, as in the reference.
     #[arg(long, env = "SCANVAULT_SECURITY_VIOLATION_513", value_parser = BoolishValueParser::new())]
     pub security_violation_513: bool,
+    /// How the calls of `/pluto` tell what is wrong: with problem documents, or as in the reference.
+    #[arg(long, env = "SCANVAULT_PLUTO_ERRORS", value_enum, default_value = "standard")]
+    pub pluto_errors: ErrorDialect,
     /// After how many days an API password is listed as due; it goes on working.
     #[arg(long, env = "SCANVAULT_PASSWORD_REMINDER_DAYS", default_value_t = 90, value_parser = clap::value_parser!(u32).range(1..=3650))]
     pub password_reminder_days: u32,

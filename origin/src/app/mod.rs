@@ -22,7 +22,8 @@ use crate::db::Db;
 use crate::identity::Identity;
 use crate::identity::login::Logins;
 use crate::ops::Ops;
-use crate::payments::pay::Payments;
+use crate::payments::Payments;
+use crate::payments::pluto::{self, Polls};
 use crate::payments::wallet::Wallet;
 use crate::vault::Vault;
 use crate::web::link_check::LinkCheck;
@@ -49,6 +50,10 @@ pub struct App {
     pub wallet: Arc<Wallet>,
     /// The money.
     pub payments: Arc<Payments>,
+    /// Who polls `/pluto` how fast.
+    pub polls: Polls,
+    /// How `/pluto` tells what is wrong.
+    pub pluto_errors: pluto::Errors,
     /// The admin listener's ceremonies.
     pub admin: Admin,
     /// What is watched.

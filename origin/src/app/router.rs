@@ -16,7 +16,7 @@ use crate::cards;
 use crate::ceremonies::{Action, AdminCall, Admitted};
 use crate::identity::Caller;
 use crate::pages;
-use crate::payments::codes::Codes;
+use crate::payments::pluto::{Answering, Pluto};
 use crate::payments::v1::V1;
 use crate::vault::SystemEntropy;
 use crate::web::listener::Peer;
@@ -106,18 +106,34 @@ async fn dispatch(app: &Arc<App>, call: &Call) -> Result<Response, ApiError> {
     Ok(response)
 }
 
-async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<Response, ApiError> {
+/// Put on the heap here: the handlers' futures are large, and every caller's would be as large as the largest.
+fn handle<'a>(app: &'a Arc<App>, call: &'a Call, caller: Option<Caller>) -> Answering<'a> {
+    Box::pin(answer_of(app, call, caller))
+}
+
+async fn answer_of(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<Response, ApiError> {
     if call.spec.route == Route::Unserved {
         return Err(Problem::NotFound.into()); // whatever it carries
     }
     check_body(call)?;
-    let codes = Codes { db: &app.db, clock: &*app.clock, public_url: &app.public_url };
+    let pluto =
+        Pluto { payments: &app.payments, public_url: &app.public_url, polls: &app.polls, errors: app.pluto_errors };
     let v1 = V1 { payments: &app.payments, public_url: &app.public_url };
     let mut entropy = SystemEntropy::new();
     match call.spec.route {
-        Route::CodeCreate => codes.create(needed(caller)?.account, call, &mut entropy).await,
-        Route::CodeQuery => codes.query(needed(caller)?.account, call).await,
-        Route::TransactionState => codes.transaction_state(needed(caller)?.account, call).await,
+        Route::CodeCreate
+        | Route::CodeQuery
+        | Route::CodeEdit
+        | Route::CodeAmount
+        | Route::CodeBlock
+        | Route::CodeUnblock
+        | Route::CodeDelete
+        | Route::QueryReference
+        | Route::QueryRefund
+        | Route::StateByQr
+        | Route::TransactionState
+        | Route::Reverse
+        | Route::Refund => pluto.answer(needed(caller)?.account, call).await,
         Route::V1New
         | Route::V1Seq
         | Route::V1Capture
@@ -137,16 +153,6 @@ async fn handle(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Result<R
         Route::Logout => app.logins.logout(&needed(caller)?.account, call).await,
         // The edge answers the first two; the internal ones were answered above; the others are served nowhere yet.
         Route::QrImage
-        | Route::CodeEdit
-        | Route::CodeDelete
-        | Route::CodeAmount
-        | Route::CodeBlock
-        | Route::CodeUnblock
-        | Route::QueryReference
-        | Route::QueryRefund
-        | Route::StateByQr
-        | Route::Reverse
-        | Route::Refund
         | Route::Unserved
         | Route::Monitor
         | Route::VaultKey

@@ -33,6 +33,7 @@ use crate::outbox;
 use crate::outbox::target::SystemLookup;
 use crate::outbox::{Counts, Sender};
 use crate::payments::limits::Limits;
+use crate::payments::pluto::Polls;
 use crate::payments::wallet::Wallet;
 use crate::payments::{Payments, idempotency, resolver};
 use crate::vault::{MemoryProtection, SystemEntropy, Vault, store};
@@ -205,6 +206,8 @@ pub async fn build(
         logins,
         wallet,
         payments,
+        polls: Polls::new(config.rate_limits == Switch::On),
+        pluto_errors: config.pluto_errors.into(),
         admin,
         ops,
         public_url: config.public_url.clone(),

@@ -2,7 +2,6 @@
 //!
 //! The rule of the folder: what will be asked of an acquirer is committed before it is asked, what became of it after.
 
-pub mod codes;
 pub mod details;
 pub mod engine;
 pub mod feed;
@@ -12,6 +11,7 @@ pub mod limits;
 pub mod notification;
 pub mod notify;
 pub mod pay;
+pub mod pluto;
 pub mod reconcile;
 pub mod request;
 pub mod resolver;

@@ -1,38 +1,17 @@
-//! What a merchant sends to create a code, parsed into types, and the numbers that name a code.
+//! A payment request as it is asked for, whatever the interface, and the ten digits that name one.
 
 use std::fmt;
 use std::str::FromStr;
 
 use scanvault_protocol::Problem;
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use serde::{Deserialize, Serialize};
 
-use crate::money::{Amount, Currency};
+use crate::money::Amount;
 use crate::vault::Entropy;
 use crate::web::ApiError;
 
 /// 30 minutes, where the merchant gives no expiry.
 pub const DEFAULT_TTL_MS: i64 = 30 * 60 * 1000;
-const MAX_REFERENCE_CHARS: usize = 45;
-const MAX_DESCRIPTION_CHARS: usize = 45;
-const MAX_URL_BYTES: usize = 512;
-
-/// The body of `POST /pluto/code/create`, as it comes. Names that we do not know are refused: a limit that a merchant
-/// believes to be in force must not be ignored in silence.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct CreateBody<'a> {
-    merchant_reference: String,
-    #[serde(borrow)]
-    amount: &'a RawValue,
-    expiry_date: Option<i64>,
-    use_once: Option<bool>,
-    short_description: Option<String>,
-    #[serde(alias = "productURL")]
-    product_url: Option<String>,
-    /// Which merchant a PSP acts for. The reference does not say how PSPs name it: this name is ours.
-    pub merchant_id: Option<u64>,
-}
 
 /// A payment request as a merchant asked for it. Two that are equal are the same call repeated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,42 +28,74 @@ pub struct NewRequest {
     pub short_description: Option<String>,
     /// Kept for the merchant.
     pub product_url: Option<String>,
+    /// The payer may pay less than the amount.
+    pub is_partial: bool,
+    /// What is kept for the merchant and shown back.
+    pub extras: Extras,
 }
 
-impl CreateBody<'_> {
-    /// Checks every field. `currency` is the account's.
-    ///
-    /// # Errors
-    /// [`Problem::BadRequest`], with the field's name in the text.
-    pub fn parse(self, currency: Currency) -> Result<NewRequest, ApiError> {
-        let bad = |text: &str| ApiError::because(Problem::BadRequest, text);
-        let amount = Amount::parse(self.amount.get(), currency).map_err(|error| bad(&error.to_string()))?;
-        if !is_text(&self.merchant_reference, 1, MAX_REFERENCE_CHARS) {
-            return Err(bad("merchantReference must be 1 to 45 printable characters"));
-        }
-        if self.short_description.as_deref().is_some_and(|text| !is_text(text, 1, MAX_DESCRIPTION_CHARS)) {
-            return Err(bad("shortDescription must be 1 to 45 printable characters"));
-        }
-        let is_url = |url: &str| {
-            url.len() <= MAX_URL_BYTES
-                && (url.starts_with("https://") || url.starts_with("http://"))
-                && url.bytes().all(|b| b.is_ascii_graphic())
-        };
-        if self.product_url.as_deref().is_some_and(|url| !is_url(url)) {
-            return Err(bad("productUrl must be an http or https address"));
-        }
-        if self.expiry_date.is_some_and(|at| at < 0) {
-            return Err(bad("expiryDate must be in the future, in milliseconds, or 0 for never"));
-        }
-        Ok(NewRequest {
-            merchant_reference: self.merchant_reference,
-            amount,
-            asked_expiry_ms: self.expiry_date,
-            use_once: self.use_once.unwrap_or(!amount.is_open()),
-            short_description: self.short_description,
-            product_url: self.product_url,
-        })
-    }
+/// What a code carries besides what a payment needs. Nothing of ours acts on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Extras {
+    /// The reference's `reserveQR`; what it does is not documented.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reserve_qr: Option<bool>,
+    /// A tip is asked for. Our pay page asks for none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_tip: Option<bool>,
+    /// JSON without white space, as it was sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub basket_items: Option<String>,
+    /// For whom the merchant sells.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub_merchant_name: Option<String>,
+    /// The merchant's till.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub terminal_id: Option<String>,
+    /// Merchant category code, four digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mcc: Option<String>,
+}
+
+/// The column `details` of a payment request of `/pluto`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Details {
+    /// As it is now.
+    #[serde(flatten)]
+    pub extras: Extras,
+    /// How it began, once it has been changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first: Option<First>,
+}
+
+/// The first answer to a reference, and the call that it was given to: a repeat of that call is answered the same,
+/// whatever was changed since.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct First {
+    /// The code then; it may stand for another reference by now.
+    pub code: String,
+    /// Its expiry then.
+    pub expires_at_ms: i64,
+    /// The call; `None` where the reference did not come by a new code.
+    pub asked: Option<Asked>,
+}
+
+/// A call that makes a code, but for its reference. Two that are equal are the same call repeated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    amount_minor: u64,
+    expiry_ms: Option<i64>,
+    use_once: bool,
+    short_description: Option<String>,
+    product_url: Option<String>,
+    #[serde(default)]
+    is_partial: bool,
+    #[serde(default)]
+    extras: Extras,
 }
 
 impl NewRequest {
@@ -92,6 +103,34 @@ impl NewRequest {
     #[must_use]
     pub fn expires_at_ms(&self, now_ms: i64) -> i64 {
         self.asked_expiry_ms.unwrap_or(now_ms.saturating_add(DEFAULT_TTL_MS))
+    }
+
+    /// What a repeat of the call is held against. The currency is the account's and never changes.
+    #[must_use]
+    pub fn asked(&self) -> Asked {
+        Asked {
+            amount_minor: self.amount.minor(),
+            expiry_ms: self.asked_expiry_ms,
+            use_once: self.use_once,
+            short_description: self.short_description.clone(),
+            product_url: self.product_url.clone(),
+            is_partial: self.is_partial,
+            extras: self.extras.clone(),
+        }
+    }
+}
+
+impl Details {
+    /// Reads the column. What cannot be read is another interface's, or a newer release's: nothing is known of it.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        serde_json::from_str(text).unwrap_or_default()
+    }
+
+    /// As stored.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        serde_json::to_string(self).unwrap_or_else(|_| "{}".to_owned())
     }
 }
 
@@ -140,67 +179,33 @@ impl fmt::Display for Code {
     }
 }
 
-fn is_text(text: &str, min_chars: usize, max_chars: usize) -> bool {
-    let chars = text.chars().count();
-    (min_chars..=max_chars).contains(&chars)
-        && !text.chars().any(char::is_control)
-        && text.trim().chars().count() == chars
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::vault::SystemEntropy;
 
-    const NOW: i64 = 1_790_000_000_000;
-
-    fn parse(json: &str) -> Result<NewRequest, ApiError> {
-        let body: CreateBody<'_> = serde_json::from_str(json).map_err(|_| ApiError::new(Problem::BadRequest))?;
-        body.parse("ZAR".parse().unwrap())
-    }
-
     #[test]
-    fn the_documents_example_is_taken() {
-        let request = parse(r#"{"merchantReference":"auth-demo","amount":10.00}"#).unwrap();
-        assert_eq!((request.amount.minor(), request.use_once), (1000, true));
-        assert_eq!(request.expires_at_ms(NOW), NOW + DEFAULT_TTL_MS);
-    }
-
-    #[test]
-    fn an_open_amount_makes_a_reusable_code_unless_told_otherwise() {
-        assert!(!parse(r#"{"merchantReference":"a","amount":0}"#).unwrap().use_once);
-        assert!(parse(r#"{"merchantReference":"a","amount":0,"useOnce":true}"#).unwrap().use_once);
-        assert_eq!(parse(r#"{"merchantReference":"a","amount":0,"expiryDate":0}"#).unwrap().expires_at_ms(NOW), 0);
-    }
-
-    #[test]
-    fn equal_after_parsing_is_equal() {
-        let one = parse(r#"{"merchantReference":"a","amount":10.00}"#).unwrap();
-        assert_eq!(one, parse(r#"{ "amount" : 10, "useOnce": true, "merchantReference": "\u0061" }"#).unwrap());
-        assert_ne!(one, parse(r#"{"merchantReference":"a","amount":10.01}"#).unwrap());
-    }
-
-    #[test]
-    fn bad_fields_are_refused() {
-        for json in [
-            r#"{"amount":1}"#,
-            r#"{"merchantReference":"a"}"#,
-            r#"{"merchantReference":"","amount":1}"#,
-            r#"{"merchantReference":" a","amount":1}"#,
-            r#"{"merchantReference":"a\nb","amount":1}"#,
-            r#"{"merchantReference":"a","amount":"1"}"#,
-            r#"{"merchantReference":"a","amount":1e1}"#,
-            r#"{"merchantReference":"a","amount":null}"#,
-            r#"{"merchantReference":"a","amount":1,"limitBasket":"x"}"#,
-            r#"{"merchantReference":"a","amount":1,"amount":2}"#,
-            r#"{"merchantReference":"a","amount":1,"expiryDate":-1}"#,
-            r#"{"merchantReference":"a","amount":1,"productUrl":"javascript:alert(1)"}"#,
-            r#"{"merchantReference":7,"amount":1}"#,
-            r#"[]"#,
-        ] {
-            assert_eq!(parse(json).map_err(|error| error.problem()), Err(Problem::BadRequest), "{json}");
+    fn what_is_stored_beside_the_columns_is_read_back() {
+        for extras in
+            [Extras::default(), Extras { reserve_qr: Some(true), mcc: Some("5812".into()), ..Extras::default() }]
+        {
+            let asked = Asked {
+                amount_minor: 1000,
+                expiry_ms: Some(0),
+                use_once: true,
+                short_description: None,
+                product_url: None,
+                is_partial: false,
+                extras: extras.clone(),
+            };
+            let first = First { code: "0123456789".into(), expires_at_ms: 0, asked: Some(asked) };
+            for first in [None, Some(first)] {
+                let details = Details { extras: extras.clone(), first };
+                assert_eq!(Details::parse(&details.to_text()), details);
+            }
         }
-        assert!(parse(&format!(r#"{{"merchantReference":"{}","amount":1}}"#, "a".repeat(46))).is_err());
+        assert_eq!(Details::default().to_text(), "{}");
+        assert_eq!(Details::parse("[]"), Details::default());
     }
 
     #[test]

@@ -1,43 +1,13 @@
-//! What codes and transactions look like from outside. Amounts are JSON numbers with all their decimals, written as text.
+//! What transactions look like from outside. Amounts are JSON numbers with all their decimals, written as text.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use super::store::{CodeRecord, Transaction};
+use super::store::Transaction;
 use crate::calendar::Utc;
 use crate::money::Amount;
 
-/// The answer to `POST /pluto/code/create`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Created<'a> {
-    code: &'a str,
-    expiry_date: i64,
-    code_url: String,
-}
-
-/// The answer to `GET /pluto/code/{code}`.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CodeView<'a> {
-    code: &'a str,
-    code_state: &'static str,
-    merchant_reference: &'a str,
-    amount: Box<RawValue>,
-    currency_code: &'a str,
-    expiry_date: i64,
-    expired: bool,
-    use_once: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    short_description: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    product_url: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    transaction_id: Option<i64>,
-    code_url: String,
-}
-
-/// The answer to `GET /pluto/code/transaction/state/{transactionId}`.
+/// A transaction as merchants of `/pluto` read it.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TransactionView<'a> {
@@ -70,39 +40,6 @@ pub struct Notification<'a> {
 struct CardInfo<'a> {
     bin: &'a str,
     last_four: &'a str,
-}
-
-impl<'a> Created<'a> {
-    /// Of a code.
-    #[must_use]
-    pub fn of(record: &'a CodeRecord, public_url: &str) -> Self {
-        Self {
-            code: record.code.as_str(),
-            expiry_date: record.expires_at_ms,
-            code_url: code_url(public_url, record.code.as_str()),
-        }
-    }
-}
-
-impl<'a> CodeView<'a> {
-    /// Of a code, at a time.
-    #[must_use]
-    pub fn of(record: &'a CodeRecord, public_url: &str, now_ms: i64) -> Self {
-        Self {
-            code: record.code.as_str(),
-            code_state: record.state.as_str(),
-            merchant_reference: &record.request.merchant_reference,
-            amount: decimal(record.request.amount),
-            currency_code: currency(&record.request.amount),
-            expiry_date: record.expires_at_ms,
-            expired: record.is_expired(now_ms),
-            use_once: record.request.use_once,
-            short_description: record.request.short_description.as_deref(),
-            product_url: record.request.product_url.as_deref(),
-            transaction_id: record.transaction_id,
-            code_url: code_url(public_url, record.code.as_str()),
-        }
-    }
 }
 
 impl<'a> TransactionView<'a> {
@@ -147,11 +84,8 @@ fn card_info(record: &Transaction) -> Option<CardInfo<'_>> {
     Some(CardInfo { bin: record.card_bin.as_deref()?, last_four: record.card_last_four.as_deref()? })
 }
 
-fn currency(amount: &Amount) -> &str {
-    amount.currency_ref().as_str()
-}
-
-fn decimal(amount: Amount) -> Box<RawValue> {
+/// An amount as a JSON number with all its decimals.
+pub(super) fn decimal(amount: Amount) -> Box<RawValue> {
     // Digits and a point are always a JSON number; `null` would be the visible sign of a mistake here.
     RawValue::from_string(amount.to_decimal()).unwrap_or_else(|_| RawValue::NULL.to_owned())
 }

@@ -5,7 +5,8 @@ use std::error::Error;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use scanvault_protocol::Problem;
-use scanvault_protocol::route::RouteSpec;
+use scanvault_protocol::route::{Dialect, RouteSpec};
+use scanvault_protocol::told::{LINE_CONTENT_TYPE, Told};
 
 /// A failed call. [`super::reply::finish`] turns it into a problem document and writes the cause to the log, once.
 #[derive(Debug)]
@@ -14,13 +15,21 @@ pub struct ApiError {
     pub(super) detail: Option<String>,
     pub(super) cause: Option<String>,
     pub(super) retry_after_secs: Option<u32>,
+    text: Option<Text>,
+}
+
+/// A text for people, where it takes the place of what the dialect of the path has.
+#[derive(Clone, Copy, Debug)]
+struct Text {
+    status: u16,
+    name: Option<&'static str>,
 }
 
 impl ApiError {
     /// A problem with the text of the table.
     #[must_use]
     pub fn new(problem: Problem) -> Self {
-        Self { problem, detail: None, cause: None, retry_after_secs: None }
+        Self { problem, detail: None, cause: None, retry_after_secs: None, text: None }
     }
 
     /// A problem with a more precise text. Never put a secret, or what the client sent, into it.
@@ -52,6 +61,29 @@ impl ApiError {
     #[must_use]
     pub fn in_dialect(self, spec: &RouteSpec, is_513_asked_for: bool) -> Self {
         Self { problem: spec.in_dialect(self.problem, is_513_asked_for), ..self }
+    }
+
+    /// With another status, and a text that begins with its name, in place of the problem document.
+    #[must_use]
+    pub fn told_as(self, status: u16, name: &'static str) -> Self {
+        Self { text: Some(Text { status, name: Some(name) }), ..self }
+    }
+
+    /// With a text in place of the problem document.
+    #[must_use]
+    pub fn told_as_text(self) -> Self {
+        let status = self.problem.status();
+        Self { text: Some(Text { status, name: None }), ..self }
+    }
+
+    /// As the client is told it, in the dialect of the path.
+    pub(super) fn tell(&self, dialect: Dialect, request_id: &str) -> Told {
+        let Some(Text { status, name }) = self.text else {
+            return self.problem.tell(dialect, self.detail.as_deref(), request_id);
+        };
+        let detail = self.detail.as_deref().unwrap_or_else(|| self.problem.detail());
+        let body = name.map_or_else(|| detail.to_owned(), |name| format!("{name}: {detail}"));
+        Told { status, content_type: LINE_CONTENT_TYPE, www_authenticate: None, body }
     }
 
     /// The more precise text, where there is one.

@@ -32,7 +32,7 @@ pub struct Finish<'a> {
 pub fn finish(mut response: Response, about: &Finish<'_>) -> Response {
     let failed = response.extensions_mut().remove::<Failed>();
     if let Some(Failed(error)) = &failed {
-        let told = error.problem.tell(about.dialect, error.detail.as_deref(), about.request_id);
+        let told = error.tell(about.dialect, about.request_id);
         *response.status_mut() = StatusCode::from_u16(told.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         if let Some(reason) = told.reason() {
             put_reason(&mut response, reason);

@@ -292,7 +292,7 @@ impl Payments {
         // A void that was not sent is tried again by the resolver. One that was refused leaves a hold that nobody can
         // explain: an operator looks at it.
         let was_not_sent = word.refusal().is_some_and(|refusal| refusal.reason.is_certainly_not_booked());
-        let word = if word.end == ActEnd::Refused && !was_not_sent { word.as_unknown() } else { word };
+        let word = if word.end == ActEnd::Refused && !was_not_sent { word.into_unknown() } else { word };
         self.write_outcome(&voiding, &word, hook, &|after| {
             after.decline = voiding.decline.or(after.decline);
             after.bank_code = voiding.bank_code.clone();

@@ -53,7 +53,7 @@ impl Word {
     }
 
     /// The same, without a decision.
-    pub(in super::super) fn as_unknown(self) -> Self {
+    pub(in super::super) fn into_unknown(self) -> Self {
         Self { end: ActEnd::Unknown, approval: None, refusal: None, state: self.state }
     }
 

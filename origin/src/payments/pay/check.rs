@@ -51,11 +51,7 @@ impl Payments {
         let agrees = card.code == record.code.as_str()
             && card.expires_at_s == attempt.expires_at_s
             && card.currency == asked.currency().as_str()
-            && if record.only_keeps_card() {
-                amount.minor() == 0
-            } else {
-                (amount == asked || asked.is_open()) && !amount.is_open()
-            };
+            && record.takes(amount);
         if !agrees {
             let text = "What is to be paid has changed. Please reload the page";
             return Err(ApiError::because(Problem::BadRequest, text));

@@ -38,6 +38,14 @@ pub struct Post<'a> {
     pub after: Option<After>,
 }
 
+impl<'a> Post<'a> {
+    /// The first post of a page that tells nothing of its browser.
+    #[must_use]
+    pub fn of(sealed: &'a str) -> Self {
+        Self { sealed, browser: PostedBrowser::default(), after: None }
+    }
+}
+
 /// A payment that has been checked and may begin.
 struct Payment {
     record: CodeRecord,

@@ -68,7 +68,7 @@ impl Payments {
         entropy: &mut (dyn Entropy + Send),
     ) -> Result<Transaction, ApiError> {
         let (now_ms, record) = (self.clock.now_db(), intent.record);
-        if !store::codes::lock(tx, &record.code, intent.lease_until_ms).await? {
+        if !store::codes::lock(tx, record, intent.lease_until_ms).await? {
             return Err(Problem::CodeBusy.into());
         }
         let stored = Card {

@@ -5,6 +5,7 @@ pub mod authentications;
 pub mod changes;
 pub mod codes;
 pub mod idempotency;
+pub mod lookups;
 pub mod requests;
 pub mod settlement;
 pub mod subscribers;

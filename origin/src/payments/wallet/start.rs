@@ -134,7 +134,7 @@ impl Wallet {
         let now_ms = self.now_ms();
         let lease_until_ms = Some(now_ms + super::PAYER_MS + super::MARGIN_MS);
         let mut tx = self.payments.db.begin().await?;
-        if !store::codes::lock(&mut tx, &record.code, lease_until_ms).await? {
+        if !store::codes::lock(&mut tx, record, lease_until_ms).await? {
             return Err(Problem::CodeBusy.into());
         }
         let new = NewTransaction {
@@ -268,7 +268,7 @@ impl Wallet {
     }
 }
 
-/// The amount that both agree on: what was asked for, or what the payer types where that is open.
+/// The amount that both agree on: what was asked for, or what the payer types where that is open, or may be less.
 fn agreed(record: &CodeRecord, typed_minor: Option<u64>) -> Option<Amount> {
     let asked = record.request.amount;
     let amount = match (typed_minor, asked.is_open()) {
@@ -276,5 +276,5 @@ fn agreed(record: &CodeRecord, typed_minor: Option<u64>) -> Option<Amount> {
         (None, true) => return None,
         (Some(typed), _) => Amount::from_minor(typed, asked.currency()).ok()?,
     };
-    (amount == asked || asked.is_open()).then_some(amount).filter(|amount| !amount.is_open())
+    Some(amount).filter(|amount| record.takes(*amount) && !amount.is_open())
 }
