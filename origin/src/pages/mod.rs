@@ -69,10 +69,10 @@ pub async fn pay_page(wallet: &Wallet, call: &Call, entropy: &mut (dyn Entropy +
         items: &shown.items,
         language: shown.language,
         choices: Choices {
+            partial: request.is_partial && !request.amount.is_open() && !record.keeps_card(),
             mobilepay,
             keeps_card: record.keeps_card(),
             follow: shown.return_url.is_some(),
-            ..Choices::default()
         },
     };
     let (status, state) = match record.state {
