@@ -13,8 +13,9 @@ pub const SVG_CONTENT_SECURITY_POLICY: &str = "default-src 'none'; sandbox";
 
 /// Sets the headers that harden an answer, over anything that is there already.
 ///
-/// Only images and assets may be cached, and only when they are what was asked for: an error never is.
-pub fn harden(head: &mut Head, spec: Option<&RouteSpec>, request_id: &str) {
+/// Only images and assets may be cached, and only when they are what was asked for: an error never is. In development
+/// pages may show the sandbox's bank, which has no TLS.
+pub fn harden(head: &mut Head, spec: Option<&RouteSpec>, request_id: &str, is_development: bool) {
     let cacheable = spec.is_some_and(|spec| matches!(spec.route, Route::QrImage | Route::Asset))
         && matches!(head.status, 200 | 304)
         && get(&head.headers, CACHE_CONTROL).is_some();
@@ -22,8 +23,10 @@ pub fn harden(head: &mut Head, spec: Option<&RouteSpec>, request_id: &str) {
         set(&mut head.headers, CACHE_CONTROL, "no-store");
     }
     let media_type = get(&head.headers, headers::CONTENT_TYPE).unwrap_or_default();
-    let policy = if spec.is_some_and(|spec| spec.is_page) && media_type.starts_with("text/html") {
-        headers::PAGE_CONTENT_SECURITY_POLICY
+    let page = spec.filter(|spec| spec.is_page && media_type.starts_with("text/html"));
+    let is_framed = page.is_some_and(|spec| spec.is_framed);
+    let policy = if page.is_some() {
+        headers::page_policy(is_framed, is_development)
     } else if media_type.starts_with("image/svg+xml") {
         SVG_CONTENT_SECURITY_POLICY
     } else {
@@ -32,6 +35,9 @@ pub fn harden(head: &mut Head, spec: Option<&RouteSpec>, request_id: &str) {
     set(&mut head.headers, CONTENT_SECURITY_POLICY, policy);
     for (name, value) in headers::HARDENING {
         set(&mut head.headers, name, value);
+    }
+    if is_framed {
+        set(&mut head.headers, headers::FRAME_OPTIONS, headers::FRAMED_BY_OURSELVES);
     }
     set(&mut head.headers, headers::REQUEST_ID, request_id);
 }
@@ -56,7 +62,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
         let mut head = Head::new(status, headers);
         let spec = route.map(|route| ROUTES.iter().find(|spec| spec.route == route).unwrap());
-        harden(&mut head, spec, ID);
+        harden(&mut head, spec, ID, false);
         head
     }
 
@@ -117,8 +123,40 @@ mod tests {
         let page = policy("text/html; charset=utf-8", Route::PayPage);
         assert_eq!(page, headers::PAGE_CONTENT_SECURITY_POLICY);
         assert_eq!(policy("application/problem+json", Route::PayPage), headers::API_CONTENT_SECURITY_POLICY);
+        let framed = policy("text/html; charset=utf-8", Route::ThreeDsChallenge);
+        assert_eq!(framed, headers::FRAMED_CONTENT_SECURITY_POLICY);
+        assert_eq!(policy("application/problem+json", Route::ThreeDsMethod), headers::API_CONTENT_SECURITY_POLICY);
         // HTML where no page is expected gets no right to do anything.
         assert_eq!(policy("text/html", Route::CodeQuery), headers::API_CONTENT_SECURITY_POLICY);
         assert_eq!(policy("image/svg+xml; charset=utf-8", Route::QrImage), SVG_CONTENT_SECURITY_POLICY);
+    }
+
+    #[test]
+    fn only_pages_for_our_own_frames_may_be_framed_and_only_by_ourselves() {
+        let html = [("content-type", "text/html; charset=utf-8")];
+        for spec in ROUTES {
+            let head = hardened(200, &html, Some(spec.route));
+            let is_framed = matches!(spec.route, Route::ThreeDsMethod | Route::ThreeDsChallenge);
+            assert_eq!(value(&head, "x-frame-options"), if is_framed { "SAMEORIGIN" } else { "DENY" });
+            let ancestors = if is_framed { "frame-ancestors 'self'" } else { "frame-ancestors 'none'" };
+            assert!(value(&head, "content-security-policy").ends_with(ancestors), "{}", spec.path);
+        }
+        let problem = [("content-type", "application/problem+json")];
+        assert_eq!(value(&hardened(415, &problem, Some(Route::ThreeDsMethod)), "x-frame-options"), "DENY");
+    }
+
+    #[test]
+    fn a_bank_without_tls_is_shown_in_development_only() {
+        let policy = |is_development| {
+            let headers = vec![("content-type", "text/html".to_owned())];
+            let mut head = Head { status: 200, reason: None, headers };
+            harden(&mut head, ROUTES.iter().find(|spec| spec.route == Route::PayPage), ID, is_development);
+            value(&head, "content-security-policy")
+        };
+        let production = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+             img-src 'self' data:; frame-src 'self' https:; form-action 'self' https:; base-uri 'none'; \
+             frame-ancestors 'none'";
+        assert_eq!(policy(false), production);
+        assert_eq!(policy(true), production.replace("https:", "https: http://127.0.0.1:*"));
     }
 }

@@ -41,7 +41,7 @@ use crate::forward::Admitted;
 use crate::log::Line;
 use crate::reply::{Body, Refusal, Reply};
 use crate::runtime::RuntimeReply;
-use crate::screen::Inbound;
+use crate::screen::{Inbound, PlainHttp};
 
 /// The entry. It never returns `Err`: the runtime's own error page would leave without our headers.
 #[event(fetch)]
@@ -63,7 +63,8 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     if let Some(address) = trace.failed_address {
         context.wait_until(tell_limiter(env.into(), address));
     }
-    harden::harden(&mut reply.head, trace.spec, &request_id);
+    let is_development = config.is_ok_and(|config| config.plain_http == PlainHttp::Loopback);
+    harden::harden(&mut reply.head, trace.spec, &request_id, is_development);
     let took_ms = runtime::now_ms().saturating_sub(began_ms);
     let pattern = trace.spec.map(|spec| spec.path);
     let line = Line::new(&request_id, &inbound.method, pattern, reply.head.status, took_ms, refused.as_ref());

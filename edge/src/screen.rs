@@ -4,7 +4,7 @@
 //! (`scanvault-*`, `signature*`, `content-digest`, `forwarded`, `x-forwarded-*`, …) need no stripping here: only the
 //! few fields of [`Inbound`] are ever read, and what is forwarded is built from them anew.
 
-use scanvault_protocol::route::{self, Dialect, Method, RouteSpec};
+use scanvault_protocol::route::{self, BodyType, Dialect, Method, RouteSpec};
 use scanvault_protocol::{Problem, path};
 use zeroize::Zeroizing;
 
@@ -198,17 +198,31 @@ pub fn body(inbound: &Inbound, spec: &RouteSpec) -> Result<BodyPlan, Refusal> {
     // A row that takes any method has a body only where one is sent.
     let has_body = spec.method != Method::Any || sends_body(inbound);
     if over == OverLimit::TooLarge && has_body {
-        let is_json = inbound.content_type.as_deref().is_some_and(is_json);
+        let is_expected = inbound.content_type.as_deref().is_some_and(match spec.body_type {
+            BodyType::Json => is_json,
+            BodyType::Form => is_form,
+        });
         // RFC 9110 §15.5.16: 415 is also for a content coding that is not taken. Compressed bodies would hide their size.
         let is_plain = inbound.content_encoding.as_deref().is_none_or(|it| it.trim().eq_ignore_ascii_case("identity"));
-        if !is_json || !is_plain {
-            return Err(Problem::UnsupportedMediaType.into());
+        if !is_expected || !is_plain {
+            return Err(match spec.body_type {
+                BodyType::Json => Problem::UnsupportedMediaType.into(),
+                BodyType::Form => Refusal::because(Problem::UnsupportedMediaType, FORM_EXPECTED),
+            });
         }
     }
     if announced.is_some_and(|bytes| bytes > spec.max_body_bytes as u64) {
         return Err(over.refusal());
     }
     Ok(BodyPlan { read: inbound.has_body && announced != Some(0), max_bytes: spec.max_body_bytes, over })
+}
+
+const FORM_EXPECTED: &str = "The body must be application/x-www-form-urlencoded";
+
+/// A form as a browser posts it. Whoever made the page may have named a charset: what we read of it is ASCII.
+fn is_form(content_type: &str) -> bool {
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    essence.eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// `application/json`, with no parameter but `charset=utf-8`.

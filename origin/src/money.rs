@@ -21,6 +21,11 @@ const TWO_DECIMALS: &[&str] = &[
 ];
 
 impl Currency {
+    /// The three letters of each that we know.
+    pub fn all() -> impl Iterator<Item = &'static str> {
+        [NO_DECIMALS, TWO_DECIMALS, THREE_DECIMALS].into_iter().flatten().copied()
+    }
+
     /// Decimals of the minor unit.
     #[must_use]
     pub fn exponent(self) -> u8 {

@@ -31,17 +31,53 @@ pub const CONTENT_TYPE: &str = "content-type";
 pub const STRICT_TRANSPORT_SECURITY: (&str, &str) =
     ("strict-transport-security", "max-age=63072000; includeSubDomains; preload");
 
-/// The content security policy of pages: everything from ourselves, nothing inline, no frame around us.
-pub const PAGE_CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
-     connect-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+macro_rules! page_policy {
+    ($bank:literal) => {
+        concat!(
+            "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; \
+             frame-src 'self' ",
+            $bank,
+            "; form-action 'self' ",
+            $bank,
+            "; base-uri 'none'; frame-ancestors 'none'"
+        )
+    };
+}
+
+/// The content security policy of pages: everything from ourselves, nothing inline, no frame around us. The payer's bank
+/// is shown in a frame, and forms are posted into it: whose bank it is, nobody knows before.
+pub const PAGE_CONTENT_SECURITY_POLICY: &str = page_policy!("https:");
+
+/// The same in development, where the sandbox's bank answers without TLS.
+pub const DEVELOPMENT_PAGE_CONTENT_SECURITY_POLICY: &str = page_policy!("https: http://127.0.0.1:*");
+
+/// The policy of pages that are shown in a frame of our own pages: a script that tells the page around it, nothing else.
+pub const FRAMED_CONTENT_SECURITY_POLICY: &str =
+    "default-src 'none'; script-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'";
 
 /// The policy of everything that is not a page.
 pub const API_CONTENT_SECURITY_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+
+/// For browsers that do not read `frame-ancestors`.
+pub const FRAME_OPTIONS: &str = "x-frame-options";
 
 /// Headers that harden an answer whatever it is; both halves set them, the edge has the last word.
 pub const HARDENING: &[(&str, &str)] = &[
     STRICT_TRANSPORT_SECURITY,
     ("x-content-type-options", "nosniff"),
     ("referrer-policy", "no-referrer"),
-    ("x-frame-options", "DENY"),
+    (FRAME_OPTIONS, "DENY"),
 ];
+
+/// [`FRAME_OPTIONS`] of a page that is shown in a frame of our own pages.
+pub const FRAMED_BY_OURSELVES: &str = "SAMEORIGIN";
+
+/// The content security policy of a page.
+#[must_use]
+pub const fn page_policy(is_framed: bool, is_development: bool) -> &'static str {
+    match (is_framed, is_development) {
+        (true, _) => FRAMED_CONTENT_SECURITY_POLICY,
+        (false, true) => DEVELOPMENT_PAGE_CONTENT_SECURITY_POLICY,
+        (false, false) => PAGE_CONTENT_SECURITY_POLICY,
+    }
+}

@@ -4,9 +4,9 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { PAGE_POLICY, ask } from "../lib/answers.mjs";
 
-const PAY_JS = new URL("../../origin/src/pages/assets/pay.js", import.meta.url);
+const SEAL_JS = new URL("../../origin/src/pages/assets/seal.js", import.meta.url);
 // As a module, whatever a package.json says about `.js`.
-const { sealCard } = await import(`data:text/javascript,${encodeURIComponent(readFileSync(PAY_JS, "utf8"))}`);
+const { sealCard } = await import(`data:text/javascript,${encodeURIComponent(readFileSync(SEAL_JS, "utf8"))}`);
 
 export const EXPIRY = `12${String((new Date().getFullYear() + 3) % 100).padStart(2, "0")}`;
 /** A number that is nobody's: its check digit is wrong, which the test gateway takes. Its digits differ, so that a part of it is found where it leaks. */

@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { after, before, beforeEach, test } from "node:test";
-import { PAGE_POLICY, apiPassword, ask, assertProblem, basic, logOf, startEdge } from "./harness.mjs";
+import { FRAMED_POLICY, PAGE_POLICY, apiPassword, ask, assertProblem, basic, logOf, startEdge } from "./harness.mjs";
 import { answerJson, startOrigin } from "./origin-stub.mjs";
 
 const CREATE = "/pluto/code/create";
@@ -181,6 +181,36 @@ test("a page gets the policy of pages, on errors too; what is no page does not",
   }
   const answer = await ask(dev, CODE, { headers: { authorization: basic("merchant-25") } });
   assert.notEqual(answer.headers["content-security-policy"], PAGE_POLICY);
+});
+
+test("a form of a bank's page passes as it is, and its answer may be framed by ourselves alone", async () => {
+  const html = { "content-type": "text/html; charset=utf-8", "x-frame-options": "ALLOWALL", "content-security-policy": "default-src *" };
+  origin.respond = (seen, response) => answerJson(seen, response, 200, "<p>back</p>", html);
+  const form = "application/x-www-form-urlencoded";
+  const body = `cres=${"A".repeat(2000)}%3D%3D&threeDSSessionData=&x=+%2B`;
+  for (const path of ["/pluto/public/3ds/method/81234", "/pluto/public/3ds/challenge/81234", "/public/3ds/challenge/81234"]) {
+    for (const type of [form, `${form}; charset=UTF-8`]) {
+      const headers = { "content-type": type, origin: "null", referer: "https://bank.example/challenge" };
+      const answer = await ask(dev, path, { method: "POST", headers, body });
+      assert.deepEqual([answer.status, answer.body.toString()], [200, "<p>back</p>"]);
+      assert.equal(answer.headers["content-security-policy"], FRAMED_POLICY);
+      assert.equal(answer.headers["x-frame-options"], "SAMEORIGIN");
+      const seen = origin.requests.pop();
+      assert.deepEqual([seen.refusal, seen.url, seen.headers["content-type"], seen.body.toString()], [undefined, path, type, body]);
+      for (const name of ["origin", "referer"]) assert.equal(seen.headers[name], undefined, name);
+    }
+    for (const type of [JSON_TYPE, "multipart/form-data; boundary=x", "text/plain", undefined]) {
+      const headers = type ? { "content-type": type } : {};
+      const answer = await ask(dev, path, { method: "POST", headers, body });
+      assertProblem(answer, 415, "unsupported-media-type", "The body must be application/x-www-form-urlencoded");
+      assert.equal(answer.headers["x-frame-options"], "DENY");
+    }
+    const get = await ask(dev, path);
+    assertProblem(get, 405, "method-not-allowed", "This path does not take this method", { allow: "POST" });
+  }
+  assert.equal(origin.requests.length, 0);
+  const pay = await ask(dev, "/pluto/public/pay/0123456789", { method: "POST", headers: { "content-type": form }, body });
+  assertProblem(pay, 415, "unsupported-media-type", "The body must be application/json");
 });
 
 test("an asset may be cached, and is not sent again to who has it", async () => {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use scanvault_origin::payments::Payments;
 use scanvault_origin::payments::limits::{DECLINES_PER_CODE, Limits};
+use scanvault_origin::payments::pay::Post;
 use scanvault_protocol::Problem;
 
 use crate::bank::{Play, REPEATS, at_a_bank};
@@ -50,7 +51,7 @@ on_both! {
             let code = code(&world, &auth, &format!("card-{at}"), "10.00").await;
             let page = Page::load(&world, &code).await;
             let sealed = page.seal(&page.card("4111111111111111", 1000));
-            let paid = payments.pay(&code.parse().unwrap(), &sealed, &format!("203.0.113.{at}")).await;
+            let paid = payments.pay(&code.parse().unwrap(), Post::of(&sealed), &format!("203.0.113.{at}")).await;
             seen.push(paid.map(|_| ()).map_err(|error| error.problem()));
         }
         assert_eq!(seen.iter().filter(|one| one.is_ok()).count(), 16, "{seen:?}");
@@ -59,7 +60,7 @@ on_both! {
         let code = code(&world, &auth, "other", "10.00").await;
         let page = Page::load(&world, &code).await;
         let sealed = page.seal(&page.card("4000000000000002", 1000));
-        assert!(payments.pay(&code.parse().unwrap(), &sealed, "203.0.113.99").await.is_ok());
+        assert!(payments.pay(&code.parse().unwrap(), Post::of(&sealed), "203.0.113.99").await.is_ok());
     }
 
     async fn one_code_is_not_tried_for_ever(world: World) {
@@ -73,7 +74,7 @@ on_both! {
             let page = Page::load(&world, &code).await;
             let pan = format!("41111111111{:05}", 11_111 + at);
             let sealed = page.seal(&page.card(&pan, 1000));
-            let paid = payments.pay(&code.parse().unwrap(), &sealed, &format!("203.0.113.{at}")).await;
+            let paid = payments.pay(&code.parse().unwrap(), Post::of(&sealed), &format!("203.0.113.{at}")).await;
             let expected = if at < DECLINES_PER_CODE { None } else { Some(Problem::TooManyRequests) };
             assert_eq!(paid.err().map(|error| error.problem()), expected, "{at}");
         }

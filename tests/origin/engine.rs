@@ -8,6 +8,7 @@ use scanvault_origin::payments::Payments;
 use scanvault_origin::payments::engine::{ActRequest, EngineError, no_hook};
 use scanvault_origin::payments::ledger::{ActEnd, Illegal, Stage};
 use scanvault_origin::payments::pay::PayOutcome;
+use scanvault_origin::payments::pay::Post;
 use scanvault_origin::payments::resolver::ABANDONED_AFTER_MS;
 use scanvault_origin::payments::store::{Transaction, transactions};
 use scanvault_origin::vault::SystemEntropy;
@@ -22,7 +23,7 @@ const ABANDONED_MS: u64 = ABANDONED_AFTER_MS.unsigned_abs() + 1;
 
 async fn pay(world: &World, payments: &Arc<Payments>, code: &str) -> PayOutcome {
     let page = Page::load(world, code).await;
-    payments.pay(&code.parse().unwrap(), &page.seal(&page.card(PAN, 1000)), "203.0.113.7").await.unwrap()
+    payments.pay(&code.parse().unwrap(), Post::of(&page.seal(&page.card(PAN, 1000))), "203.0.113.7").await.unwrap()
 }
 
 async fn find(world: &World, id: i64) -> Transaction {
@@ -132,7 +133,7 @@ on_both! {
         }
         let pay = |sealed: String| {
             let (payments, code) = (Arc::clone(&payments), code.parse().unwrap());
-            tokio::spawn(async move { payments.pay(&code, &sealed, "203.0.113.7").await })
+            tokio::spawn(async move { payments.pay(&code, Post::of(&sealed), "203.0.113.7").await })
         };
         let tasks: Vec<_> = cards.into_iter().map(pay).collect();
         let mut paid = 0;

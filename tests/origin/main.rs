@@ -13,6 +13,7 @@
 )]
 
 mod acquirers;
+mod acs;
 mod admin_tls;
 mod audit;
 mod bank;
@@ -51,6 +52,8 @@ mod settings;
 mod shop;
 mod strict;
 mod subscribers;
+mod threeds;
+mod threeds_faults;
 mod v1;
 mod vault_client;
 mod vault_rules;

@@ -28,7 +28,8 @@ fn status_when_allowed(spec: &RouteSpec, method: &str) -> u16 {
         Route::Pay => 400,
         Route::PayWallet => 400,
         Route::PayState => 200,
-        Route::ThreeDsMethod | Route::ThreeDsChallenge => 404,
+        // A bank posts a form.
+        Route::ThreeDsMethod | Route::ThreeDsChallenge => 415,
         Route::CodeEdit | Route::CodeDelete | Route::CodeAmount | Route::CodeBlock | Route::CodeUnblock => 404,
         Route::QueryReference | Route::QueryRefund | Route::StateByQr => 400,
         Route::Reverse | Route::Refund => 404,

@@ -8,7 +8,7 @@ use scanvault_origin::acquirers::{
     self, Acquirer, AcquirerError, Acquirers, Call, Capabilities, Outcome, Party, Request, Transport, Wire,
 };
 use scanvault_origin::money::{Amount, Currency};
-use scanvault_origin::payments::pay::{PayOutcome, Payments};
+use scanvault_origin::payments::pay::{PayOutcome, Payments, Post};
 use scanvault_origin::payments::resolver::ABANDONED_AFTER_MS;
 use scanvault_sandbox::common::book::Kind;
 use scanvault_sandbox::common::faults::{Fault, Match, Order};
@@ -419,7 +419,7 @@ on_both! {
         };
         let payments = Arc::new(Payments { acquirers: Acquirers::new(vec![party]), ..Payments::clone(known) });
         let sealed = page.seal(&page.card(PAN, 1000));
-        let outcome = payments.pay(&code.parse().unwrap(), &sealed, "unknown").await.unwrap();
+        let outcome = payments.pay(&code.parse().unwrap(), Post::of(&sealed), "unknown").await.unwrap();
         let PayOutcome::Declined { transaction_id, .. } = outcome else { panic!("{outcome:?}") };
         assert_eq!(kinds(&world), [Kind::Authorization, Kind::Void]);
         let found = world.send(Forward::get(format!("/pluto/code/{code}")).with(&auth)).await.json();

@@ -132,6 +132,10 @@ on_both! {
             "signingKeyId": "4390aec7-f76a-4c2f-8597-c87c2d06cb4f", "signingKeyPem": crate::world::SIGNING_KEY_PEM}});
         assert_refused(&post(&world, "credentials", given("a key")).await, 400, "the acquirer's credentials are not valid: API key or signing key id");
         assert_eq!(post(&world, "credentials", json!({"party": "bank", "credentials": {}})).await.status, 400);
+        for party in ["nets", "mobilepay"] {
+            let answer = post(&world, "credentials", json!({"party": party, "credentials": {"x": 1}})).await;
+            assert!(answer.text().contains("the acquirer's credentials are not valid"), "{party}: {}", answer.text());
+        }
         // Our own rows of that table are no parties.
         for party in ["ping", "webhook"] {
             assert_eq!(post(&world, "credentials", json!({"party": party, "credentials": {}})).await.status, 400, "{party}");

@@ -32,6 +32,8 @@ use sqlx::Row;
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, mpsc};
 
+use crate::acs::Bank;
+
 /// 2026-11-21T12:00:00Z, and a little: the origin refuses what was signed in its own starting second.
 pub(crate) const START_MS: u64 = 1_795_262_400_500;
 pub(crate) const KEY: [u8; 32] = [7; 32];
@@ -140,6 +142,11 @@ impl Forward {
         Self { method: "POST", content_type: Some("application/json"), body: body.into(), ..Self::get(path) }
     }
 
+    /// A form, as a bank's page posts it.
+    pub(crate) fn post_form(path: impl Into<String>, body: impl Into<Vec<u8>>) -> Self {
+        Self { content_type: Some("application/x-www-form-urlencoded"), ..Self::post_text(path, body) }
+    }
+
     pub(crate) fn delete(path: impl Into<String>) -> Self {
         Self { method: "DELETE", ..Self::get(path) }
     }
@@ -185,6 +192,7 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) book: Arc<Book>,
     pub(crate) faults: Arc<Faults>,
+    pub(crate) bank: Bank,
     pub(crate) shares: Vec<String>,
     pub(crate) gateway: tokio::task::JoinHandle<()>,
     _running: mpsc::Receiver<()>,
@@ -207,7 +215,8 @@ impl World {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let (book, faults) = (Arc::new(Book::default()), Arc::new(Faults::default()));
         let (gateway_url, gateway) = start_gateway(&book, &faults).await;
-        let config = config(url, &gateway_url, &folder);
+        let bank = Bank::start().await;
+        let config = config(url, &gateway_url, &bank.url(), &folder);
         let clock = Arc::new(ManualClock::at_ms(START_MS));
         let (running, _running) = mpsc::channel(1);
         let db = Db::open(url).await.unwrap();
@@ -216,7 +225,7 @@ impl World {
         let app = serve::build(&config, db, shared, &bell, running, memory::protect()).await.unwrap();
         clock.advance_ms(1_000);
         let app = Arc::new(app);
-        Self { app, clock, book, faults, shares: Vec::new(), gateway, _running, config, folder }
+        Self { app, clock, book, faults, bank, shares: Vec::new(), gateway, _running, config, folder }
     }
 
     /// Another process on the same database, sealed.
@@ -310,6 +319,12 @@ impl World {
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let request = Request::builder().method(method).uri(path).body(Body::from(body)).unwrap();
         Answer::of(answer_admin(Arc::clone(&self.app), request, Some(Peer::Uid(uid))).await).await
+    }
+
+    /// Time passes for the origin and for the bank.
+    pub(crate) fn pass_secs(&self, secs: u32) {
+        self.clock.advance_ms(u64::from(secs) * 1000);
+        self.bank.clock.advance(i64::from(secs));
     }
 
     pub(crate) fn clock_ms(&self) -> u64 {
@@ -467,7 +482,7 @@ async fn start_gateway(book: &Arc<Book>, faults: &Arc<Faults>) -> (String, tokio
     (url, task)
 }
 
-fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
+fn config(database_url: &str, gateway_url: &str, bank_url: &str, folder: &Folder) -> Config {
     let link_keys = folder.0.join("link-keys");
     let lines = LINK_KEYS.map(|(id, secret, account)| format!("{id} {} {account}\n", STANDARD.encode(secret)));
     std::fs::write(&link_keys, lines.concat()).unwrap();
@@ -486,6 +501,7 @@ fn config(database_url: &str, gateway_url: &str, folder: &Folder) -> Config {
         region: "a".to_owned(),
         public_url: PUBLIC_URL.to_owned(),
         clearhaus_url: gateway_url.to_owned(),
+        threedsecure_url: bank_url.to_owned(),
         mobilepay_url: "http://127.0.0.1:9".to_owned(),
         callback_listen: None,
         callback_url: None,

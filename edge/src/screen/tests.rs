@@ -193,3 +193,24 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_bank_posts_a_form_and_nothing_else() {
+    let refused = Err(Refusal::because(Problem::UnsupportedMediaType, FORM_EXPECTED));
+    for path in ["/pluto/public/3ds/method/7", "/pluto/public/3ds/challenge/7"] {
+        let spec = spec("POST", path);
+        let form = "application/x-www-form-urlencoded";
+        for good in [form, "Application/X-WWW-Form-Urlencoded; charset=UTF-8", "application/x-www-form-urlencoded;a=b"]
+        {
+            assert!(body(&post(Some(good)), spec).is_ok_and(|plan| plan.read && plan.max_bytes == 65_536), "{good}");
+        }
+        for bad in [None, Some("application/json"), Some("multipart/form-data; boundary=x"), Some("text/plain")] {
+            assert_eq!(body(&post(bad), spec), refused, "{bad:?}");
+        }
+        let gzip = Inbound { content_encoding: Some("gzip".into()), ..post(Some(form)) };
+        assert_eq!(body(&gzip, spec), refused);
+    }
+    let pay = spec("POST", "/pluto/public/pay/0123456789");
+    let form = post(Some("application/x-www-form-urlencoded"));
+    assert_eq!(body(&form, pay), Err(Problem::UnsupportedMediaType.into()));
+}

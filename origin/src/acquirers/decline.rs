@@ -32,6 +32,8 @@ pub enum Decline {
     ThreeDSecure,
     /// The issuer wants 3-D Secure first; with it the payment may be tried once more.
     StepUp,
+    /// The payer changed their mind: at their bank's page, or in their wallet.
+    Cancelled,
     /// The merchant's rules at the acquirer forbid it.
     Rule,
     /// The acquirer or issuer had a technical problem and said that nothing was booked.
@@ -52,6 +54,7 @@ mod class {
     pub(super) const SCHEME: &str = "scheme";
     pub(super) const BANK: &str = "bank";
     pub(super) const THREE_D_SECURE: &str = "three_d_secure";
+    pub(super) const CANCELLED: &str = "cancelled";
     pub(super) const LATER: &str = "later";
 }
 
@@ -68,6 +71,7 @@ const TABLE: &[(Decline, &str, &str)] = &[
     (Decline::MerchantBlocked, "merchant_blocked", class::BANK),
     (Decline::ThreeDSecure, "three_d_secure", class::THREE_D_SECURE),
     (Decline::StepUp, "step_up", class::THREE_D_SECURE),
+    (Decline::Cancelled, "cancelled", class::CANCELLED),
     (Decline::Rule, "rule", class::BANK),
     (Decline::Technical, "technical", class::LATER),
     (Decline::Unreachable, "unreachable", class::LATER),
@@ -83,6 +87,7 @@ const TEXTS: &[(&str, &str)] = &[
     (class::SCHEME, "This kind of card is not accepted. Please use another card."),
     (class::BANK, "The card was declined. Please use another card or ask your bank."),
     (class::THREE_D_SECURE, "Your bank did not confirm that it is you. Please try again or use another card."),
+    (class::CANCELLED, "The payment was cancelled. Nothing was charged."),
     (class::LATER, "The payment could not be made at the moment. Nothing was charged; please try again later."),
 ];
 
@@ -94,7 +99,7 @@ impl Decline {
     }
 
     /// The shopper's class of it, which the page translates: `card`, `csc`, `expiry`, `scheme`, `bank`,
-    /// `three_d_secure` or `later`.
+    /// `three_d_secure`, `cancelled` or `later`.
     #[must_use]
     pub fn shopper_reason(self) -> &'static str {
         TABLE.iter().find(|row| row.0 == self).map_or(class::LATER, |row| row.2)

@@ -11,6 +11,7 @@ pub mod decline;
 pub mod mobilepay;
 pub mod nets;
 pub mod registry;
+pub mod threedsecure;
 pub mod transport;
 mod units;
 

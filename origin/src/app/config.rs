@@ -30,7 +30,6 @@ const MAX_LINK_KEYS: usize = 16;
 const DEVELOPMENT_CA: &str = "Scanvault development CA";
 
 const PUBLIC_ADMIN_ADDRESS: &str = "an admin listener on an address that is neither loopback nor private";
-
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// How careful the origin is with its own configuration.
@@ -117,6 +116,9 @@ pub struct Config {
     /// The Clearhaus gateway.
     #[arg(long, env = "SCANVAULT_CLEARHAUS_URL", default_value = "https://gateway.clearhaus.com")]
     pub clearhaus_url: String,
+    /// The 3-D Secure server.
+    #[arg(long = "3dsecure-url", env = "SCANVAULT_3DSECURE_URL", default_value = "https://service.3dsecure.io")]
+    pub threedsecure_url: String,
     /// Vipps MobilePay.
     #[arg(long, env = "SCANVAULT_MOBILEPAY_URL", default_value = "https://api.vipps.no")]
     pub mobilepay_url: String,
@@ -148,8 +150,7 @@ pub struct Config {
     /// Development: webhook addresses on loopback, over http too.
     #[arg(long, env = "SCANVAULT_ALLOW_LOCAL_CALLBACKS")]
     pub allow_local_callbacks: bool,
-    /// Development: hosts, by name or address, that receivers may be on though they are not public; with http and any
-    /// port too.
+    /// Development: hosts, by name or address, that receivers may be on though not public; http and any port too.
     #[arg(long, env = "SCANVAULT_CALLBACK_ALLOW", value_delimiter = ',')]
     pub callback_allow: Vec<Allowed>,
     /// A new data key is made when the one in use is so old.
@@ -259,6 +260,8 @@ impl Config {
             (!self.public_url.starts_with("https://"), "a public address over plain HTTP"),
             (!self.clearhaus_url.starts_with("https://"), "an acquirer over plain HTTP"),
             (is_sandbox(&self.clearhaus_url), "a sandbox address of the acquirer"),
+            (!self.threedsecure_url.starts_with("https://"), "a 3-D Secure server over plain HTTP"),
+            (is_sandbox(&self.threedsecure_url), "a sandbox address of the 3-D Secure server"),
             (self.nets_plain, "SCANVAULT_NETS_PLAIN: an acquirer without TLS"),
             (self.nets_address.as_deref().is_some_and(is_sandbox), "a sandbox address of Nets"),
             (is_local(&self.public_url), "a public address on this machine"),

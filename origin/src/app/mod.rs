@@ -60,4 +60,6 @@ pub struct App {
     pub ops: Ops,
     /// Base of `codeUrl`.
     pub public_url: String,
+    /// The sandbox's pages may be shown in ours.
+    pub is_development: bool,
 }

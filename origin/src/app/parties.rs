@@ -2,11 +2,12 @@
 
 use reqwest::Certificate;
 
-use super::config::{Config, ConfigError};
+use super::config::{Config, ConfigError, Mode};
 use super::serve::ServeError;
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::acquirers::nets::Nets;
-use crate::acquirers::{Acquirers, Party, Transport};
+use crate::acquirers::{Acquirers, Party, Transport, threedsecure};
+use crate::payments::threeds::ThreeDs;
 
 /// In the order in which they are tried where a merchant has no routes of its own.
 pub(super) fn acquirers(config: &Config) -> Result<Acquirers, ServeError> {
@@ -29,6 +30,15 @@ fn nets_transport(config: &Config, address: &str) -> Result<Transport, ServeErro
         pem.push(b'\n');
     }
     Ok(Transport::framed(address, &pem)?)
+}
+
+/// Who authenticates cardholders, and what of their banks is shown.
+pub(super) fn threeds(config: &Config) -> Result<ThreeDs, ServeError> {
+    Ok(ThreeDs {
+        server: threedsecure::Server::new(&config.threedsecure_url, &extra_ca(config)?)?,
+        public_url: config.public_url.clone(),
+        shows_plain_http: config.mode == Mode::Development,
+    })
 }
 
 /// What is trusted beside the well-known CAs: development only.

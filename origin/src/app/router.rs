@@ -8,8 +8,8 @@ use axum::response::Response;
 use http::Request;
 use http::header::ORIGIN;
 use http_body_util::{BodyExt, Limited};
-use scanvault_protocol::Problem;
-use scanvault_protocol::route::{self, Answerer, Audience, Dialect, Door, Resolution, Route};
+use scanvault_protocol::route::{self, Answerer, Audience, BodyType, Dialect, Door, Resolution, Route, RouteSpec};
+use scanvault_protocol::{Problem, headers};
 
 use super::App;
 use crate::cards;
@@ -24,6 +24,7 @@ use crate::web::reply::{self, Finish};
 use crate::web::request::{Call, Signed};
 use crate::web::{ApiError, link_check};
 
+const FORM: &str = "application/x-www-form-urlencoded";
 const MAX_ADMIN_BODY_BYTES: usize = 256 * 1024;
 /// How long a body may take to arrive.
 const ADMIN_BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,9 +42,12 @@ pub async fn answer_public(app: Arc<App>, request: Request<Body>) -> Response {
     };
     let request_id = signed.request_id.clone();
     let (is_head, dialect) = (signed.method == "HEAD", route::dialect(&signed.path));
-    let (route, response) = route_public(&app, signed).await;
+    let (spec, response) = route_public(&app, signed).await;
     let took = started.elapsed();
-    let mut response = reply::finish(response, &Finish { request_id: &request_id, route, dialect, took });
+    let route = spec.map_or("unknown", |spec| spec.path);
+    let is_page = spec.filter(|spec| spec.is_page);
+    let page_policy = is_page.map(|spec| headers::page_policy(spec.is_framed, app.is_development));
+    let mut response = reply::finish(response, &Finish { request_id: &request_id, route, page_policy, dialect, took });
     if is_head {
         *response.body_mut() = Body::empty();
     }
@@ -56,29 +60,29 @@ pub async fn answer_admin(app: Arc<App>, request: Request<Body>, peer: Option<Pe
     let started = Instant::now();
     let response = route_admin(&app, request, peer).await.unwrap_or_else(axum::response::IntoResponse::into_response);
     let took = started.elapsed();
-    reply::finish(response, &Finish { request_id: "admin", route: "admin", dialect: Dialect::Problem, took })
+    let finish = Finish { request_id: "admin", route: "admin", page_policy: None, dialect: Dialect::Problem, took };
+    reply::finish(response, &finish)
 }
 
-async fn route_public(app: &Arc<App>, signed: Signed) -> (&'static str, Response) {
+async fn route_public(app: &Arc<App>, signed: Signed) -> (Option<&'static RouteSpec>, Response) {
     let fail = |problem: Problem| axum::response::IntoResponse::into_response(ApiError::from(problem));
     // The edge has checked all of this; the origin does not rely on it.
     if let Err(problem) = scanvault_protocol::path::check(&signed.path) {
-        return ("unknown", fail(problem));
+        return (None, fail(problem));
     }
     let path = signed.path.clone();
     // A key that is bound to an account opens the internal paths and no others; an edge's opens the others.
     let door = if signed.account.is_some() { Door::Internal } else { Door::Public };
     let found = match route::resolve(&signed.method, &path, door) {
         Resolution::Found(found) if found.spec.answerer != Answerer::Edge => found,
-        Resolution::Found(_) | Resolution::NotFound => return ("unknown", fail(Problem::NotFound)),
+        Resolution::Found(_) | Resolution::NotFound => return (None, fail(Problem::NotFound)),
         Resolution::MethodNotAllowed(allow) => {
-            return ("unknown", reply::with_allow(fail(Problem::MethodNotAllowed), &allow));
+            return (None, reply::with_allow(fail(Problem::MethodNotAllowed), &allow));
         }
     };
     let parameter = found.parameter.unwrap_or_default().to_owned();
     let call = Call { spec: found.spec, parameter, signed };
-    let name = found.spec.path;
-    (name, dispatch(app, &call).await.unwrap_or_else(axum::response::IntoResponse::into_response))
+    (Some(found.spec), dispatch(app, &call).await.unwrap_or_else(axum::response::IntoResponse::into_response))
 }
 
 /// Who calls, and then the handler. What an edge is told of credentials rides on the answer, whatever the answer is.
@@ -137,18 +141,18 @@ async fn answer_of(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Resul
         | Route::V1Void
         | Route::V1Charge
         | Route::V1Renew => Box::pin(v1.answer(needed(caller)?.account, call)).await,
-        Route::PayPage => pages::pay_page(&app.payments, call, &mut entropy).await,
+        Route::PayPage => pages::pay_page(&app.wallet, call, &mut entropy).await,
         Route::Pay => Box::pin(pages::take_payment(&app.payments, call)).await,
         Route::PayWallet => Box::pin(pages::wallet::start(&app.wallet, call)).await,
         Route::PayState => pages::wallet::state(&app.wallet, call).await,
+        Route::ThreeDsMethod => pages::threeds::method(&app.db, call).await,
+        Route::ThreeDsChallenge => pages::threeds::challenge(call),
         Route::Asset => pages::asset(call),
         Route::LoginChallenge => app.logins.challenge(call).await,
         Route::Login => app.logins.login(call).await,
         Route::Logout => app.logins.logout(&needed(caller)?.account, call).await,
         // The edge answers the first two; the internal ones were answered above; the others are served nowhere yet.
         Route::QrImage
-        | Route::ThreeDsMethod
-        | Route::ThreeDsChallenge
         | Route::Unserved
         | Route::Monitor
         | Route::VaultKey
@@ -179,7 +183,11 @@ fn check_body(call: &Call) -> Result<(), ApiError> {
     }
     let media_type = signed.content_type.as_deref().unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("application/json") { Ok(()) } else { Err(Problem::UnsupportedMediaType.into()) }
+    let (expected, refusal) = match spec.body_type {
+        BodyType::Json => ("application/json", Problem::UnsupportedMediaType.into()),
+        BodyType::Form => (FORM, ApiError::because(Problem::UnsupportedMediaType, format!("The body must be {FORM}"))),
+    };
+    if essence.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(refusal) }
 }
 
 async fn route_admin(app: &Arc<App>, request: Request<Body>, peer: Option<Peer>) -> Result<Response, ApiError> {

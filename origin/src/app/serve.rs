@@ -10,7 +10,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use super::config::{Config, ConfigError, Mode, Switch};
 use super::listeners::{Listeners, bind_tcp, bind_tls, bind_unix, own_uid, serve_bound, socket_mode};
 use super::notifications::{HeldPayments, Senders};
-use super::parties::{acquirers, extra_ca};
+use super::parties::{acquirers, extra_ca, threeds};
 use super::provider::Provider;
 use super::router::{answer_admin, answer_public};
 use super::{App, reload, telemetry};
@@ -160,6 +160,7 @@ pub async fn build(
         vault: Arc::clone(&vault),
         clock: Arc::clone(&clock),
         acquirers: acquirers.clone(),
+        threeds: Arc::new(threeds(config)?),
         bell: Arc::clone(bell),
         card_retention_ms: i64::from(config.card_retention_days) * 86_400_000,
         limits: Arc::new(Limits::new(config.rate_limits == Switch::On)),
@@ -210,6 +211,7 @@ pub async fn build(
         admin,
         ops,
         public_url: config.public_url.clone(),
+        is_development: config.mode == Mode::Development,
     })
 }
 

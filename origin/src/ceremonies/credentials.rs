@@ -11,7 +11,7 @@ use super::{Admin, AdminCall};
 use crate::acquirers::clearhaus::Clearhaus;
 use crate::acquirers::mobilepay;
 use crate::acquirers::nets::Nets;
-use crate::acquirers::{Acquirer, AcquirerError};
+use crate::acquirers::{Acquirer, AcquirerError, threedsecure};
 use crate::audit::Entry;
 use crate::web::ApiError;
 
@@ -48,7 +48,7 @@ impl Admin {
     }
 }
 
-const PARTIES: &str = "clearhaus, nets, mobilepay";
+const PARTIES: &str = "clearhaus, nets, mobilepay or 3dsecure";
 
 /// Whether credentials are of a party's form; `None`: there is no such party.
 fn check(party: &str, json: &[u8]) -> Option<Result<(), AcquirerError>> {
@@ -56,6 +56,7 @@ fn check(party: &str, json: &[u8]) -> Option<Result<(), AcquirerError>> {
         "clearhaus" => Some(Clearhaus.check_credentials(json)),
         "nets" => Some(Nets.check_credentials(json)),
         mobilepay::NAME => Some(mobilepay::check_credentials(json)),
+        threedsecure::PARTY => Some(threedsecure::check_credentials(json)),
         _ => None,
     }
 }

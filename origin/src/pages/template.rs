@@ -3,44 +3,104 @@
 
 use std::borrow::Cow;
 
+use serde::Serialize;
+
 const TEMPLATE: &str = include_str!("assets/pay.html");
 
 /// Everything the pay page shows. `render` is the only way to HTML.
 pub struct PayPage<'a> {
-    pub language: Language,
+    /// The code of the address.
     pub code: &'a str,
+    /// What the page is about.
     pub content: Content<'a>,
 }
 
-/// Texts live in pay.js, in one table per language; the server only names the language.
+/// The languages of the page. Its texts are the script's, one table per language: what the server sends is English, and
+/// names the language that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Language {
+    /// English.
     English,
+    /// Danish.
+    Danish,
+    /// Swedish.
+    Swedish,
+    /// Norwegian, bokmål.
+    Norwegian,
+    /// German.
+    German,
+    /// French.
+    French,
 }
 
+/// What a page is about.
 pub enum Content<'a> {
     /// No such code: served with 404, shows no merchant.
     UnknownCode,
+    /// The merchant takes no payments now; shows nothing of them.
+    Suspended,
+    /// A payment request.
     Order(Order<'a>, State<'a>),
 }
 
 /// What is to be paid. Empty texts are left out of the page.
+#[derive(Clone, Copy)]
 pub struct Order<'a> {
+    /// The merchant's name.
     pub merchant: &'a str,
+    /// What it is for.
     pub description: &'a str,
+    /// The merchant's number for it.
     pub reference: &'a str,
     /// In minor units; `None`: the payer types it.
     pub amount_minor: Option<u64>,
+    /// Three letters.
     pub currency: &'a str,
     /// ISO 4217 exponent of the currency.
     pub exponent: u8,
+    /// The rows of a payment link.
+    pub items: &'a [Item],
+    /// What the request asks for; without it the payer's browser decides.
+    pub language: Option<Language>,
+    /// How the page may be used.
+    pub choices: Choices,
+}
+
+/// What the merchant lets the payer do.
+#[derive(Clone, Copy, Default)]
+pub struct Choices {
+    /// Pay less than the whole amount.
+    pub partial: bool,
+    /// Pay with MobilePay.
+    pub mobilepay: bool,
+    /// Keep the card for later charges by this merchant; where nothing else is asked for, the amount is zero.
+    pub keeps_card: bool,
+    /// Be taken back to the shop without a click, once it is paid.
+    pub follow: bool,
+}
+
+/// A row of what is paid.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Item {
+    /// What it is.
+    pub name: String,
+    /// How many.
+    pub quantity: u64,
+    /// Of the row, in minor units.
+    pub total_minor: u64,
 }
 
 /// The state the page opens in. The script alone makes `paying` and `declined`.
 pub enum State<'a> {
+    /// It can be paid.
     Ready(Attempt<'a>),
+    /// Somebody has paid it: who opens the page need not be who paid.
     Paid,
+    /// Its time is over, or the merchant took it back.
     Expired,
+    /// The merchant stopped it for a while.
+    Blocked,
     /// Somebody else is paying this code now.
     BusyElsewhere,
     /// The vault is sealed: no key to encrypt the card to.
@@ -49,6 +109,7 @@ pub enum State<'a> {
 
 /// What lets one payment be made from one page view.
 pub struct Attempt<'a> {
+    /// Signed, and taken once.
     pub id: &'a str,
     /// Unix seconds.
     pub expires: u64,
@@ -57,6 +118,8 @@ pub struct Attempt<'a> {
 }
 
 impl PayPage<'_> {
+    /// The page.
+    #[must_use]
     pub fn render(&self) -> String {
         let mut page = String::with_capacity(TEMPLATE.len() + 2048);
         for piece in pieces(TEMPLATE) {
@@ -73,7 +136,13 @@ impl PayPage<'_> {
         let order = self.order();
         let attempt = self.attempt();
         Some(match name {
-            "language" => self.language.tag().into(),
+            "language" => Language::English.tag().into(),
+            "asked_language" => order.and_then(|o| o.language).map_or("", Language::tag).into(),
+            "items" => order.map_or(String::new(), Order::items_json).into(),
+            "partial" => yes(order.is_some_and(|o| o.choices.partial)),
+            "wallet" => order.filter(|o| o.choices.mobilepay).map_or("", |_| "mobilepay").into(),
+            "keeps" => yes(order.is_some_and(|o| o.choices.keeps_card)),
+            "follow" => yes(order.is_some_and(|o| o.choices.follow)),
             "title" => order.map_or("Payment".into(), |o| format!("Pay {}", o.merchant).into()),
             "state" => self.state_name().into(),
             "reason" => self.reason().into(),
@@ -98,7 +167,7 @@ impl PayPage<'_> {
     fn order(&self) -> Option<&Order<'_>> {
         match &self.content {
             Content::Order(order, _) => Some(order),
-            Content::UnknownCode => None,
+            Content::UnknownCode | Content::Suspended => None,
         }
     }
 
@@ -111,7 +180,7 @@ impl PayPage<'_> {
 
     fn state_name(&self) -> &'static str {
         match &self.content {
-            Content::UnknownCode | Content::Order(_, State::Expired) => "expired",
+            Content::UnknownCode | Content::Suspended | Content::Order(_, State::Expired | State::Blocked) => "expired",
             Content::Order(_, State::Ready(_)) => "ready",
             Content::Order(_, State::Paid) => "paid",
             Content::Order(_, State::BusyElsewhere | State::BusySealed) => "busy",
@@ -122,8 +191,10 @@ impl PayPage<'_> {
     fn reason(&self) -> &'static str {
         match &self.content {
             Content::UnknownCode => "unknown-code",
+            Content::Suspended => "suspended",
             Content::Order(_, State::Ready(_)) => "",
-            Content::Order(_, State::Paid) => "paid",
+            Content::Order(_, State::Paid) => "already",
+            Content::Order(_, State::Blocked) => "blocked",
             Content::Order(_, State::Expired) => "expired",
             Content::Order(_, State::BusyElsewhere) => "elsewhere",
             Content::Order(_, State::BusySealed) => "sealed",
@@ -132,14 +203,37 @@ impl PayPage<'_> {
 }
 
 impl Language {
-    fn tag(self) -> &'static str {
+    const ALL: [Self; 6] = [Self::English, Self::Danish, Self::Swedish, Self::Norwegian, Self::German, Self::French];
+
+    /// The language of a two-letter tag; `None` for any that the page does not speak.
+    #[must_use]
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|language| language.tag().eq_ignore_ascii_case(tag))
+    }
+
+    /// As `/v1` and the script spell it.
+    #[must_use]
+    pub fn tag(self) -> &'static str {
         match self {
             Self::English => "en",
+            Self::Danish => "da",
+            Self::Swedish => "sv",
+            Self::Norwegian => "no",
+            Self::German => "de",
+            Self::French => "fr",
         }
     }
 }
 
 impl Order<'_> {
+    /// For the script, which writes the rows in the page's language.
+    fn items_json(&self) -> String {
+        if self.items.is_empty() {
+            return String::new();
+        }
+        serde_json::to_string(self.items).unwrap_or_default()
+    }
+
     /// `10.00 ZAR`, `500 JPY`, or nothing when the payer types the amount.
     fn amount_text(&self) -> String {
         let Some(minor) = self.amount_minor else {
@@ -154,6 +248,10 @@ impl Order<'_> {
         let (whole, fraction) = digits.split_at(digits.len() - exponent);
         format!("{whole}.{fraction} {}", self.currency)
     }
+}
+
+fn yes(yes: bool) -> Cow<'static, str> {
+    if yes { "yes".into() } else { "".into() }
 }
 
 fn hidden(yes: bool) -> Cow<'static, str> {
@@ -196,198 +294,4 @@ fn is_direction_control(c: char) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const KEY: &str = r#"{"kty":"EC","crv":"P-256","x":"eA","y":"eQ","kid":"page-1"}"#;
-
-    const HOSTILE: &[&str] = &[
-        "<script>alert(1)</script>",
-        "\"><img src=x onerror=alert(1)>",
-        "' autofocus onfocus='alert(1)",
-        "</title><script>alert(1)</script>",
-        "</bdi></main><iframe srcdoc=x>",
-        "<!-- --><svg/onload=alert(1)>",
-        "&lt;script&gt;",
-        "{{code}}{{key}}",
-        "{{",
-        "}}",
-        "\u{0}<\u{0}script>",
-        "javascript:alert(1)",
-    ];
-
-    #[test]
-    fn every_placeholder_is_filled_and_every_state_says_its_name() {
-        for (state, reason, status) in [
-            (ready(), "", "ready"),
-            (State::Paid, "paid", "paid"),
-            (State::Expired, "expired", "expired"),
-            (State::BusyElsewhere, "elsewhere", "busy"),
-            (State::BusySealed, "sealed", "busy"),
-        ] {
-            let html = page(order(), state).render();
-            assert!(!html.contains("{{") && !html.contains("}}"));
-            assert!(
-                html.contains(&format!(r#"<main data-state="{status}" data-reason="{reason}" data-code="0123456789""#))
-            );
-        }
-    }
-
-    #[test]
-    fn the_template_names_only_what_is_filled() {
-        let page = page(order(), ready());
-        let mut seen = 0;
-        for piece in pieces(TEMPLATE) {
-            if let Piece::Name(name) = piece {
-                seen += 1;
-                assert!(page.value(name).is_some(), "nobody fills {{{{{name}}}}}");
-            }
-        }
-        assert_eq!(seen, TEMPLATE.matches("{{").count());
-        assert!(seen >= 18);
-        assert!(page.value("no-such-name").is_none());
-    }
-
-    /// Every value sits in element text or between double quotes: nowhere else is the escaping enough.
-    #[test]
-    fn placeholders_stand_only_where_the_escaping_holds() {
-        let mut before = String::new();
-        for piece in pieces(TEMPLATE) {
-            match piece {
-                Piece::Text(text) => before.push_str(text),
-                Piece::Name(name) => {
-                    let tag = before.rfind('<').map_or("", |at| &before[at..]);
-                    let in_tag = !tag.contains('>');
-                    let quoted = tag.matches('"').count() % 2 == 1;
-                    assert!(!in_tag || quoted || name.ends_with("_hidden"), "{name}");
-                    assert!(!in_tag || !(tag.ends_with("href=\"") || tag.ends_with("src=\"")), "{name}");
-                    before.push('v');
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn hostile_texts_add_no_markup() {
-        let plain = marks(&page(order(), ready()).render());
-        for hostile in HOSTILE {
-            let order =
-                Order { merchant: hostile, description: hostile, reference: hostile, currency: hostile, ..order() };
-            let attempt = Attempt { id: hostile, expires: 1, key: hostile };
-            let page = PayPage {
-                language: Language::English,
-                code: hostile,
-                content: Content::Order(order, State::Ready(attempt)),
-            };
-            let html = page.render();
-            assert_eq!(marks(&html), plain, "{hostile}");
-            assert!(!html.contains('\u{0}'));
-        }
-    }
-
-    #[test]
-    fn a_hostile_code_adds_no_markup_to_the_unknown_page() {
-        let unknown = |code| PayPage { language: Language::English, code, content: Content::UnknownCode }.render();
-        let html = unknown("0123456789");
-        assert!(html.contains(r#"data-state="expired" data-reason="unknown-code""#));
-        assert!(html.contains(r#"aria-labelledby="merchant" hidden>"#));
-        for hostile in HOSTILE {
-            assert_eq!(marks(&unknown(hostile)), marks(&html), "{hostile}");
-        }
-    }
-
-    #[test]
-    fn values_come_back_unchanged_when_unescaped() {
-        let order = Order { merchant: "Søn & Co <\"'>", ..order() };
-        let html = page(order, ready()).render();
-        assert!(html.contains(r#"data-merchant="Søn &amp; Co &lt;&quot;&#39;&gt;""#));
-        assert!(html.contains("<title>Pay Søn &amp; Co &lt;&quot;&#39;&gt;</title>"));
-        assert!(html.contains(&format!("data-key=\"{}\"", KEY.replace('"', "&quot;"))));
-        assert!(html.contains(r#"data-attempt="att-1""#) && html.contains(r#"data-attempt-expires="1700000000""#));
-    }
-
-    #[test]
-    fn a_value_is_never_read_as_a_template() {
-        let order = Order { merchant: "{{key}}", ..order() };
-        let html = page(order, ready()).render();
-        assert!(html.contains("<bdi>{{key}}</bdi>"));
-    }
-
-    #[test]
-    fn direction_controls_become_spaces() {
-        let order = Order { merchant: "Shop\u{202e}RAZ\u{2066}!", ..order() };
-        assert!(page(order, ready()).render().contains("<bdi>Shop RAZ !</bdi>"));
-    }
-
-    #[test]
-    fn amounts_follow_the_exponent() {
-        let text = |minor, exponent| Order { amount_minor: minor, exponent, ..order() }.amount_text();
-        assert_eq!(text(Some(1000), 2), "10.00 ZAR");
-        assert_eq!(text(Some(5), 2), "0.05 ZAR");
-        assert_eq!(text(Some(0), 2), "0.00 ZAR");
-        assert_eq!(text(Some(500), 0), "500 ZAR");
-        assert_eq!(text(Some(1234), 3), "1.234 ZAR");
-        assert_eq!(text(Some(999_999_999), 2), "9999999.99 ZAR");
-        assert_eq!(text(Some(u64::MAX), 2), "184467440737095516.15 ZAR");
-        assert_eq!(text(None, 2), "");
-    }
-
-    #[test]
-    fn the_payer_types_the_amount_when_none_is_given() {
-        let html = page(Order { amount_minor: None, ..order() }, ready()).render();
-        assert!(html.contains(r#"data-amount-minor="" data-currency="ZAR" data-exponent="2""#));
-        assert!(html.contains(r#"<p class="total"></p>"#));
-        let html = page(order(), ready()).render();
-        assert!(html.contains(r#"data-amount-minor="1000""#) && html.contains("disabled>Pay 10.00 ZAR</button>"));
-    }
-
-    #[test]
-    fn empty_texts_hide_their_rows() {
-        let html = page(Order { description: "", ..order() }, ready()).render();
-        assert!(html.contains(r#"<div hidden><dt data-text="what">"#));
-        assert!(html.contains(r#"<div ><dt data-text="reference">"#));
-    }
-
-    #[test]
-    fn only_a_ready_page_carries_a_key_and_an_attempt() {
-        for state in [State::Paid, State::Expired, State::BusyElsewhere, State::BusySealed] {
-            let html = page(order(), state).render();
-            assert!(html.contains(r#"data-attempt="""#) && html.contains(r#"data-key="""#));
-        }
-    }
-
-    /// The content security policy forbids inline script and style; the page must not contain any.
-    #[test]
-    fn nothing_inline_and_nothing_foreign() {
-        let html = page(order(), ready()).render();
-        for forbidden in ["<style", " style=", " onclick=", " onload=", "https://", "//cdn", "name=\"number\""] {
-            assert!(!html.contains(forbidden), "{forbidden}");
-        }
-        assert_eq!(html.matches("<script").count(), 1);
-        assert!(html.contains(r#"<script type="module" src="/pluto/public/assets/pay.js"></script>"#));
-    }
-
-    fn page<'a>(order: Order<'a>, state: State<'a>) -> PayPage<'a> {
-        PayPage { language: Language::English, code: "0123456789", content: Content::Order(order, state) }
-    }
-
-    fn order() -> Order<'static> {
-        Order {
-            merchant: "Demo Shop",
-            description: "Coffee",
-            reference: "order-7",
-            amount_minor: Some(1000),
-            currency: "ZAR",
-            exponent: 2,
-        }
-    }
-
-    fn ready() -> State<'static> {
-        State::Ready(Attempt { id: "att-1", expires: 1_700_000_000, key: KEY })
-    }
-
-    /// What markup is made of; equal counts mean that no value added any.
-    fn marks(html: &str) -> [usize; 4] {
-        ['<', '>', '"', '\''].map(|mark| html.matches(mark).count())
-    }
-}
+mod tests;

@@ -5,12 +5,11 @@ use std::sync::Arc;
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use scanvault_protocol::Problem;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::PayAnswer;
+use super::answers::Answer;
 use crate::acquirers::mobilepay::Msisdn;
 use crate::payments::Code;
-use crate::payments::pay::PayOutcome;
 use crate::payments::store;
 use crate::payments::wallet::{Started, Wallet, WalletOrder};
 use crate::web::{ApiError, Call};
@@ -21,14 +20,6 @@ struct Body {
     attempt: String,
     amount_minor: Option<u64>,
     phone: Option<String>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Redirect {
-    state: &'static str,
-    transaction_id: i64,
-    url: String,
 }
 
 /// `POST /pluto/public/pay/{code}/mobilepay`.
@@ -45,12 +36,11 @@ pub async fn start(wallet: &Arc<Wallet>, call: &Call) -> Result<Response, ApiErr
         None | Some("") => None,
         Some(text) => Some(Msisdn::parse(text).ok_or_else(unreadable)?),
     };
-    match wallet.start(&code, &WalletOrder { attempt, amount_minor, phone }).await? {
-        Started::Redirect { transaction_id, url } => {
-            Ok(Json(Redirect { state: "redirect", transaction_id, url }).into_response())
-        }
-        Started::Outcome(outcome) => Ok(Json(PayAnswer::of(outcome)).into_response()),
-    }
+    let answer = match wallet.start(&code, &WalletOrder { attempt, amount_minor, phone }).await? {
+        Started::Redirect { transaction_id, url } => Answer::Redirect { transaction_id, url },
+        Started::Outcome(outcome) => Answer::of_outcome(outcome, None),
+    };
+    Ok(Json(answer).into_response())
 }
 
 /// `GET /pluto/public/pay/{code}/state?attempt=…`. It needs no key, so that it is told while the vault is sealed too.
@@ -63,15 +53,13 @@ pub async fn state(wallet: &Wallet, call: &Call) -> Result<Response, ApiError> {
     // Base64url: nothing in an attempt is ever escaped.
     let attempt = query.split('&').find_map(|pair| pair.strip_prefix("attempt=")).unwrap_or_default();
     let found = store::transactions::find_attempt(&wallet.payments.db, attempt).await?;
-    let Some(found) = found.filter(|found| found.code.as_ref() == Some(&code)) else {
-        return Ok(Json(serde_json::json!({"state": "none"})).into_response());
-    };
-    wallet.look_soon(&found).await?;
-    match PayOutcome::of(&found) {
-        Ok(outcome) => Ok(Json(PayAnswer::of(outcome)).into_response()),
-        Err(error) if error.problem() == Problem::CodeBusy => {
-            Ok(Json(serde_json::json!({"state": "waiting"})).into_response())
+    // Another code's attempt is none of this page's.
+    let answer = match found.filter(|found| found.code.as_ref() == Some(&code)) {
+        Some(found) => {
+            wallet.look_soon(&found).await?;
+            Answer::of_transaction(&found, super::return_url(&wallet.payments, &code).await?)
         }
-        Err(error) => Err(error),
-    }
+        None => Answer::None,
+    };
+    Ok(Json(answer).into_response())
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Waiting ──▶ Authorising ──approved──▶ Authorised ──▶ captures, refunds, or one void ──▶ Voided
-//!    │            │  │ └─refused─▶ Declined (or asked again, of another acquirer)
+//!    │            │  │ └─refused─▶ Declined (or asked again, of another acquirer; or back to Waiting, for the bank's proof)
 //!    │            │  └─no answer─▶ Lost ──void, where there is something to void──▶ Voided
 //!    └─payer gone, refused before it was asked─▶ Expired, Cancelled, Declined
 //! ```
@@ -272,6 +272,18 @@ impl Ledger {
     pub fn settle_and_ask_another(self) -> Result<Self, Illegal> {
         match self.pending {
             Some(Act { kind: ActKind::Authorise, .. }) => Self { pending: None, ..self }.authorise(),
+            _ => Err(Illegal::NothingPending),
+        }
+    }
+
+    /// A refusal after which the payer proves who they are to their bank: the issuer has asked for it, and nothing was
+    /// booked. With the proof the acquirer is asked again, by another act.
+    ///
+    /// # Errors
+    /// [`Illegal::NothingPending`].
+    pub fn settle_and_wait(self) -> Result<Self, Illegal> {
+        match self.pending {
+            Some(Act { kind: ActKind::Authorise, .. }) => Ok(Self { stage: Stage::Waiting, pending: None, ..self }),
             _ => Err(Illegal::NothingPending),
         }
     }

@@ -99,8 +99,8 @@ impl Limits {
         pan: &Pan,
         now_ms: u64,
     ) -> Result<Option<Attempted>, ApiError> {
+        let attempted = Self::attempted(unsealed, address, pan);
         let Some(mut counts) = self.counts() else { return Ok(None) };
-        let attempted = Attempted { address: address_key(address), card: unsealed.fingerprint(EVERY_ACCOUNT, pan) };
         // Newcomers to a memory that is full are not refused for what others did.
         let by_address = attempted.address.map_or(0, |key| counts.by_address.own_wait_ms(&key, now_ms));
         let wait_ms = by_address.max(counts.by_card.own_wait_ms(&attempted.card, now_ms));
@@ -110,6 +110,12 @@ impl Limits {
         counts.by_card.spend(attempted.card, now_ms);
         wait(wait_ms)?;
         Ok(Some(attempted))
+    }
+
+    /// An attempt that was counted by an earlier post of the same page.
+    #[must_use]
+    pub fn attempted(unsealed: &Unsealed, address: &str, pan: &Pan) -> Attempted {
+        Attempted { address: address_key(address), card: unsealed.fingerprint(EVERY_ACCOUNT, pan) }
     }
 
     /// It was paid, or never asked of anybody: it does not count.

@@ -22,6 +22,7 @@ pub mod state;
 pub mod steps;
 pub mod store;
 pub mod subscribers;
+pub mod threeds;
 pub mod v1;
 pub mod view;
 pub mod wallet;

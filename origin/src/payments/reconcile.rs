@@ -159,11 +159,14 @@ pub fn transactions_named(report: &[Line]) -> Vec<i64> {
     ids
 }
 
+/// The acts of one kind on one transaction: ours, and theirs.
+type Group<'a> = (Vec<&'a OurAct>, Vec<&'a Line>);
+
 /// Holds ours against theirs. `is_due` says whether an act of ours must be in this report; one that need not be (it is of
 /// another day) is only held against what is there.
 #[must_use]
 pub fn compare(ours: &[OurAct], theirs: &[Line], is_due: impl Fn(&OurAct) -> bool) -> Comparison {
-    let mut groups: BTreeMap<(&str, &str), (Vec<&OurAct>, Vec<&Line>)> = BTreeMap::new();
+    let mut groups: BTreeMap<(&str, &str), Group<'_>> = BTreeMap::new();
     for act in ours {
         groups.entry((&act.reference, &act.kind)).or_default().0.push(act);
     }
@@ -217,6 +220,8 @@ fn compare_group(
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -262,19 +267,19 @@ mod tests {
         let done = ours(2, "capture", 500, "done");
         let unknown = ours(3, "refund", 100, "unknown");
         let line = theirs("capture", 500);
-        assert_eq!(findings(&[done.clone()], &[]), [Finding::MissingThere { ours: done.clone() }]);
-        assert_eq!(findings(&[], &[line.clone()]), [Finding::MissingHere { theirs: line.clone() }]);
+        assert_eq!(findings(from_ref(&done), &[]), [Finding::MissingThere { ours: done.clone() }]);
+        assert_eq!(findings(&[], from_ref(&line)), [Finding::MissingHere { theirs: line.clone() }]);
         let other = theirs("capture", 501);
         assert_eq!(
-            findings(&[done.clone()], &[other.clone()]),
+            findings(from_ref(&done), from_ref(&other)),
             [Finding::Differs { ours: done.clone(), theirs: other }]
         );
         let refund = theirs("refund", 100);
         assert_eq!(
-            findings(&[unknown.clone()], &[refund.clone()]),
+            findings(from_ref(&unknown), from_ref(&refund)),
             [Finding::UnknownWasBooked { ours: unknown.clone(), theirs: refund }]
         );
-        assert_eq!(findings(&[unknown.clone()], &[]), [Finding::UnknownNotInReport { ours: unknown }]);
+        assert_eq!(findings(from_ref(&unknown), &[]), [Finding::UnknownNotInReport { ours: unknown }]);
         // Booked twice there: the second is one too many.
         assert_eq!(findings(&[done], &[line.clone(), line.clone()]), [Finding::MissingHere { theirs: line }]);
     }

@@ -7,6 +7,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::task::JoinError;
 
 use super::limits::Limits;
+use super::threeds::ThreeDs;
 use crate::acquirers::Acquirers;
 use crate::clock::Clock;
 use crate::db::Db;
@@ -23,6 +24,8 @@ pub struct Payments {
     pub clock: Arc<dyn Clock>,
     /// Who moves the money.
     pub acquirers: Acquirers,
+    /// Who authenticates cardholders.
+    pub threeds: Arc<ThreeDs>,
     /// Rung when a notification was written.
     pub bell: Arc<Notify>,
     /// How long the card of a payment is kept after it. Nothing of ours needs it later; a dispute or a refund may.

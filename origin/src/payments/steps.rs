@@ -6,7 +6,7 @@ use super::feed;
 use super::ledger::{ActEnd, Illegal, Stage};
 use super::notify::{self, NotifyError};
 use super::state::Kind;
-use super::store::{self, Transaction, acts, changes, codes, transactions};
+use super::store::{self, Transaction, acts, authentications, changes, codes, transactions};
 use super::subscribers;
 use super::wallet::reports;
 use crate::acquirers::Decline;
@@ -121,12 +121,25 @@ pub async fn record(
     if let Some(code) = &after.code {
         codes::set(tx, code, after.id, after.code_state()).await?;
     }
+    if was_left(before, &after) {
+        authentications::delete(tx, after.id).await?;
+    }
     // A subscriber comes before its first charge in the feed, so that clients know it by then.
     subscribers::of_step(tx, before, &mut after, now_ms).await?;
     let seq = if is_told { Some(tell(tx, &after, now_ms).await?) } else { None };
     reports::of_step(tx, before, &after, now_ms).await?;
     notify::of_step(tx, before, &after, seq, now_ms, entropy).await?;
     Ok(after)
+}
+
+/// Whether nothing that is known of an authentication counts any more, and no outcome of an authorisation says so: the
+/// payer was not waited for any longer, no answer came, or the issuer wants another one.
+fn was_left(before: &Transaction, after: &Transaction) -> bool {
+    match before.ledger.stage {
+        Stage::Waiting => !after.ledger.stage.is_under_way(),
+        Stage::Authorising => matches!(after.ledger.stage, Stage::Lost | Stage::Waiting),
+        _ => false,
+    }
 }
 
 /// What merchants' systems follow: authorisations, and acts that were done. An attempt that came to nothing is none, and

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use subtle::ConstantTimeEq;
 
 use super::{
     CardError, CardExpiry, CardholderName, Entropy, EntropyError, EnvelopeError, Pan, RecordContext, Unsealed,
@@ -183,6 +184,25 @@ pub async fn read(
             None => Ok(None),
         })
         .collect())
+}
+
+/// Whether a token stands for a card with this number: compared by the keyed hash, nothing is opened.
+///
+/// # Errors
+/// From the database.
+pub async fn is_of(
+    tx: &mut Tx,
+    unsealed: &Unsealed,
+    wanted: Wanted<'_>,
+    pan: &Pan,
+    now_ms: i64,
+) -> Result<bool, DbError> {
+    let found = rows::by_token(tx, &[wanted.token], now_ms).await?;
+    let mut own = found.iter().filter(|row| row.account == wanted.account);
+    let is_same = |row: &Row| {
+        unsealed.fingerprints(wanted.account, pan).any(|(_, print)| bool::from(print.ct_eq(row.fingerprint.as_slice())))
+    };
+    Ok(own.any(is_same))
 }
 
 /// The number of a fingerprint key and the card's hash under it.

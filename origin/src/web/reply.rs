@@ -19,6 +19,8 @@ pub struct Finish<'a> {
     pub request_id: &'a str,
     /// The row of the route table, or `unknown`.
     pub route: &'a str,
+    /// The row's content security policy, where it answers with a page.
+    pub page_policy: Option<&'static str>,
     /// How errors are told.
     pub dialect: Dialect,
     /// How long it took.
@@ -45,7 +47,7 @@ pub fn finish(mut response: Response, about: &Finish<'_>) -> Response {
             headers.insert(RETRY_AFTER, HeaderValue::from(secs));
         }
     }
-    harden(&mut response);
+    harden(&mut response, about.page_policy);
     if let Ok(id) = HeaderValue::from_str(about.request_id) {
         response.headers_mut().insert(HeaderName::from_static(headers::REQUEST_ID), id);
     }
@@ -69,18 +71,22 @@ pub fn put_reason(response: &mut Response, reason: &str) {
     }
 }
 
-fn harden(response: &mut Response) {
-    let headers = response.headers_mut();
+fn harden(response: &mut Response, page_policy: Option<&'static str>) {
+    let list = response.headers_mut();
+    let is_html = list.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
+    let page_policy = page_policy.filter(|_| is_html);
     for (name, value) in headers::HARDENING {
-        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        list.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
-    if !headers.contains_key(CACHE_CONTROL) {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !list.contains_key(CACHE_CONTROL) {
+        list.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     }
-    let policy = HeaderName::from_static("content-security-policy");
-    if !headers.contains_key(&policy) {
-        headers.insert(policy, HeaderValue::from_static(headers::API_CONTENT_SECURITY_POLICY));
+    if page_policy == Some(headers::FRAMED_CONTENT_SECURITY_POLICY) {
+        let options = HeaderName::from_static(headers::FRAME_OPTIONS);
+        list.insert(options, HeaderValue::from_static(headers::FRAMED_BY_OURSELVES));
     }
+    let policy = page_policy.unwrap_or(headers::API_CONTENT_SECURITY_POLICY);
+    list.insert(HeaderName::from_static("content-security-policy"), HeaderValue::from_static(policy));
 }
 
 fn log(response: &Response, failed: Option<&Failed>, about: &Finish<'_>) {

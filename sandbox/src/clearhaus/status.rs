@@ -17,6 +17,7 @@ impl Code {
     pub(super) const TEXT_ON_STATEMENT: Self = Self(40150);
     pub(super) const THREEDS_PROBLEM: Self = Self(40300);
     pub(super) const THREEDS_FAILED: Self = Self(40310);
+    pub(super) const STEP_UP: Self = Self(40416);
     pub(super) const CLEARHAUS_ERROR: Self = Self(50000);
 
     /// The code that a magic amount names, when this kind of transaction can end with it.

@@ -31,11 +31,11 @@ use Form::{Ascii, Bool, Country, Digits, Email, OneOf, Text, Url, Uuid, Zone};
 
 const DEPTHS: &[&str] = &["1", "4", "8", "15", "16", "24", "32", "48"];
 
-/// Required for `deviceChannel` 02 and `messageCategory` 01.
+/// Required for `deviceChannel` 02 and `messageCategory` 01; a card that is only verified (02) may say as much.
 const REQUIRED: [(&str, Form); 25] = [
     ("messageType", OneOf(&["AReq"])),
     ("messageVersion", OneOf(&VERSIONS)),
-    ("messageCategory", OneOf(&["01"])),
+    ("messageCategory", OneOf(&["01", "02"])),
     ("deviceChannel", OneOf(&["02"])),
     ("threeDSServerTransID", Uuid),
     ("acctNumber", Digits(13, 19)),

@@ -13,6 +13,9 @@
     reason = "a measurement that goes wrong ends here"
 )]
 
+#[path = "../../origin/acs.rs"]
+#[expect(dead_code, reason = "the tests use all of it")]
+mod acs;
 #[path = "../../origin/world.rs"]
 #[expect(dead_code, reason = "the tests use all of it")]
 mod world;

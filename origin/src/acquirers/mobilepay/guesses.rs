@@ -31,6 +31,7 @@ pub(super) const fn error_code(reason: Decline) -> (u16, &'static str) {
         | Decline::Restricted
         | Decline::MerchantBlocked
         | Decline::ThreeDSecure
+        | Decline::Cancelled
         | Decline::Rule => (300, "Refused by Issuer"),
     }
 }

@@ -1,444 +1,391 @@
-// The pay page. Card data leaves this file in one shape only: sealed to the vault's key (sealCard).
-// One rule stands above comfort: a payment is sent at most once, and what is not known is said.
+// The pay page. One rule stands above comfort: a payment is sent at most once, and what is not known is said.
 
-// Every text of the page. A language is one more table here; the English ones that stand in
-// pay.html too (data-text) are held equal by a test.
-export const TEXTS = {
-  en: {
-    heading: "Secure payment",
-    payingTo: "You are paying",
-    what: "For",
-    reference: "Reference",
-    details: "Payment details",
-    amount: "Amount",
-    number: "Card number",
-    expiry: "Expiry date",
-    cvc: "Security code",
-    name: "Name on card",
-    assurance: "Your card details are encrypted in your browser before they leave it.",
-    paidTitle: "Paid. Thank you.",
-    paidText: "The payment is complete. You can close this page.",
-    expiredTitle: "This payment request has ended",
-    expiredText: "It can no longer be paid. Please ask the shop for a new code.",
-    unknownCodeTitle: "We do not know this code",
-    unknownCodeText: "Please scan the code again, or ask the shop for a new one.",
-    elsewhereTitle: "Being paid right now",
-    elsewhereText: "Someone has started to pay this on another screen. If that was not you, try again in a minute.",
-    sealedTitle: "Payments are paused for a moment",
-    sealedText: "No payment was made. Please try again in a minute.",
-    unconfirmedTitle: "Not confirmed: do not pay again yet",
-    unconfirmedText: "We did not get an answer about your payment. It may have gone through. Check first, before you pay again here or elsewhere.",
-    insecureTitle: "This connection is not secure",
-    insecureText: "Your browser cannot encrypt your card details here, so you cannot pay on this page. Open it with an address that starts with https, or use another browser.",
-    retry: "Try again",
-    check: "Check the payment",
-    // From here on only the script says it.
-    pay: "Pay {amount}",
-    paying: "Paying…",
-    receipt: "Transaction {id}",
-    amountError: "Enter an amount such as {example}",
-    amountTooBig: "This amount is too large",
-    numberError: "Enter the 12 to 19 digits of your card number",
-    numberHint: "Please check the number again: one digit may be wrong.",
-    expiryError: "Enter month and year, such as 08 / 29",
-    expiryPast: "This card has expired",
-    cvcError: "Enter the 3 or 4 digits of the security code",
-    nameError: "Enter the name that is on the card",
-    declined: "Your card was declined. You were not charged. Please check the details or use another card.",
-    refused: "The payment was not made and you were not charged. Please check the details and try again.",
-    throttled: "Too many tries. You were not charged. Please wait a minute and try again.",
-    notSent: "There is no connection. This payment was not sent. Please try again.",
-    notSealed: "Your browser could not encrypt your card details. This payment was not sent.",
-    notRecorded: "No payment is recorded here. Look into your bank's app too: if it shows no payment, you can pay now.",
-    stillUnconfirmed: "Still not confirmed. Please check again in a minute, or ask the shop whether it was paid.",
-    stillNoAnswer: "There is no answer. Please check your connection and try again in a moment.",
-  },
-};
+import { forget, recall, remember } from "./attempt.js";
+import { browserOf, windowSize } from "./browser.js";
+import { createFields } from "./fields.js";
+import { runChallenge, runMethod } from "./frames.js";
+import { poll } from "./poll.js";
+import { sealCard } from "./seal.js";
+import { createView } from "./view.js";
+import { askState, look, safeUrl, send } from "./wire.js";
 
-const MAX_MINOR_AT_EXPONENT_2 = 999999999;
-// Longer than the server's own deadline for an acquirer: giving up earlier would only create doubt.
-const POST_DEADLINE_MS = 60000;
-const LOOK_DEADLINE_MS = 15000;
+/** An attempt is replaced when less of its time is left: a bank's challenge may take ten minutes. */
+const LEAST_LEFT_MS = 11 * 60 * 1000;
+/** The method, the challenge, and one of each to spare: a server that asks for more is not followed. */
+const MAX_STEPS = 4;
+const RETURN_AFTER_MS = 8000;
 
-// --- Sealing: JWE compact, ECDH-ES direct, A256GCM (RFC 7516, RFC 7518 §4.6) ----------------------
+const byId = (id) => document.getElementById(id);
+const isForm = (state) => state === "ready" || state === "paying" || state === "declined";
 
-/** Seals `card` (any JSON value) to the public P-256 key `jwk`. Works in browsers and in Node. */
-export async function sealCard(jwk, card) {
-  const subtle = globalThis.crypto.subtle;
-  const curve = { name: "ECDH", namedCurve: "P-256" };
-  const { kty, crv, x, y } = jwk;
-  const theirs = await subtle.importKey("jwk", { kty, crv, x, y }, curve, false, []);
-  const ours = await subtle.generateKey(curve, true, ["deriveBits"]);
-  const epk = await subtle.exportKey("jwk", ours.publicKey);
+class PayPage {
+  #underway = false;
+  /** The payment that was sent and has no outcome yet, else null: {attempt, by, amountMinor}. */
+  #open = null;
+  #stopPolling = () => {};
 
-  const header = base64url(utf8(JSON.stringify({
-    alg: "ECDH-ES", enc: "A256GCM", kid: jwk.kid,
-    epk: { kty: "EC", crv: "P-256", x: epk.x, y: epk.y },
-    typ: "scanvault-card+json",
-  })));
-  const secret = new Uint8Array(await subtle.deriveBits({ name: "ECDH", public: theirs }, ours.privateKey, 256));
-  const key = await subtle.importKey("raw", await concatKdf(secret), "AES-GCM", false, ["encrypt"]);
-  const iv = globalThis.crypto.getRandomValues(new Uint8Array(12));
-  const plain = utf8(JSON.stringify(card));
-  const gcm = { name: "AES-GCM", iv, additionalData: utf8(header), tagLength: 128 };
-  const sealed = new Uint8Array(await subtle.encrypt(gcm, key, plain));
-  secret.fill(0);
-  plain.fill(0);
-  // The second part, the encrypted key, is empty: the agreed key is used directly.
-  return [header, "", base64url(iv), base64url(sealed.slice(0, -16)), base64url(sealed.slice(-16))].join(".");
-}
-
-/** RFC 7518 §4.6.2 with empty apu and apv: one round of SHA-256 gives the 256 bits. */
-async function concatKdf(secret) {
-  const parts = [uint32(1), secret, uint32(7), utf8("A256GCM"), uint32(0), uint32(0), uint32(256)];
-  return globalThis.crypto.subtle.digest("SHA-256", Uint8Array.from(parts.flatMap((part) => [...part])));
-}
-
-const utf8 = (text) => new TextEncoder().encode(text);
-const uint32 = (n) => Uint8Array.of(n >>> 24, n >>> 16, n >>> 8, n);
-const base64url = (bytes) =>
-  btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
-
-// --- What was typed (pure) -----------------------------------------------------------------------
-
-/** Minor units of "12.50" or "12,50"; null when it is no amount of that currency. */
-export function parseAmount(text, exponent) {
-  const match = /^(\d{1,12})(?:[.,](\d+))?$/.exec(text.replace(/[\s\u00a0]/g, ""));
-  if (!match || (match[2] ?? "").length > exponent) return null;
-  const minor = Number(match[1] + (match[2] ?? "").padEnd(exponent, "0"));
-  return minor > 0 ? minor : null;
-}
-
-/** "10.00 ZAR": the server writes amounts the same way. */
-export function formatAmount(minor, exponent, currency) {
-  const digits = String(minor).padStart(exponent + 1, "0");
-  const cut = digits.length - exponent;
-  return `${digits.slice(0, cut)}${exponent > 0 ? "." : ""}${digits.slice(cut)} ${currency}`;
-}
-
-/** "MMYY" of "8/29", "08 / 29", "08/2029"; null when it is no month and year. */
-export function parseExpiry(text) {
-  const match = /^\s*(\d{1,2})\s*[/.\- ]\s*(?:20)?(\d{2})\s*$/.exec(text) ?? /^\s*(\d{2})(?:20)?(\d{2})\s*$/.exec(text);
-  if (!match) return null;
-  const month = match[1].padStart(2, "0");
-  return month >= "01" && month <= "12" ? month + match[2] : null;
-}
-
-export function isPast(mmyy, now) {
-  const last = (2000 + Number(mmyy.slice(2))) * 12 + Number(mmyy.slice(0, 2));
-  return last < now.getFullYear() * 12 + now.getMonth() + 1;
-}
-
-/** ISO/IEC 7812 check digit. A hint only: test cards need not have one. */
-export function luhn(digits) {
-  let sum = 0;
-  [...digits].reverse().forEach((digit, i) => {
-    const n = Number(digit) * (i % 2 ? 2 : 1);
-    sum += n > 9 ? n - 9 : n;
-  });
-  return sum % 10 === 0;
-}
-
-/** Groups as they are printed on the card: 4-6-5 for 34 and 37, else fours. */
-export function groupNumber(digits) {
-  const sizes = /^3[47]/.test(digits) ? [4, 6, 5, 4] : [4, 4, 4, 4, 3];
-  const groups = [];
-  for (let at = 0; at < digits.length && sizes.length > 0;) {
-    const size = sizes.shift();
-    groups.push(digits.slice(at, at + size));
-    at += size;
+  constructor(main, view) {
+    Object.assign(this, { main, view, payUrl: `/pluto/public/pay/${main.dataset.code}` });
+    this.fields = createFields(view, () => this.#label());
   }
-  return groups.join(" ");
-}
 
-const onlyDigits = (text) => text.replace(/\D/g, "");
-
-// --- The page --------------------------------------------------------------------------------------
-
-function start() {
-  const main = document.querySelector("main");
-  const form = main.querySelector("form");
-  const field = Object.fromEntries([...form.querySelectorAll("input")].map((input) => [input.id, input]));
-  const byId = (id) => document.getElementById(id);
-  const texts = TEXTS[document.documentElement.lang] ?? TEXTS.en;
-  const button = byId("pay");
-  const payUrl = `/pluto/public/pay/${main.dataset.code}`;
-  let underway = false;
-  // True from a POST without an answer until the server says how it ended.
-  let unsure = false;
-
-  if (texts !== TEXTS.en) {
-    for (const element of main.querySelectorAll("[data-text]")) element.textContent = texts[element.dataset.text];
-  }
-  if (isForm(main.dataset.state) && !globalThis.crypto?.subtle) return show("busy", "insecure");
-  listen();
-  label();
-  button.disabled = false;
-
-  function listen() {
-    form.addEventListener("submit", submit);
-    field.number.addEventListener("input", () => { regroup(field.number); hintNumber(true); });
-    field.number.addEventListener("blur", () => hintNumber(false));
-    field.expiry.addEventListener("input", (event) => spaceExpiry(field.expiry, event));
-    field.cvc.addEventListener("input", () => { field.cvc.value = onlyDigits(field.cvc.value); });
-    field.amount.addEventListener("input", label);
-    for (const input of Object.values(field)) input.addEventListener("input", () => mark(input, ""));
+  start() {
+    const { main, view } = this;
+    view.onLanguage = () => this.#label();
+    this.#label();
+    if (isForm(main.dataset.state) && !globalThis.crypto?.subtle) return view.show("busy", "insecure");
+    byId("card").addEventListener("submit", (event) => this.#begin(event, () => this.#payByCard()));
+    byId("wallet").addEventListener("submit", (event) => this.#begin(event, () => this.#payByWallet()));
     // The links work without this script too; with it, what was typed survives.
-    for (const link of main.querySelectorAll(".retry")) link.addEventListener("click", check);
+    for (const link of main.querySelectorAll(".retry")) link.addEventListener("click", (event) => this.#check(event));
+    byId("print").addEventListener("click", () => { this.#stay(); globalThis.print(); });
+    byId("stay").addEventListener("click", () => { this.#stay(); byId("to-shop").focus(); });
+    globalThis.addEventListener("offline", () => { if (!this.#underway && isForm(main.dataset.state)) view.note("offline"); });
+    globalThis.addEventListener("online", () => { if (!this.#underway && isForm(main.dataset.state)) view.note(""); });
+    // Back from a wallet by the browser's own button: the page is as it was left, the payment is not.
+    globalThis.addEventListener("pageshow", (event) => { if (event.persisted) globalThis.location.reload(); });
+    for (const id of ["pay", "pay-wallet"]) byId(id).disabled = false;
+    const kept = recall();
+    return kept ? this.#resume(kept) : undefined;
   }
 
-  async function submit(event) {
+  // --- Paying ---
+
+  async #begin(event, pay) {
     event.preventDefault();
-    if (underway || !isForm(main.dataset.state)) return;
-    const typed = readForm();
-    if (!typed) return;
-    underway = true;
+    if (this.#underway || !isForm(this.main.dataset.state)) return;
+    this.#underway = true;
     try {
-      await pay(typed);
+      await pay();
     } finally {
-      underway = false;
+      this.#underway = false;
     }
   }
 
-  async function pay(typed) {
-    show("paying");
-    if (globalThis.navigator.onLine === false) return decline(texts.notSent);
-    // Pages are left open: an attempt that ran out is replaced before anything is sent.
-    if (!isRunning()) {
-      const view = await look();
-      if (!view) return decline(texts.notSent);
-      if (view.state !== "ready") return enter(view);
-      if (!adopt(view)) return undefined;
-    }
-    const { attempt, code, currency, attemptExpires, key } = main.dataset;
-    const card = { attempt, code, amount: typed.amount, currency, expires: Number(attemptExpires), ...typed.card };
-    let sealed;
-    try {
-      sealed = await sealCard(JSON.parse(key), card);
-    } catch {
-      return decline(texts.notSealed);
-    }
-    return conclude(await post(sealed));
+  async #payByCard() {
+    const typed = this.fields.readCard();
+    if (!typed) return undefined;
+    this.#show("paying");
+    this.view.status("paying");
+    const payment = await this.#prepare("card", typed.amount);
+    if (!payment) return undefined;
+    const answer = await this.#steps(payment, typed);
+    typed.card = null; // the CVC is gone from memory, whatever the outcome
+    return this.#conclude(answer, payment);
   }
 
-  /** The one POST of a submit. Never repeated by itself: without an answer the outcome is unknown. */
-  async function post(sealed) {
-    try {
-      const response = await fetch(payUrl, {
-        method: "POST",
-        headers: { "content-type": "application/json", accept: "application/json" },
-        body: JSON.stringify({ sealed }),
-        cache: "no-store", redirect: "error", referrerPolicy: "no-referrer",
-        signal: AbortSignal.timeout?.(POST_DEADLINE_MS),
-      });
-      const body = await response.json().catch(() => ({}));
-      return { status: response.status, retryAfter: response.headers.has("retry-after"), body: body ?? {} };
-    } catch {
-      return { status: 0, body: {} };
+  /** Posts the card, and again after each thing that the bank wants first; answers the last answer. */
+  async #steps(payment, { amount, card }) {
+    const { code, currency, attemptExpires, key } = this.main.dataset;
+    const sealedOver = { attempt: payment.attempt, code, amount, currency, expires: Number(attemptExpires), ...card };
+    const browser = browserOf(globalThis);
+    let after;
+    for (let step = 0; step < MAX_STEPS; step += 1) {
+      let sealed;
+      try {
+        sealed = await sealCard(JSON.parse(key), sealedOver);
+      } catch {
+        return { kind: "unsent", text: "notSealed" };
+      }
+      if (!after) remember(payment);
+      payment.after = after;
+      const answer = await send(this.payUrl, { sealed, browser, ...(after && { after }) });
+      if (!(await this.#bankSteps(answer, browser.windowSize))) return answer;
+      after = answer.kind;
+      this.view.status("paying");
+    }
+    return { kind: "silent" };
+  }
+
+  /** Does what the bank wants first; false when that is nothing. */
+  async #bankSteps(answer, size) {
+    if (answer.kind !== "method" && answer.kind !== "challenge") return false;
+    const url = safeUrl(answer.url, globalThis.location.href);
+    if (!url) return false;
+    if (answer.kind === "method") {
+      this.view.status("checkingCard");
+      await runMethod({ url, data: answer.data });
+    } else {
+      await runChallenge({ url, creq: answer.creq }, { size, title: this.view.text("challengeFrame") });
+      byId("pay").focus();
+    }
+    return true;
+  }
+
+  async #payByWallet() {
+    const amount = this.fields.readAmount();
+    const phone = amount === null ? null : this.fields.readPhone();
+    if (phone === null) return undefined;
+    this.#show("paying");
+    this.view.status("openingWallet");
+    const payment = await this.#prepare("mobilepay", amount);
+    if (!payment) return undefined;
+    remember(payment);
+    const body = { attempt: payment.attempt, amountMinor: amount, ...(phone && { phone }) };
+    const answer = await send(`${this.payUrl}/mobilepay`, body);
+    const url = answer.kind === "redirect" ? safeUrl(answer.url, globalThis.location.href) : null;
+    if (!url) return this.#conclude(answer, payment);
+    this.#waitForWallet(payment, url);
+    return globalThis.location.assign(url);
+  }
+
+  /** The attempt to pay with, or null after the page has said why there is none. Nothing has been sent then. */
+  async #prepare(by, amountMinor) {
+    if (globalThis.navigator.onLine === false) return this.#decline("notSent");
+    // Pages are left open: an attempt that ran out, or soon will, is replaced before anything is sent.
+    if (this.#leftMs() < (this.#open ? 0 : LEAST_LEFT_MS)) {
+      const view = await look(this.payUrl);
+      if (!view) return this.#decline("notSent");
+      if (view.state !== "ready") return this.#enter(view);
+      if (!this.#adopt(view)) return null;
+    }
+    return { attempt: this.main.dataset.attempt, by, amountMinor };
+  }
+
+  // --- What came of it ---
+
+  async #conclude(answer, payment) {
+    this.fields.wipeSecrets();
+    switch (answer.kind) {
+      case "paid": return this.#paid(answer, { ...payment, paidAtMs: Date.now() });
+      case "declined": case "lost": return this.#failed(answer);
+      case "unsent": return this.#decline(answer.text);
+      case "refused": return this.#refused(answer.status, payment);
+      case "unavailable": return this.#unavailable(payment);
+      default: return this.#doubt(payment);
     }
   }
 
-  async function conclude({ status, retryAfter, body }) {
-    field.cvc.value = "";
-    if (status === 200 && body.state === "paid") return paid(body.transactionId);
-    if (status === 200 && body.state === "declined") {
-      unsure = false;
-      spend();
-      return decline(body.message || texts.declined, field.cvc);
-    }
-    // The bank gave no answer, and the origin has settled that nothing will be charged.
-    if (status === 200 && body.state === "unknown" && body.mayRetry === true) {
-      unsure = false;
-      spend();
-      return decline(body.message || texts.refused, field.cvc);
-    }
-    if (status >= 400 && status < 500) return refused(status);
-    // An edge may answer 503 for an origin that it lost: only the page's word makes it a sealed vault.
-    if (status === 503 && retryAfter && !unsure && (await look())?.reason === "sealed") return show("busy", "sealed");
-    unsure = true;
-    return show("busy", "unconfirmed");
+  /** Over, and nothing was charged. */
+  #failed({ text, reason }) {
+    this.#settled();
+    this.#spend();
+    this.#decline(text, reason === "cancelled" ? byId("pay") : this.fields.field.cvc);
+  }
+
+  /** An edge may answer 503 for an origin that it lost: only the page's word makes it a sealed vault. */
+  async #unavailable(payment) {
+    const isFirst = !this.#open && !payment.after;
+    if (!isFirst || (await look(this.payUrl))?.reason !== "sealed") return this.#doubt(payment);
+    forget();
+    return this.#show("busy", "sealed");
   }
 
   /** This POST was not taken: the page says how the code stands now. */
-  async function refused(status) {
-    if (!unsure) spend();
-    if (!unsure && ![404, 409, 410].includes(status)) {
-      return decline(status === 429 ? texts.throttled : texts.refused, field.cvc);
+  async #refused(status, payment) {
+    // After a step that was taken, or one without an answer, only the attempt's state tells.
+    if (payment.after) return this.#doubt(payment);
+    const wasOpen = this.#open;
+    if (!wasOpen) {
+      forget();
+      this.#spend();
+      if (![404, 409, 410].includes(status)) {
+        return this.#decline(status === 429 ? "throttled" : "refused", this.fields.field.cvc);
+      }
     }
-    const view = await look();
-    // After an unanswered POST a refusal may mean that the first one was taken.
-    if (unsure && !view) return show("busy", "unconfirmed");
-    if (view && (unsure || view.state !== "ready")) return enter(view);
-    if (!view && status === 409) return show("busy", "elsewhere");
-    if (!view) return show("expired", "expired");
-    return decline(texts.refused, field.cvc);
+    const view = await look(this.payUrl);
+    if (wasOpen && view?.state !== "paid") return this.#doubt(wasOpen);
+    if (view && (wasOpen || view.state !== "ready")) return this.#enter(view);
+    if (!view) return this.#show(status === 409 ? "busy" : "expired", status === 409 ? "elsewhere" : "expired");
+    return this.#decline("refused", this.fields.field.cvc);
   }
 
-  /** Looks at the page again, at a shopper's wish: the retry links. */
-  async function check(event) {
+  /** Sent, and no answer: said as it is, and asked about. */
+  #doubt(payment) {
+    this.#open = payment;
+    this.#show("busy", "unconfirmed");
+    this.#follow(payment);
+    return null;
+  }
+
+  #waitForWallet(payment, url) {
+    this.#open = payment;
+    this.#show("busy", "waiting");
+    byId("to-wallet").hidden = !url;
+    if (url) byId("to-wallet").href = url;
+    this.#follow(payment);
+  }
+
+  /** Asks how the payment stands until that is known. */
+  #follow(payment) {
+    this.#stopPolling();
+    this.#stopPolling = poll(async () => {
+      if (this.#underway) return false;
+      const answer = await askState(this.payUrl, payment.attempt);
+      return this.#open === payment && !this.#underway && answer !== null && this.#told(answer, payment);
+    }, () => { if (this.#open === payment) this.view.note("stillUnconfirmed"); });
+  }
+
+  /** Goes by what the server says of the open payment; false when it is still open. */
+  #told(answer, payment) {
+    if (answer.kind === "paid") this.#paid(answer, payment);
+    else if (answer.kind === "declined" || answer.kind === "lost") void this.#backToForm(answer);
+    else {
+      if (answer.kind === "unknown" && this.main.dataset.reason !== "unconfirmed") this.#show("busy", "unconfirmed");
+      return false;
+    }
+    return true;
+  }
+
+  /** Declined, as the state says: the code may still be locked for a moment, or the page have no attempt yet. */
+  async #backToForm(answer) {
+    this.#settled();
+    this.#spend();
+    const view = await look(this.payUrl);
+    if (view?.state === "ready" && !this.#adopt(view)) return;
+    if (view && view.state !== "ready") this.#show(view.state, view.reason);
+    else this.#show("declined");
+    this.view.note(answer.text);
+  }
+
+  /** The page was opened with a payment under way: before a reload, or on the way back from a wallet. */
+  async #resume(payment) {
+    const [state, reason] = [this.main.dataset.state, this.main.dataset.reason];
+    const byWallet = payment.by === "mobilepay";
+    this.#open = payment;
+    this.#show("busy", byWallet ? "waiting" : "unconfirmed");
+    const answer = await askState(this.payUrl, payment.attempt);
+    if (this.#open !== payment || (answer && this.#told(answer, payment))) return undefined;
+    switch (answer?.kind) {
+      case "none":
+        this.#settled();
+        return this.#show(state, reason);
+      case "method": case "challenge":
+        this.#show("busy", "interrupted"); // the card is gone with the old page; so the bank cannot be asked
+        return this.#follow(payment);
+      case "waiting": case "redirect":
+        if (byWallet) return this.#waitForWallet(payment, answer.url && safeUrl(answer.url, globalThis.location.href));
+        this.#show("busy", "interrupted");
+        return this.#follow(payment);
+      default:
+        this.#doubt(payment);
+        return answer ? undefined : this.view.note("stillNoAnswer");
+    }
+  }
+
+  // --- Looking again, at a shopper's wish: the retry links ---
+
+  async #check(event) {
     event.preventDefault();
-    if (underway) return;
-    underway = true;
-    note("");
-    const view = await look();
-    underway = false;
-    if (!view) return note(texts.stillNoAnswer);
-    if (unsure && view.state !== "paid" && view.state !== "ready") return note(texts.stillUnconfirmed);
-    if (view.state !== "ready") return show(view.state, view.reason);
-    // While unsure, an attempt that still runs is kept: if the lost POST arrives after all, the
-    // server takes only one of the two.
-    if (!(unsure && isRunning()) && !adopt(view)) return undefined;
-    show("ready");
-    if (unsure) note(texts.notRecorded);
-    return (field.number.value ? field.cvc : firstField()).focus();
-  }
-
-  /** How the server sees this code now, or null when it does not say. */
-  async function look() {
+    if (this.#underway) return;
+    this.#underway = true;
+    this.view.note("");
     try {
-      const response = await fetch(payUrl, {
-        headers: { accept: "text/html" }, cache: "no-store", signal: AbortSignal.timeout?.(LOOK_DEADLINE_MS),
-      });
-      const page = new DOMParser().parseFromString(await response.text(), "text/html");
-      const view = page.querySelector("main[data-state]")?.dataset;
-      return view ? { ...view } : null;
-    } catch {
-      return null;
+      if (this.#open) await this.#checkPayment(this.#open);
+      else await this.#checkCode();
+    } finally {
+      this.#underway = false;
     }
   }
+
+  async #checkCode() {
+    const view = await look(this.payUrl);
+    if (!view) return this.view.note("stillNoAnswer");
+    if (view.state !== "ready") return this.#show(view.state, view.reason);
+    if (!this.#adopt(view)) return undefined;
+    this.#show("ready");
+    return this.fields.focusFirst();
+  }
+
+  async #checkPayment(payment) {
+    const answer = await askState(this.payUrl, payment.attempt);
+    if (answer && this.#told(answer, payment)) return undefined;
+    if (answer && answer.kind !== "none") return this.view.note("stillUnconfirmed");
+    // Nothing is known of the attempt: the page may know more.
+    const view = await look(this.payUrl);
+    if (!view) return this.view.note("stillNoAnswer");
+    if (view.state === "paid") return this.#enter(view);
+    if (!answer || view.state !== "ready") return this.view.note("stillUnconfirmed");
+    // An attempt that still runs is kept: if the lost POST arrives after all, the server takes only one of the two.
+    if (this.#leftMs() <= 0 && !this.#adopt(view)) return undefined;
+    this.#stopPolling();
+    this.#show("ready");
+    this.view.note("notRecorded");
+    return this.fields.focusFirst();
+  }
+
+  // --- Small things ---
 
   /** Takes over a new attempt. When the merchant changed what is paid, the shopper must see it first. */
-  function adopt(view) {
-    const same = ["amountMinor", "currency", "exponent", "merchant"].every((name) => view[name] === main.dataset[name]);
+  #adopt(view) {
+    const { main } = this;
+    const same = ["amountMinor", "currency", "exponent", "merchant", "partial"].every((name) => view[name] === main.dataset[name]);
     if (!same) globalThis.location.reload();
     else for (const name of ["attempt", "attemptExpires", "key"]) main.dataset[name] = view[name];
     return same;
   }
 
   /** Shows what the server says, but never calls an open outcome a failed one. */
-  function enter(view) {
-    if (unsure && view.state !== "paid") show("busy", "unconfirmed");
-    else show(view.state, view.reason);
-  }
-
-  /** The attempt may be used up: the next submit fetches a new one. */
-  function spend() {
-    main.dataset.attemptExpires = "0";
-  }
-
-  function paid(transactionId) {
-    if (transactionId !== undefined) byId("receipt").textContent = fill(texts.receipt, { id: transactionId });
-    show("paid", "paid");
-  }
-
-  function decline(message, focused = button) {
-    show("declined");
-    note(message);
-    focused.focus();
-  }
-
-  function note(message) {
-    byId("notice").textContent = message;
-  }
-
-  function show(state, reason = "") {
-    Object.assign(main.dataset, { state, reason });
-    if (state === "paid" || state === "expired") form.reset();
-    note("");
-    byId("status").textContent = state === "paying" ? texts.paying : "";
-    form.querySelector("fieldset").disabled = state === "paying";
-    // Not `disabled`: the button would lose the keyboard's focus. `submit` refuses by itself.
-    button.setAttribute("aria-disabled", String(state === "paying"));
-    label();
-    if (reason) main.querySelector(`[data-panel="${reason}"] h2`)?.focus();
-  }
-
-  function isRunning() {
-    return Number(main.dataset.attemptExpires) * 1000 > Date.now();
-  }
-
-  function label() {
-    const minor = amountMinor();
-    const { exponent, currency, state } = main.dataset;
-    const amount = minor === null ? "" : formatAmount(minor, Number(exponent), currency);
-    button.textContent = state === "paying" ? texts.paying : fill(texts.pay, { amount }).trim();
-  }
-
-  function amountMinor() {
-    const { amountMinor: given, exponent } = main.dataset;
-    return given === "" ? parseAmount(field.amount.value, Number(exponent)) : Number(given);
-  }
-
-  // --- Fields ---
-
-  /** What was typed, or null after the wrong fields were marked and the first one focused. */
-  function readForm() {
-    const amount = amountMinor();
-    const pan = onlyDigits(field.number.value);
-    const exp = parseExpiry(field.expiry.value);
-    const csc = field.cvc.value.trim();
-    const name = field.name.value.trim();
-    const errors = {
-      amount: amountError(amount),
-      number: /^\d{12,19}$/.test(pan) ? "" : texts.numberError,
-      expiry: !exp ? texts.expiryError : isPast(exp, new Date()) ? texts.expiryPast : "",
-      cvc: /^\d{3,4}$/.test(csc) ? "" : texts.cvcError,
-      name: name ? "" : texts.nameError,
-    };
-    for (const [id, message] of Object.entries(errors)) mark(field[id], message);
-    const wrong = Object.keys(errors).find((id) => errors[id]);
-    if (!wrong) return { amount, card: { pan, exp, csc, name } };
-    field[wrong].focus();
+  #enter(view) {
+    if (this.#open && view.state !== "paid") return this.#doubt(this.#open);
+    if (view.state === "paid") this.#settled();
+    this.#show(view.state, view.reason);
     return null;
   }
 
-  function amountError(minor) {
-    const exponent = Number(main.dataset.exponent);
-    if (minor === null) return fill(texts.amountError, { example: (12).toFixed(exponent) });
-    // The limit is 9,999,999.99 in any currency.
-    return minor * 100 > MAX_MINOR_AT_EXPONENT_2 * 10 ** exponent ? texts.amountTooBig : "";
+  /** The outcome of what was sent is known. */
+  #settled() {
+    this.#stopPolling();
+    this.#open = null;
+    forget();
   }
 
-  function mark(input, message) {
-    byId(`${input.id}-error`).textContent = message;
-    if (message) input.setAttribute("aria-invalid", "true");
-    else input.removeAttribute("aria-invalid");
+  /** The attempt may be used up: the next payment fetches a new one. */
+  #spend() {
+    this.main.dataset.attemptExpires = "0";
   }
 
-  function hintNumber(typing) {
-    const digits = onlyDigits(field.number.value);
-    const doubtful = digits.length >= (typing ? 16 : 12) && !luhn(digits);
-    byId("number-hint").textContent = doubtful ? texts.numberHint : "";
+  #leftMs() {
+    return Number(this.main.dataset.attemptExpires) * 1000 - Date.now();
   }
 
-  function firstField() {
-    return main.dataset.amountMinor === "" ? field.amount : field.number;
+  /** `payment.shown`: this receipt was here before, and is opened again. */
+  #paid({ transactionId, returnUrl, paidAtMs }, { amountMinor, attempt, by, shown, ...known }) {
+    this.#stopPolling();
+    this.#open = null;
+    const { partial, amountMinor: asked, follow } = this.main.dataset;
+    const amount = amountMinor ?? (asked && partial !== "yes" ? Number(asked) : undefined);
+    const at = paidAtMs ?? known.paidAtMs;
+    this.view.receipt({ transactionId, amountMinor: amount, seen: at ? new Date(at) : null });
+    this.#show("paid", "paid");
+    if (amount === 0) this.view.say(byId("paid-text"), "kept");
+    forget();
+    remember({ attempt, by, amountMinor: amount, paidAtMs: at, shown: true });
+    const url = returnUrl ? safeUrl(returnUrl, globalThis.location.href) : null;
+    if (!url) return;
+    byId("to-shop").href = url;
+    byId("return").hidden = false;
+    if (follow !== "yes" || shown) return this.#stay();
+    this.view.say(byId("going"), "goingBack");
+    this.leaving = setTimeout(() => globalThis.location.assign(url), RETURN_AFTER_MS);
+  }
+
+  #stay() {
+    clearTimeout(this.leaving);
+    this.view.say(byId("going"), "");
+    byId("stay").hidden = true;
+  }
+
+  #decline(key, focused = byId("pay")) {
+    this.#show("declined");
+    this.view.note(key);
+    focused.focus();
+    return null;
+  }
+
+  #show(state, reason = "") {
+    if (state === "paid" || state === "expired") this.fields.wipeAll();
+    this.view.show(state, reason);
+    this.#label();
+  }
+
+  #label() {
+    const minor = this.fields.amountMinor();
+    const paying = this.main.dataset.state === "paying";
+    const key = paying ? "paying" : minor === null ? "payAny" : minor === 0 ? "keep" : "pay";
+    this.view.say(byId("pay"), key, () => ({ amount: minor === null ? "" : this.view.money(minor) }));
   }
 }
 
-/** Writes the groups and keeps the caret behind the same digit. */
-function regroup(input) {
-  const before = onlyDigits(input.value.slice(0, input.selectionStart)).length;
-  const grouped = groupNumber(onlyDigits(input.value).slice(0, 19));
-  if (grouped === input.value) return;
-  input.value = grouped;
-  let caret = 0;
-  for (let seen = 0; seen < before && caret < grouped.length; caret += 1) if (grouped[caret] !== " ") seen += 1;
-  input.setSelectionRange(caret, caret);
-}
-
-/** "0829" and "8/29" become "08 / 29" while typing; deleting is left alone. */
-function spaceExpiry(input, event) {
-  if (event.inputType?.startsWith("delete") || input.selectionStart !== input.value.length) return;
-  // Many type the slash that is already there.
-  input.value = input.value.replace(/\s*\/[\s/]*/, " / ");
-  const whole = parseExpiry(input.value);
-  const started = /^(?:([2-9])|(0[1-9]|1[0-2])|(0?[1-9]|1[0-2])\s*\/\s*)$/.exec(input.value.trimStart());
-  if (whole && input.value.length >= 4) input.value = `${whole.slice(0, 2)} / ${whole.slice(2)}`;
-  else if (started) input.value = `${(started[1] ?? started[2] ?? started[3]).padStart(2, "0")} / `;
-}
-
-const isForm = (state) => state === "ready" || state === "paying" || state === "declined";
-const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
-
-if (typeof document !== "undefined") start();
+const main = document.querySelector("main");
+new PayPage(main, await createView(main)).start();

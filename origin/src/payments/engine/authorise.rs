@@ -11,11 +11,12 @@ use super::super::routing::{Need, Routes};
 use super::super::state::Method;
 use super::super::steps::{self, End, Step};
 use super::super::store::Transaction;
+use super::super::threeds::LEASE_MS;
 use super::ask::{Asked, Routed, Telling, ask, begin};
 use super::outcome::{Word, nothing};
 use super::terms;
 use super::{EngineError, Hook, no_hook};
-use crate::acquirers::{Authentication, Authorisation, Call, Instrument, Outcome, Refusal, Series};
+use crate::acquirers::{Authentication, Authorisation, Call, Decline, Instrument, Outcome, Refusal, Series};
 use crate::db::DbError;
 use crate::fault;
 use crate::identity::Account;
@@ -149,8 +150,29 @@ impl Payments {
         routes: Routes,
         order: Order,
     ) -> Result<Transaction, EngineError> {
+        Ok(self.carry_out_or_wait(unsealed, account, asked, routes, (order, false)).await?.0)
+    }
+
+    /// The same; when the issuer wants 3-D Secure first and it is to be had, the transaction waits again, and the order
+    /// comes back for another try. Anywhere else the order is wiped as soon as it has its answer.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub(in super::super) async fn carry_out_or_wait(
+        &self,
+        unsealed: &Unsealed,
+        account: &Account,
+        asked: Asked,
+        routes: Routes,
+        (order, may_wait): (Order, bool),
+    ) -> Result<(Transaction, Option<Order>), EngineError> {
         let hook = Arc::clone(&order.hook);
-        let (asked, routed, word) = self.ask_in_turn(account, asked, routes, order).await?;
+        let (asked, routed, word) = self.ask_in_turn(account, asked, routes, &order).await?;
+        let wants_proof = word.refusal().is_some_and(|refusal| refusal.reason == Decline::StepUp);
+        if may_wait && wants_proof {
+            return Ok((self.wait_for_proof(&asked, &word).await?, Some(order)));
+        }
+        drop(order); // number and security code are needed no more
         let is_held = terms::is_held(account, &asked);
         let held_until_ms = self.clock.now_db().saturating_add(strict::ANSWER_WITHIN_MS);
         let confirmed_by_ms = self.clock.now_db().saturating_add(CONFIRMED_BY_MS);
@@ -170,19 +192,26 @@ impl Payments {
             })
             .await?;
         if held.ledger.pending.is_none() {
-            return Ok(held);
+            return Ok((held, None));
         }
-        self.take_or_give_back(unsealed, account, &routed, held, &*hook).await
+        Ok((self.take_or_give_back(unsealed, account, &routed, held, &*hook).await?, None))
     }
 
-    /// Asks one acquirer after another, until one has said something about the card. The order is wiped here: number and
-    /// security code are needed no more.
+    /// The issuer's refusal, and the payer's time to prove who they are.
+    async fn wait_for_proof(&self, before: &Transaction, word: &Word) -> Result<Transaction, EngineError> {
+        let lease_until_ms = Some(self.clock.now_db().saturating_add(LEASE_MS));
+        let after = Transaction { ledger: before.ledger.settle_and_wait()?, lease_until_ms, ..before.clone() };
+        let step = Step { before, after, end: Some(self.end_of(before, word)) };
+        Ok(steps::make(&self.db, &*self.clock, &mut SystemEntropy::new(), step).await?)
+    }
+
+    /// Asks one acquirer after another, until one has said something about the card.
     async fn ask_in_turn(
         &self,
         account: &Account,
         asked: Asked,
         routes: Routes,
-        order: Order,
+        order: &Order,
     ) -> Result<(Transaction, Routed, Word), EngineError> {
         let (mut routed, mut others) = routes.into_first_and_others();
         let Asked(mut asked) = asked;

@@ -57,6 +57,16 @@ fn another_acquirer_is_asked_by_another_act() {
 }
 
 #[test]
+fn an_issuer_that_wants_proof_is_asked_again_by_another_act() {
+    let refused = Ledger::new(5).authorise().unwrap().settle_and_wait().unwrap();
+    assert_eq!((refused.stage, refused.pending, refused.last_act), (Stage::Waiting, None, 1));
+    assert_eq!(refused.authorise().unwrap().pending.unwrap().number, 2);
+    assert_eq!(refused.end_waiting(Stage::Cancelled).unwrap().stage, Stage::Cancelled);
+    assert_eq!(authorised(5).capture(5).unwrap().settle_and_wait(), Err(Illegal::NothingPending));
+    assert_eq!(authorised(5).settle_and_wait(), Err(Illegal::NothingPending));
+}
+
+#[test]
 fn names_are_stored_and_read_back() {
     for (stage, name) in STAGES {
         assert_eq!(name.parse::<Stage>().unwrap(), *stage);
@@ -71,6 +81,7 @@ fn names_are_stored_and_read_back() {
 enum Move {
     Authorise,
     Another,
+    Wait,
     Capture(u64),
     Refund(u64),
     Void,
@@ -86,6 +97,7 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
         prop_oneof![
             2 => Just(Move::Authorise),
             1 => Just(Move::Another),
+            1 => Just(Move::Wait),
             6 => (0_u64..1500).prop_map(Move::Capture),
             6 => (0_u64..1500).prop_map(Move::Refund),
             1 => Just(Move::Void),
@@ -108,6 +120,7 @@ proptest! {
             let moved = match next {
                 Move::Authorise => ledger.authorise(),
                 Move::Another => ledger.settle_and_ask_another(),
+                Move::Wait => ledger.settle_and_wait(),
                 Move::Capture(minor) => ledger.capture(minor),
                 Move::Refund(minor) => ledger.refund(minor),
                 Move::Void => ledger.void(),

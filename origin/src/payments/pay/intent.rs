@@ -46,6 +46,19 @@ impl Payments {
         Ok(asked)
     }
 
+    /// Writes the payment, and that its payer is waited for.
+    pub(super) async fn write_waiting(
+        &self,
+        unsealed: &Unsealed,
+        intent: &Intent<'_>,
+    ) -> Result<Transaction, ApiError> {
+        let mut tx = self.db.begin().await?;
+        let waiting = self.add(&mut tx, unsealed, intent, &mut SystemEntropy::new()).await?;
+        tx.commit().await?;
+        fault::point("waiting.committed");
+        Ok(waiting)
+    }
+
     /// Adds the transaction, waiting, and locks its code for it.
     pub(super) async fn add(
         &self,

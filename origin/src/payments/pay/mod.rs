@@ -6,12 +6,14 @@
 //! 3. this card, this address and this code were not tried too often (429): `check`;
 //! 4. intent: code locked, card stored, transaction and act written, attempt used up — one commit (409 for the loser):
 //!    `intent`;
-//! 5. the engine authorises and captures.
+//! 5. the payer's bank is asked, where the merchant wants that, over further posts of the same page: `authenticate`;
+//! 6. the engine authorises and captures.
 //!
 //! The same sealed card sent again is answered with what became of it the first time; it is never paid twice.
 //!
 //! From 4 on the work runs in a task of its own: a shopper who closes the page cancels nothing.
 
+mod authenticate;
 mod check;
 mod flow;
 mod intent;
@@ -20,6 +22,7 @@ use scanvault_protocol::Problem;
 
 pub use super::service::Payments;
 pub use check::{merchant, sealed_problem};
+pub use flow::Post;
 
 use super::engine::SeriesOf;
 use super::ledger::Stage;

@@ -82,7 +82,8 @@ mod tests {
     fn told(route: Route, problem: Problem, errors: Errors) -> u16 {
         let spec = ROUTES.iter().find(|spec| spec.route == route).unwrap();
         let error = errors.told(problem.into(), spec);
-        let about = Finish { request_id: "ab", route: "", dialect: Dialect::Problem, took: Duration::ZERO };
+        let about =
+            Finish { request_id: "ab", route: "", page_policy: None, dialect: Dialect::Problem, took: Duration::ZERO };
         reply::finish(error.into_response(), &about).status().as_u16()
     }
 

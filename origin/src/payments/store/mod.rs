@@ -1,6 +1,7 @@
 //! The tables of payments; the only place with their names.
 
 pub mod acts;
+pub mod authentications;
 pub mod changes;
 pub mod codes;
 pub mod idempotency;
