@@ -246,7 +246,7 @@ on_both! {
             let page = Page::load(&world, &named).await;
             let (payments, sealed) = (Arc::clone(&payments), page.seal(&page.card(PAN, 1000)));
             let named = named.parse().unwrap();
-            async move { payments.pay(&named, &sealed, "203.0.113.7").await }
+            async move { payments.pay(&named, Post::of(&sealed), "203.0.113.7").await }
         });
         while bank.booked("authorise").len() < 2 {
             tokio::task::yield_now().await;

@@ -16,8 +16,10 @@ const BEFORE: [(&str, &str, &str); 3] = [
     (include_str!("../../origin/migrations/0003_identity.sql"), "", ""),
 ];
 
-/// A payment in each state that release 0.1 knew: name, acts, and what it is now: stage, captured, pending act, acts done.
-const OLD: [(&str, &[(&str, &str)], (Stage, u64, Option<u32>, u32)); 8] = [
+/// A payment in a state that release 0.1 knew: its name, its acts, and what it is now: stage, captured, pending act, acts done.
+type Old = (&'static str, &'static [(&'static str, &'static str)], (Stage, u64, Option<u32>, u32));
+
+const OLD: [Old; 8] = [
     ("authorising", &[("authorise", "asked")], (Stage::Authorising, 0, Some(1), 0)),
     ("capturing", &[("authorise", "done"), ("capture", "asked")], (Stage::Authorised, 0, Some(2), 0)),
     ("captured", &[("authorise", "done"), ("capture", "done")], (Stage::Authorised, 1000, None, 1)),
