@@ -189,7 +189,7 @@ on_both! {
         }
         assert_eq!(world.number("SELECT COUNT(*) FROM transactions").await, 0);
         assert_eq!(world.book.entries().len(), 0);
-        world.clock.advance_ms(15 * 60 * 1000 + 1_000);
+        world.clock.advance_ms(25 * 60 * 1000 + 1_000);
         world.send(page.pay_with(&good)).await.assert_problem(400, "bad-request");
     }
 

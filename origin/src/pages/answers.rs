@@ -105,8 +105,12 @@ impl Answer {
             Stage::Cancelled | Stage::Expired => Self::cancelled(transaction_id),
             Stage::Lost => Self::unknown(transaction_id, true),
             Stage::Waiting => Self::Waiting,
-            // A wallet's payer has just come back: the page goes on waiting.
-            Stage::Authorising if transaction.method == Method::MobilePay => Self::Waiting,
+            // A wallet's payer has just come back, or what is held waits for the wallet's word: the page waits too.
+            Stage::Authorising | Stage::Authorised
+                if transaction.method == Method::MobilePay && !transaction.is_capture_unknown() =>
+            {
+                Self::Waiting
+            }
             // Of a card, waiting would say that nothing is charged.
             Stage::Authorising | Stage::Authorised => Self::unknown(transaction_id, false),
         }

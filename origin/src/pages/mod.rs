@@ -30,7 +30,7 @@ use template::{Attempt, Choices, Content, Order, PayPage, State};
 
 /// How long a page can be paid from. Afterwards it asks for a new attempt by itself; it does so early, so that a bank's
 /// challenge (ten minutes) fits into what is left.
-const ATTEMPT_TTL_SECS: u64 = 30 * 60;
+const ATTEMPT_TTL_SECS: u64 = 25 * 60;
 
 /// `GET /Q/{code}` and `/pluto/public/pay/{code}`: always a page, with the status that fits what it says.
 ///
@@ -69,10 +69,10 @@ pub async fn pay_page(wallet: &Wallet, call: &Call, entropy: &mut (dyn Entropy +
         items: &shown.items,
         language: shown.language,
         choices: Choices {
+            partial: request.is_partial && !request.amount.is_open() && !record.keeps_card(),
             mobilepay,
             keeps_card: record.keeps_card(),
             follow: shown.return_url.is_some(),
-            ..Choices::default()
         },
     };
     let (status, state) = match record.state {
