@@ -1,6 +1,5 @@
 //! The change feed: bounded pages, no gap, quick.
 
-
 use serde_json::json;
 
 use crate::on_both;
