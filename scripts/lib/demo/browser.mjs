@@ -20,7 +20,7 @@ export async function payInBrowser(demo, card, { amountMinor, currency }) {
       await page.locator(`[autocomplete="${name}"]`).fill(card[part]);
     }
     const answered = page.waitForResponse((answer) => answer.request().method() === "POST", { timeout: 30_000 });
-    await page.locator('button[type="submit"], input[type="submit"]').click();
+    await page.locator("#pay").click();
     const answer = await (await answered).json();
     await page.waitForSelector("main[data-state=paid]", { timeout: 30_000 });
     refuseClearText(sent, card);
