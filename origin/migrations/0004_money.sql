@@ -39,7 +39,7 @@ CREATE TABLE authentications (
     transaction_id  BIGINT PRIMARY KEY,
     server_trans_id TEXT   NOT NULL,          -- 3dsecure.io's
     version         TEXT   NOT NULL,
-    state           TEXT   NOT NULL,          -- method, ready, challenge, done
+    state           TEXT   NOT NULL,          -- method, asking, challenge
     method_done     BIGINT NOT NULL DEFAULT 0,-- the bank's page has called back
     details         TEXT   NOT NULL,          -- JSON: addresses, and the message that the acquirer is given
     began_at_ms     BIGINT NOT NULL,

@@ -1,6 +1,5 @@
 //! The change feed: bounded pages, no gap, quick.
 
-
 use serde_json::json;
 
 use crate::on_both;
@@ -82,8 +81,7 @@ on_both! {
 }
 
 on_both! {
-    /// A figure for the report; the bench measures it in a release build. Here only that it is not slow.
-    async fn it_is_quick(world: World) {
+    async fn a_long_feed_is_read_page_by_page(world: World) {
         let mut world = world;
         let auth = world.ready().await;
         fill(&world, 20_000).await;
