@@ -98,7 +98,7 @@ test("with none of it, it starts, sealed; a second one on the same socket does n
   for (const url of ["http://127.0.0.1:1/x", "https://169.254.169.254/", "https://localhost/x", "http://example.com/x"]) {
     const created = await run(SCANVAULT, ["account", "create", "merchant-1", "--webhook-url", url], { env });
     assert.equal(created.code, 1);
-    assert.match(created.stderr, /^scanvault: the webhook address must be (public|https on port 443)\n$/, url);
+    assert.match(created.stderr, /^scanvault: the address of a receiver must be (public|https on port 443)\n$/, url);
   }
   const second = await run(SCANVAULT, ["serve"], { env: environment });
   assert.deepEqual([second.code, second.stderr], [1, `scanvault: another origin is running on ${at("admin.sock")}\n`]);
