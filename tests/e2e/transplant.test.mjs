@@ -65,7 +65,7 @@ onBothDatabases((at) => {
     assert.deepEqual(await world.booked(transactionId), ["authorization 1000 ZAR", "capture 1000 ZAR"]);
     await until("it is parked", async () => (await world.metrics()).scanvault_outbox_parked === 1, { seconds: 5 });
     const [row] = world.database.rows("SELECT account, last_error FROM outbox WHERE state = 'parked'");
-    assert.deepEqual(row, { account: "merchant-33", last_error: "the webhook secret cannot be read" });
+    assert.deepEqual(row, { account: "merchant-33", last_error: "the account's secret cannot be read" });
     assert.deepEqual(world.receiver.deliveries, []);
     // The donor's own still go out, so the worker was not held up.
     assert.equal((await world.pay((await world.code(donor)).code)).status, 200);
