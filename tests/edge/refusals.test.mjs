@@ -66,7 +66,7 @@ describe("credentials", () => {
     const unasked = await refused(dev, CREATE, { method: "POST", body, headers: { "content-type": "text/plain" } });
     assertProblem(unasked, 401, "bad-credentials", "Bad Credentials", { "www-authenticate": BASIC_CHALLENGE });
     assert.equal((await refused(dev, "/pluto/nothing")).status, 404);
-    assert.equal((await refused(dev, CODE, { method: "DELETE" })).status, 405);
+    assert.equal((await refused(dev, CODE, { method: "PATCH" })).status, 405);
     assertProblem(await refused(dev, `${CODE}?a=1`), 400, "bad-request", "The request is not valid");
   });
 
@@ -119,8 +119,8 @@ describe("paths", () => {
     for (const [path, method, allow] of [
       [CREATE, "GET", "POST"],
       [CREATE, "PUT", "POST"],
-      [CODE, "POST", "GET, HEAD"],
-      [CODE, "OPTIONS", "GET, HEAD"],
+      [CODE, "POST", "GET, HEAD, PUT, DELETE"],
+      [CODE, "OPTIONS", "GET, HEAD, PUT, DELETE"],
       [PAY, "DELETE", "GET, HEAD, POST"],
       ["/public/qr/0123456789", "PATCH", "GET, HEAD"],
     ]) {
