@@ -241,7 +241,7 @@ function postgres(name) {
   const psql = (database, input) => {
     const env = { PATH: process.env.PATH, PGPASSWORD: decodeURIComponent(url.password) };
     const args = ["-v", "ON_ERROR_STOP=1", "-q", "-h", url.hostname, "-p", url.port, "-U", url.username, "-d", database];
-    execFileSync("psql", args, { input, env });
+    execFileSync(process.env.PSQL, args, { input, env });
   };
   const database = `bench_${name.replace(/\W/g, "_")}`;
   psql("postgres", `CREATE DATABASE ${database}`);
