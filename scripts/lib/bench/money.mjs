@@ -188,7 +188,7 @@ async function startGateway() {
 async function setUp(label, database, gateway, known) {
   const [port, edgePort] = await freePorts(2);
   const publicUrl = `http://127.0.0.1:${edgePort}`;
-  const env = { SCANVAULT_CLEARHAUS_URL: gateway, SCANVAULT_RATE_LIMITS: "off", SCANVAULT_LOG: "warn" };
+  const env = { SCANVAULT_CLEARHAUS_URL: gateway, SCANVAULT_RATE_LIMITS: "off", SCANVAULT_LOG: "warn,scanvault_origin::app=info" };
   // Their names differ: the folder of the one before is still there.
   const name = known ? `${label}-again` : label;
   const origin = await startOrigin(name, { database: database.url, port, publicUrl, dir: WORK, ca: CA, binary: ORIGIN, env });
