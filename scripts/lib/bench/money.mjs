@@ -34,6 +34,7 @@ const settings = {
 if (Object.values(settings).some((value) => !(value > 0))) throw new Error("every setting is a positive number");
 const key = { id: "bench", secret: randomBytes(32).toString("base64") };
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+let codesMade = 0;
 
 execFileSync(SANDBOX, ["dev-ca", "--dir", CA]);
 execFileSync(SANDBOX, ["clearhaus-credentials", "--dir", CREDENTIALS]);
@@ -220,8 +221,10 @@ async function stop({ edge, origin }) {
   await end(origin);
 }
 
-let made = 0;
-const newCode = () => `{"merchantReference":"bench-${process.pid}-${++made}","amount":10.00}`;
+function newCode() {
+  codesMade += 1;
+  return `{"merchantReference":"bench-${process.pid}-${codesMade}","amount":10.00}`;
+}
 
 function sqlite(name) {
   const file = join(WORK, `${name}.db`);
