@@ -39,17 +39,19 @@ let codesMade = 0;
 execFileSync(SANDBOX, ["dev-ca", "--dir", CA]);
 execFileSync(SANDBOX, ["clearhaus-credentials", "--dir", CREDENTIALS]);
 writeFileSync(join(WORK, "link-keys"), `${key.id} ${key.secret}\n`, { mode: 0o600 });
-try {
-  const gateway = await startGateway();
-  const names = { SQLite: sqlite, PostgreSQL: postgres };
-  for (const [name, database] of Object.entries(names)) {
-    await benchPayments(name, database("payments"), gateway);
-    await benchSize(name, database, gateway);
+async function main() {
+  try {
+    const gateway = await startGateway();
+    const names = { SQLite: sqlite, PostgreSQL: postgres };
+    for (const [name, database] of Object.entries(names)) {
+      await benchPayments(name, database("payments"), gateway);
+      await benchSize(name, database, gateway);
+    }
+  } finally {
+    await endAll();
   }
-} finally {
-  await endAll();
+  console.log(`\n${cpus().length} cores for origin, database, workerd, gateway and load together`);
 }
-console.log(`\n${cpus().length} cores for origin, database, workerd, gateway and load together`);
 
 // --- Payments ------------------------------------------------------------------------------------------------------
 
@@ -277,3 +279,5 @@ function cpuMicros(pid) {
 function at(sorted, part) {
   return (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN).toFixed(1);
 }
+
+await main();
