@@ -260,6 +260,27 @@ on_both! {
         assert_eq!((bank.booked("void").len(), bank.booked("capture").len()), (2, 0), "held twice, given back twice");
     }
 
+    async fn a_void_that_was_not_sent_is_asked_for_again(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        let (payments, bank) = at_a_bank(&world, REPEATS).await;
+        let named = code(&world, &auth, "named", "10.00").await;
+        bank.will(&[Play::ErrorWithHandle]);
+        assert!(matches!(pay(&world, &payments, &named).await, PayOutcome::Unknown { .. }));
+        // Nobody is there when it is to be given back.
+        let dead = Party {
+            acquirer: Box::new(Scripted { name: "clearhaus", repeats: REPEATS, partial: true }),
+            transport: Transport::http("http://127.0.0.1:1", &[]).unwrap(),
+        };
+        assert_eq!(with(&world, vec![dead]).resolve().await.unwrap(), 1);
+        assert_eq!(payments.resolve().await.unwrap(), 0, "not at once");
+        world.clock.advance_ms(30_000);
+        assert_eq!((payments.resolve().await.unwrap(), bank.booked("void")), (1, vec![1000]));
+        world.clock.advance_ms(86_400_000);
+        assert_eq!(payments.resolve().await.unwrap(), 0, "once");
+        assert_feed_is_gap_free(&world).await;
+    }
+
     async fn a_second_acquirer_is_asked_only_when_the_first_was_not_reached(world: World) {
         let mut world = world;
         let auth = world.ready().await;

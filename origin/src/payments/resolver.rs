@@ -182,8 +182,9 @@ impl Payments {
 
     /// Gives back what nobody takes: what a lost authorisation may hold, and holds whose capture was refused.
     async fn give_back_holds(&self) -> Result<usize, DbError> {
-        let mut holds = transactions::find_lost_with_state(&self.db).await?;
-        for hold in transactions::find_stranded(&self.db).await? {
+        let lost = transactions::find_lost_with_state(&self.db).await?;
+        let mut holds = Vec::new();
+        for hold in lost.into_iter().chain(transactions::find_stranded(&self.db).await?) {
             let voids = acts::list(&self.db, hold.id).await?.iter().filter(|act| act.kind == ActKind::Void).count();
             let voids = u32::try_from(voids).unwrap_or(u32::MAX);
             let pause_ms = VOID_AGAIN_MS.saturating_mul(1 << voids.min(MAX_VOIDS));

@@ -27,14 +27,16 @@ pub async fn count_declines(db: &Db, code: &Code, since_ms: i64) -> Result<i64, 
     Ok(row.try_get(0)?)
 }
 
-/// Lost authorisations of which the acquirer has told a handle, and which nobody has given back yet.
+/// Lost authorisations of which the acquirer has told a handle, and which nobody has given back yet. A void that was
+/// certainly not sent counts for nothing; what became of any other is known, or an operator's.
 ///
 /// # Errors
 /// From the database.
 pub async fn find_lost_with_state(db: &Db) -> Result<Vec<Transaction>, DbError> {
     let statement = select_transactions!(
         "t.state = 'lost' AND t.acquirer_state IS NOT NULL AND t.pending_act IS NULL AND NOT EXISTS (SELECT 1 FROM \
-         acts v WHERE v.transaction_id = t.id AND v.kind = 'void') ORDER BY t.id LIMIT 100"
+         acts v WHERE v.transaction_id = t.id AND v.kind = 'void' AND \
+         COALESCE(v.decline, '') NOT IN ('unreachable', 'credentials')) ORDER BY t.id LIMIT 100"
     );
     sqlx::query(statement).fetch_all(db.read()).await?.iter().map(record).collect()
 }
