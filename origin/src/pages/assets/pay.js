@@ -47,6 +47,9 @@ class PayPage {
     globalThis.addEventListener("pageshow", (event) => { if (event.persisted) globalThis.location.reload(); });
     for (const id of ["pay", "pay-wallet"]) byId(id).disabled = false;
     const kept = recall();
+    // A shop whose payer has chosen MobilePay says so in the link. Nothing is asked for until they press the button.
+    const isChosen = new URLSearchParams(globalThis.location.search).get("go") === "mobilepay" && main.dataset.wallet !== "";
+    if (!kept && isChosen && isForm(main.dataset.state)) byId("pay-wallet").focus();
     return kept ? this.#resume(kept) : undefined;
   }
 
