@@ -52,6 +52,7 @@ CREATE INDEX transactions_held ON transactions (held_until_ms) WHERE held_until_
 CREATE INDEX transactions_pending ON transactions (updated_at_ms) WHERE pending_act IS NOT NULL;
 CREATE INDEX transactions_lost ON transactions (id) WHERE state = 'lost';
 CREATE INDEX transactions_by_code ON transactions (code, id);
+CREATE INDEX transactions_declined ON transactions (code, created_at_ms) WHERE state = 'declined';
 CREATE INDEX transactions_by_reference ON transactions (account, reference, id);
 CREATE INDEX transactions_by_day ON transactions (account, created_at_ms);
 

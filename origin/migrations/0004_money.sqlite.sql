@@ -68,6 +68,7 @@ CREATE INDEX transactions_pending ON transactions (updated_at_ms) WHERE pending_
 CREATE INDEX transactions_lost ON transactions (id) WHERE state = 'lost';
 CREATE INDEX transactions_by_request ON transactions (request_id);
 CREATE INDEX transactions_by_code ON transactions (code, id);
+CREATE INDEX transactions_declined ON transactions (code, created_at_ms) WHERE state = 'declined';
 CREATE INDEX transactions_by_reference ON transactions (account, reference, id);
 CREATE INDEX transactions_by_day ON transactions (account, created_at_ms);
 

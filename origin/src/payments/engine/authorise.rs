@@ -230,7 +230,15 @@ impl Payments {
                 return Ok((asked, routed, Word::of(outcome)));
             };
             tracing::warn!(transaction = asked.id, from = routed.name(), to = next.name(), "another acquirer is asked");
-            asked = self.ask_another(&asked, refusal, &next).await?;
+            asked = match self.ask_another(&asked, refusal, &next).await {
+                Ok(asked) => asked,
+                // The refusal is what is known: it is written for as long as the database may take.
+                Err(EngineError::Db(error)) => {
+                    tracing::warn!(transaction = asked.id, cause = %error, "no other acquirer could be asked");
+                    return Ok((asked, routed, Word::of(outcome)));
+                }
+                Err(error) => return Err(error),
+            };
             routed = next;
         }
     }

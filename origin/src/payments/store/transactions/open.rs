@@ -45,6 +45,10 @@ const UNKNOWN: &str = "SELECT COUNT(*), MIN(t.updated_at_ms) FROM transactions t
     ON a.transaction_id = t.id AND a.number = t.pending_act \
     WHERE t.pending_act IS NOT NULL AND COALESCE(a.state, '') = 'unknown'";
 
+/// Before each payment, and a till's code has any number of transactions.
+const DECLINES: &str =
+    "SELECT COUNT(*) FROM transactions WHERE code = $1 AND state = 'declined' AND created_at_ms >= $2";
+
 /// Transactions that have waited for an acquirer's answer since before `before_ms`: whoever asked is gone.
 ///
 /// # Errors
@@ -58,8 +62,7 @@ pub async fn find_abandoned(db: &Db, before_ms: i64) -> Result<Vec<Transaction>,
 /// # Errors
 /// From the database.
 pub async fn count_declines(db: &Db, code: &Code, since_ms: i64) -> Result<i64, DbError> {
-    let statement = "SELECT COUNT(*) FROM transactions WHERE code = $1 AND state = 'declined' AND created_at_ms >= $2";
-    let row = sqlx::query(statement).bind(code.as_str()).bind(since_ms).fetch_one(db.read()).await?;
+    let row = sqlx::query(DECLINES).bind(code.as_str()).bind(since_ms).fetch_one(db.read()).await?;
     Ok(row.try_get(0)?)
 }
 
@@ -128,17 +131,23 @@ mod tests {
 
     use super::*;
 
+    async fn plan(db: &Db, statement: &str) -> Vec<String> {
+        let explained = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
+        let rows = sqlx::query(explained).bind(5_i64).bind(5_i64).fetch_all(db.read()).await.unwrap();
+        rows.iter().map(|row| row.try_get(3).unwrap()).collect()
+    }
+
     #[tokio::test]
     async fn what_is_asked_all_the_time_reads_no_whole_table() {
         let db = Db::open("sqlite::memory:").await.unwrap();
         for statement in [ABANDONED, LOST_WITH_STATE, STRANDED, HELD, LEFT, UNSETTLED, UNKNOWN] {
-            let explained = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
-            let rows = sqlx::query(explained).bind(5_i64).fetch_all(db.read()).await.unwrap();
-            let steps: Vec<String> = rows.iter().map(|row| row.try_get(3).unwrap()).collect();
+            let steps = plan(&db, statement).await;
             assert!(!steps.is_empty());
             for step in &steps {
                 assert!(!step.starts_with("SCAN ") || step.contains(" USING INDEX "), "{step}: {statement}");
             }
         }
+        let declines = plan(&db, DECLINES).await;
+        assert!(declines.iter().all(|step| step.contains("transactions_declined")), "{declines:?}");
     }
 }
