@@ -33,6 +33,7 @@ mod link;
 mod login;
 mod login_client;
 mod matrix;
+mod metrics;
 mod migration;
 mod mobilepay;
 mod notifications;

@@ -115,6 +115,15 @@ pub async fn due(db: &Db, now_ms: i64) -> Result<Vec<Due>, DbError> {
     rows.iter().map(due).collect()
 }
 
+/// How many unknown acts are asked again by themselves, for metrics; the other unknown ones are an operator's.
+///
+/// # Errors
+/// From the database.
+pub async fn count_to_repeat(db: &Db) -> Result<i64, DbError> {
+    let statement = "SELECT COUNT(*) FROM acts WHERE next_try_at_ms IS NOT NULL AND state = 'unknown'";
+    Ok(sqlx::query(statement).fetch_one(db.read()).await?.try_get(0)?)
+}
+
 /// Takes an act to ask once more, and says when it is due again should nothing come of it; `None`: never. `false` when
 /// another origin has taken it, or it is settled.
 ///
