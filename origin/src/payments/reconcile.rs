@@ -377,7 +377,8 @@ mod tests {
 
     #[test]
     fn a_report_is_read_whole_or_not_at_all() {
-        let text = format!("{HEADER}\nsv-7,capture,1000,DKK,2026-11-21T12:00:00+00:00,abc\n\nsv-8-5f00,refund,1,DKK,x,y\n");
+        let text =
+            format!("{HEADER}\nsv-7,capture,1000,DKK,2026-11-21T12:00:00+00:00,abc\n\nsv-8-5f00,refund,1,DKK,x,y\n");
         let report = parse(&text).unwrap();
         assert_eq!((report.len(), report[0].amount_minor, transactions_named(&report)), (2, 1000, vec![7, 8]));
         for (text, line) in [

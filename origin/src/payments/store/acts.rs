@@ -142,6 +142,18 @@ pub async fn lease(db: &Db, due: &Due, next_try_at_ms: Option<i64>) -> Result<bo
     Ok(done.rows_affected() == 1)
 }
 
+/// Asks an act again at another time than the one that [`due`] said, should nobody else have taken it.
+///
+/// # Errors
+/// From the database.
+pub async fn put_off(db: &Db, due: &Due, next_try_at_ms: i64) -> Result<(), DbError> {
+    let statement = "UPDATE acts SET next_try_at_ms = $4 \
+                     WHERE transaction_id = $1 AND number = $2 AND next_try_at_ms = $3 AND state = 'unknown'";
+    let query = sqlx::query(statement).bind(due.transaction_id).bind(i64::from(due.number)).bind(due.next_try_at_ms);
+    query.bind(next_try_at_ms).execute(db.write()).await?;
+    Ok(())
+}
+
 /// All acts of a transaction, in order.
 ///
 /// # Errors
