@@ -34,7 +34,9 @@ export class Secrets {
     for (const gap of [" ", "-"]) this.add(`number ${pan}`, pan.match(/.{4}/g).join(gap));
     // First six and last four may be shown (PCI DSS 3.4.1), side by side too; nothing between them.
     const shown = pan.slice(0, 6) + pan.slice(-4);
-    for (const part of [pan.slice(0, 10), pan.slice(6)]) if (part !== shown) this.add(`part of number ${pan}`, part);
+    // Zeros alone are no part of a card: an envelope's header has as many.
+    const isTelling = (part) => part !== shown && /[^0]/.test(part);
+    for (const part of [pan.slice(0, 10), pan.slice(6)].filter(isTelling)) this.add(`part of number ${pan}`, part);
     if (name) this.add(`name ${name}`, name);
     // Three digits stand everywhere: they are looked for beside a name that says what they are.
     this.#patterns.set(`security code ${csc}`, new RegExp(`(?:csc|cvc|cvv|security.?code)(?:%5d|some|[^a-z0-9]){0,10}${csc}\\b`, "i"));

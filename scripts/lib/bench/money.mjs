@@ -34,21 +34,24 @@ const settings = {
 if (Object.values(settings).some((value) => !(value > 0))) throw new Error("every setting is a positive number");
 const key = { id: "bench", secret: randomBytes(32).toString("base64") };
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });
+let codesMade = 0;
 
 execFileSync(SANDBOX, ["dev-ca", "--dir", CA]);
 execFileSync(SANDBOX, ["clearhaus-credentials", "--dir", CREDENTIALS]);
 writeFileSync(join(WORK, "link-keys"), `${key.id} ${key.secret}\n`, { mode: 0o600 });
-try {
-  const gateway = await startGateway();
-  const names = { SQLite: sqlite, PostgreSQL: postgres };
-  for (const [name, database] of Object.entries(names)) {
-    await benchPayments(name, database("payments"), gateway);
-    await benchSize(name, database, gateway);
+async function main() {
+  try {
+    const gateway = await startGateway();
+    const names = { SQLite: sqlite, PostgreSQL: postgres };
+    for (const [name, database] of Object.entries(names)) {
+      await benchPayments(name, database("payments"), gateway);
+      await benchSize(name, database, gateway);
+    }
+  } finally {
+    await endAll();
   }
-} finally {
-  await endAll();
+  console.log(`\n${cpus().length} cores for origin, database, workerd, gateway and load together`);
 }
-console.log(`\n${cpus().length} cores for origin, database, workerd, gateway and load together`);
 
 // --- Payments ------------------------------------------------------------------------------------------------------
 
@@ -188,7 +191,7 @@ async function startGateway() {
 async function setUp(label, database, gateway, known) {
   const [port, edgePort] = await freePorts(2);
   const publicUrl = `http://127.0.0.1:${edgePort}`;
-  const env = { SCANVAULT_CLEARHAUS_URL: gateway, SCANVAULT_RATE_LIMITS: "off", SCANVAULT_LOG: "warn" };
+  const env = { SCANVAULT_CLEARHAUS_URL: gateway, SCANVAULT_RATE_LIMITS: "off", SCANVAULT_LOG: "warn,scanvault_origin::app=info" };
   // Their names differ: the folder of the one before is still there.
   const name = known ? `${label}-again` : label;
   const origin = await startOrigin(name, { database: database.url, port, publicUrl, dir: WORK, ca: CA, binary: ORIGIN, env });
@@ -220,8 +223,10 @@ async function stop({ edge, origin }) {
   await end(origin);
 }
 
-let made = 0;
-const newCode = () => `{"merchantReference":"bench-${process.pid}-${++made}","amount":10.00}`;
+function newCode() {
+  codesMade += 1;
+  return `{"merchantReference":"bench-${process.pid}-${codesMade}","amount":10.00}`;
+}
 
 function sqlite(name) {
   const file = join(WORK, `${name}.db`);
@@ -274,3 +279,5 @@ function cpuMicros(pid) {
 function at(sorted, part) {
   return (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN).toFixed(1);
 }
+
+await main();
