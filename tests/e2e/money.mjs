@@ -133,7 +133,7 @@ export class Shop {
     await visit.press(this.random() < 0.1 ? "reject" : "approve");
     for (let looks = 0; looks < 60; looks += 1) {
       const said = await visit.state();
-      if (said && said.state !== "waiting") return said;
+      if (said && !["waiting", "redirect"].includes(said.state)) return said;
       await pause(100);
     }
     return undefined;
@@ -237,17 +237,13 @@ export const LEFT = `
     FROM transactions t JOIN acts a ON a.transaction_id = t.id AND a.number = t.pending_act WHERE t.pending_act IS NOT NULL
   UNION ALL SELECT id, state, lease_until_ms FROM transactions WHERE state = 'waiting' AND method = 'card'
   UNION ALL SELECT id, 'held', 0 FROM transactions WHERE held_until_ms IS NOT NULL
-  UNION ALL SELECT id, 'stranded', CASE WHEN ${hasVoid()} THEN t.updated_at_ms + 30000 ELSE 0 END FROM transactions t
-    WHERE t.state = 'authorised' AND t.autocapture = 1 AND t.amount_minor > 0 AND t.captured_minor = 0
-    AND t.pending_act IS NULL AND t.held_until_ms IS NULL AND t.lease_until_ms IS NULL
-  UNION ALL SELECT id, 'lost', 0 FROM transactions t WHERE t.state = 'lost' AND t.acquirer_state IS NOT NULL AND t.pending_act IS NULL AND NOT ${hasVoid()}
+  UNION ALL SELECT id, 'hold', CASE WHEN EXISTS (SELECT 1 FROM acts v WHERE v.transaction_id = t.id AND v.kind = 'void')
+    THEN t.updated_at_ms + 30000 ELSE 0 END FROM transactions t WHERE t.pending_act IS NULL AND ((t.state = 'lost' AND t.acquirer_state IS NOT NULL)
+    OR (t.state = 'authorised' AND t.autocapture = 1 AND t.amount_minor > 0 AND t.captured_minor = 0 AND t.held_until_ms IS NULL AND t.lease_until_ms IS NULL))
   UNION ALL SELECT transaction_id, 'delivery', ${later("lease_until_ms", "next_at_ms")} FROM outbox WHERE state = 'pending'
   UNION ALL SELECT transaction_id, 'look', next_look_at_ms FROM wallet_payments WHERE next_look_at_ms IS NOT NULL
   UNION ALL SELECT transaction_id, 'report', ${later("lease_until_ms", "next_at_ms")} FROM wallet_reports WHERE state = 'pending'`;
 
-function hasVoid() {
-  return "EXISTS (SELECT 1 FROM acts v WHERE v.transaction_id = t.id AND v.kind = 'void')";
-}
 function later(one, other) {
   return `CASE WHEN ${one} > ${other} THEN ${one} ELSE ${other} END`;
 }
@@ -255,7 +251,7 @@ function later(one, other) {
 /** What waits for a time gets it at once; only while nobody runs. A lease that a dead process has left is over, but was
  * not given back; a wallet's word on a hold is waited for still. */
 export const TIME_PASSES = [
-  "UPDATE transactions SET updated_at_ms = updated_at_ms - 600000 WHERE pending_act IS NOT NULL OR state IN ('waiting', 'authorising', 'authorised')",
+  "UPDATE transactions SET updated_at_ms = updated_at_ms - 600000 WHERE pending_act IS NOT NULL OR state IN ('waiting', 'authorising', 'authorised', 'lost')",
   "UPDATE transactions SET authorised_at_ms = authorised_at_ms - 600000 WHERE lease_until_ms IS NOT NULL AND authorised_at_ms IS NOT NULL",
   "UPDATE transactions SET lease_until_ms = 1 WHERE lease_until_ms IS NOT NULL AND method = 'card'",
   "UPDATE acts SET next_try_at_ms = 1 WHERE next_try_at_ms IS NOT NULL",

@@ -18,15 +18,15 @@ use crate::card::{Page, code};
 use crate::on_both;
 use crate::world::World;
 
-const PAN: &str = "4111111111111111";
-const ABANDONED_MS: u64 = ABANDONED_AFTER_MS.unsigned_abs() + 1;
+pub(crate) const PAN: &str = "4111111111111111";
+pub(crate) const ABANDONED_MS: u64 = ABANDONED_AFTER_MS.unsigned_abs() + 1;
 
-async fn pay(world: &World, payments: &Arc<Payments>, code: &str) -> PayOutcome {
+pub(crate) async fn pay(world: &World, payments: &Arc<Payments>, code: &str) -> PayOutcome {
     let page = Page::load(world, code).await;
     payments.pay(&code.parse().unwrap(), Post::of(&page.seal(&page.card(PAN, 1000))), "203.0.113.7").await.unwrap()
 }
 
-async fn find(world: &World, id: i64) -> Transaction {
+pub(crate) async fn find(world: &World, id: i64) -> Transaction {
     transactions::find(&world.app.db, id).await.unwrap().unwrap()
 }
 
@@ -40,7 +40,7 @@ async fn held(world: &World, payments: &Arc<Payments>, auth: &str, reference: &s
     }
 }
 
-async fn code_state(world: &World) -> String {
+pub(crate) async fn code_state(world: &World) -> String {
     let row = sqlx::query("SELECT state FROM codes").fetch_one(world.app.db.read()).await.unwrap();
     sqlx::Row::try_get(&row, 0).unwrap()
 }
@@ -187,6 +187,24 @@ on_both! {
         assert_feed_is_gap_free(&world).await;
     }
 
+    async fn what_cannot_be_asked_here_does_not_stand_before_what_can(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        let (payments, bank) = at_a_bank(&world, REPEATS).await;
+        let id = held(&world, &payments, &auth, "elsewhere").await;
+        bank.will(&[Play::LostAfter]);
+        payments.act(id, ActRequest::Capture(400), None, no_hook()).await.unwrap();
+        world.clock.advance_ms(1_000);
+        // An origin without the way to this acquirer.
+        assert_eq!(with(&world, vec![]).resolve().await.unwrap(), 0);
+        let next_ms = world.number("SELECT next_try_at_ms FROM acts WHERE kind = 'capture'").await;
+        assert_eq!(next_ms, i64::try_from(world.clock_ms()).unwrap() + 60_000);
+        assert_eq!(world.number("SELECT tries FROM acts WHERE kind = 'capture'").await, 1, "it was not asked");
+        world.clock.advance_ms(60_000);
+        assert_eq!(payments.resolve().await.unwrap(), 1);
+        assert_eq!(find(&world, id).await.ledger.captured_minor, 400);
+    }
+
     async fn repetitions_end_and_an_operator_is_told(world: World) {
         let mut world = world;
         let auth = world.ready().await;
@@ -258,27 +276,6 @@ on_both! {
         assert!(matches!(asking.await.unwrap().unwrap(), PayOutcome::Unknown { may_retry: true, .. }));
         assert_eq!(payments.resolve().await.unwrap(), 1);
         assert_eq!((bank.booked("void").len(), bank.booked("capture").len()), (2, 0), "held twice, given back twice");
-    }
-
-    async fn a_void_that_was_not_sent_is_asked_for_again(world: World) {
-        let mut world = world;
-        let auth = world.ready().await;
-        let (payments, bank) = at_a_bank(&world, REPEATS).await;
-        let named = code(&world, &auth, "named", "10.00").await;
-        bank.will(&[Play::ErrorWithHandle]);
-        assert!(matches!(pay(&world, &payments, &named).await, PayOutcome::Unknown { .. }));
-        // Nobody is there when it is to be given back.
-        let dead = Party {
-            acquirer: Box::new(Scripted { name: "clearhaus", repeats: REPEATS, partial: true }),
-            transport: Transport::http("http://127.0.0.1:1", &[]).unwrap(),
-        };
-        assert_eq!(with(&world, vec![dead]).resolve().await.unwrap(), 1);
-        assert_eq!(payments.resolve().await.unwrap(), 0, "not at once");
-        world.clock.advance_ms(30_000);
-        assert_eq!((payments.resolve().await.unwrap(), bank.booked("void")), (1, vec![1000]));
-        world.clock.advance_ms(86_400_000);
-        assert_eq!(payments.resolve().await.unwrap(), 0, "once");
-        assert_feed_is_gap_free(&world).await;
     }
 
     async fn a_second_acquirer_is_asked_only_when_the_first_was_not_reached(world: World) {

@@ -12,10 +12,8 @@ use crate::web::{ApiError, Call};
 
 /// The languages of the pay page.
 pub(super) const LANGUAGES: &[&str] = &["da", "sv", "no", "en", "de", "fr"];
-const MAX_TEXT_CHARS: usize = 500;
-const MAX_ORDER_ID_CHARS: usize = 128;
-const MAX_URL_BYTES: usize = 2048;
-const MAX_ADDRESS_LINES: usize = 8;
+/// The reference bounds the whole body and no field of it.
+const MAX_TEXT_CHARS: usize = 32_000;
 /// What a code shows to its payer at most.
 const MAX_DESCRIPTION_CHARS: usize = 45;
 
@@ -63,11 +61,11 @@ impl Order {
         let body = object(&call.signed.body)?;
         let mut fields = Fields { map: &body, ignored: Vec::new() };
         let items = items(&mut fields)?;
-        let amount = sum(&items)?;
+        let amount = sum(fields.map)?;
         let order = Self {
-            order_id: fields.text("orderid", MAX_ORDER_ID_CHARS),
+            order_id: fields.text("orderid", MAX_TEXT_CHARS),
             amount,
-            autocapture: fields.take("autocapture", |value| value.as_bool()),
+            autocapture: fields.take("autocapture", flag),
             lifetime_secs: fields
                 .take("lifetime", |value| lifetime::parse(value.as_str()?))
                 .unwrap_or(lifetime::DEFAULT_SECS),
@@ -115,13 +113,36 @@ impl ActBody {
     }
 }
 
+/// PHP writes an array that has nothing in it as `[]`, whatever it was to hold.
 fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    serde_json::from_slice(body).map_err(|_| bad("invalid json"))
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(Value::Array(list)) if list.is_empty() => Ok(Map::new()),
+        _ => Err(bad("invalid json")),
+    }
 }
 
-/// Every item must say what it costs: one that was left out would not be paid.
+/// A flag that says whether money is taken is read in every way in which it is meant: what cannot be read is left to the
+/// default, and a charge's default is to take it.
+fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::Number(number) if number.as_u64() == Some(0) => Some(false),
+        Value::Number(number) if number.as_u64() == Some(1) => Some(true),
+        Value::String(text) if matches!(text.as_str(), "false" | "0" | "") => Some(false),
+        Value::String(text) if matches!(text.as_str(), "true" | "1") => Some(true),
+        _ => None,
+    }
+}
+
+/// Every item must say what it costs: one that was left out would not be paid. Nor would any if what is no list were
+/// taken for none: a new subscriber's first charge would be missed without a word.
 fn items(fields: &mut Fields<'_>) -> Result<Vec<Item>, ApiError> {
-    let Some(Value::Array(list)) = fields.map.get("items") else { return Ok(Vec::new()) };
+    let list = match fields.map.get("items") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(_) => return Err(bad("missing items")),
+    };
     list.iter()
         .map(|value| {
             let wrong = || bad("invalid items.total");
@@ -141,12 +162,12 @@ fn items(fields: &mut Fields<'_>) -> Result<Vec<Item>, ApiError> {
         .collect()
 }
 
-/// Zero would mean that the payer may type the amount.
-fn sum(items: &[Item]) -> Result<Option<Amount>, ApiError> {
-    let mut totals = items.iter().map(|item| item.total.0);
-    let Some(first) = totals.next() else { return Ok(None) };
-    let sum = totals.try_fold(first, Amount::plus).map_err(|_| bad("invalid items.total"))?;
-    if sum.minor() == 0 { Err(bad("invalid items.total")) } else { Ok(Some(sum)) }
+/// What the items come to, once they have been read. Zero would mean that the payer may type the amount.
+fn sum(body: &Map<String, Value>) -> Result<Option<Amount>, ApiError> {
+    let items = body.get("items").and_then(Value::as_array).into_iter().flatten();
+    let totals = items.filter_map(|item| item.get("total").and_then(Value::as_str));
+    let sum = Amount::sum_of_totals(totals).map_err(|_| bad("invalid items.total"))?;
+    if sum.is_some_and(Amount::is_open) { Err(bad("invalid items.total")) } else { Ok(sum) }
 }
 
 /// The optional fields of an object, and which of them were not valid.
@@ -186,8 +207,7 @@ fn text(value: &Value, max_chars: usize) -> Option<String> {
 /// A page of the merchant's that a browser is sent to: nothing that runs.
 fn is_url(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    url.len() <= MAX_URL_BYTES
-        && url.bytes().all(|b| b.is_ascii_graphic())
+    url.bytes().all(|b| b.is_ascii_graphic())
         && rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
 }
 
@@ -200,7 +220,7 @@ fn language(text: &str) -> Option<String> {
 fn address(value: &Value) -> Option<Address> {
     let map = value.as_object()?;
     let field = |name: &str| map.get(name).and_then(|value| text(value, MAX_TEXT_CHARS));
-    let lines = match map.get("address") {
+    let lines: Vec<String> = match map.get("address") {
         Some(Value::Array(lines)) => lines.iter().filter_map(|line| text(line, MAX_TEXT_CHARS)).collect(),
         Some(line) => text(line, MAX_TEXT_CHARS).into_iter().collect(),
         None => Vec::new(),
@@ -212,7 +232,7 @@ fn address(value: &Value) -> Option<Address> {
         gln: field("gln"),
         email: field("email"),
         phone: field("phone"),
-        address: lines.into_iter().take(MAX_ADDRESS_LINES).collect(),
+        address: lines,
         city: field("city"),
         zip: field("zip"),
         state: field("state"),
@@ -221,6 +241,9 @@ fn address(value: &Value) -> Option<Address> {
 }
 
 fn subscriber(value: &Value) -> Option<SubscriberDetails> {
+    if value.as_array().is_some_and(Vec::is_empty) {
+        return Some(SubscriberDetails::default()); // PHP's, without a `ref`
+    }
     let reference = value.as_object()?.get("ref").and_then(|value| text(value, MAX_TEXT_CHARS));
     Some(SubscriberDetails { reference })
 }
