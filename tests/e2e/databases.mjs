@@ -1,10 +1,11 @@
 // The two databases, each behind the same three calls: a URL, rows read, SQL run, and every byte that it keeps.
 
-import { execFile, execFileSync } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { ROOT } from "../../scripts/lib/workerd.mjs";
 
 export const KINDS = ["sqlite", "postgres"];
@@ -24,6 +25,52 @@ const WRITE = `
 import sqlite3, sys
 db = sqlite3.connect(sys.argv[1]); print(sum(db.execute(text).rowcount for text in sys.stdin.read().split(";") if text.strip())); db.commit()
 `;
+
+// The same of one process for all, as a start takes longer than most statements: a line in, a line out.
+const SERVE = `
+import json, sqlite3, sys
+for line in sys.stdin:
+    path, sql, writes = json.loads(line)
+    try:
+        db = sqlite3.connect(path); db.row_factory = sqlite3.Row
+        done = [db.execute(text).fetchall() for text in (sql.split(";") if writes else [sql]) if text.strip()]
+        answer = {"rows": [dict(row) for row in done[0]]}
+        db.commit(); db.close()
+    except sqlite3.Error as error:
+        answer = {"error": f"{error}: {sql}"}
+    print(json.dumps(answer, default=lambda value: value.hex()), flush=True)
+`;
+
+/** It goes on as long as this process does, and keeps nobody waiting who waits for nothing. */
+class Python {
+  #waiting = [];
+
+  ask(...request) {
+    this.#child ??= this.#start();
+    this.#hold(true);
+    this.#child.stdin.write(`${JSON.stringify(request)}\n`);
+    return new Promise((done, failed) => this.#waiting.push({ done, failed }));
+  }
+
+  #child;
+  #start() {
+    const child = spawn("python3", ["-c", SERVE], { stdio: ["pipe", "pipe", "inherit"] });
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      const { done, failed } = this.#waiting.shift();
+      const { rows, error } = JSON.parse(line);
+      if (error) failed(new Error(error));
+      else done(rows);
+      if (this.#waiting.length === 0) this.#hold(false);
+    });
+    child.on("exit", (code) => this.#waiting.splice(0).forEach(({ failed }) => failed(new Error(`python3 ended: ${code}`))));
+    return child;
+  }
+
+  #hold(isNeeded) {
+    for (const one of [this.#child, this.#child.stdin, this.#child.stdout]) isNeeded ? one.ref() : one.unref();
+  }
+}
+const reader = new Python();
 
 function sqlite(file, template) {
   for (const end of template ? ["", "-wal"] : []) {
@@ -46,13 +93,14 @@ function sqlite(file, template) {
     async rowsLater(sql) {
       const folder = copy(file);
       try {
-        return JSON.parse(await later("python3", ["-c", READ, join(folder, "copy")], { input: sql }));
+        return await reader.ask(join(folder, "copy"), sql, false);
       } finally {
         rmSync(folder, { recursive: true });
       }
     },
     /** Only while the origin is stopped. Answers how many rows were written. */
     write: (sql) => Number(python(WRITE, file, sql)),
+    writeLater: async (statements) => void (await reader.ask(file, statements.join(";"), true)),
     bytes: () => Buffer.concat([file, `${file}-wal`].filter(existsSync).map((path) => readFileSync(path))),
     close: () => {},
   };
@@ -78,6 +126,7 @@ function postgres(template) {
     rows: (sql) => JSON.parse(psql(url, asJson(sql))),
     rowsLater: async (sql) => JSON.parse(await later(PSQL, PSQL_ARGS, { input: asJson(sql), env: environment(url) })),
     write: (sql) => Number(psql(url, `WITH done AS (${sql} RETURNING 1) SELECT count(*) FROM done`)),
+    writeLater: async (statements) => void (await later(PSQL, PSQL_ARGS, { input: statements.join(";\n"), env: environment(url) })),
     bytes: () => execFileSync("pg_dump", ["--no-password", "--inserts"], { env: environment(url), maxBuffer: 1 << 28 }),
     close: () => psql(server, `DROP DATABASE ${name} WITH (FORCE)`),
   };

@@ -1,5 +1,6 @@
-// kill -9 of the origin at random moments under payments, captures, refunds, reversals and voids, while a fifth of the
-// third parties' answers is faulty. At the end their books are held against ours.
+// kill -9 of the origin at random moments under payments, captures, refunds, reversals and voids, by card, with 3-D Secure,
+// with MobilePay and in strict mode, while a fifth of the third parties' answers is faulty. At the end their books are held
+// against ours.
 //   node tests/e2e/money-soak.mjs --kills N --seed S [--lanes L] [--kind sqlite|postgres]
 // N kills on each database. The seed repeats what is done and when it is cut off, not what the machine makes of it.
 
@@ -10,20 +11,32 @@ import { parseArgs } from "node:util";
 import { open } from "./ceremonies.mjs";
 import { KINDS } from "./databases.mjs";
 import { makeOpenTemplate } from "./kills.mjs";
-import { BOOKS, Gone, Shop, assertBooks } from "./money.mjs";
+import { BOOKS, Gone, LEFT, PAYERS_ARE_GONE, Shop, TIME_PASSES, assertBooks, assertWalletBook, numbers } from "./money.mjs";
+import { NOT_THEIRS, giveBank, giveWallet } from "./parties.mjs";
 import { Ground } from "./stand.mjs";
 import { until } from "./world.mjs";
 
 const LONGEST_MS = 2_500;
-/** Shops at work at the same time, of each party. */
-const TILLS = 3;
+/** Of each shop, at work at the same time. */
+const TILLS = 2;
+const SOON_MS = 2_500;
+const SHOPS = [
+  { party: "clearhaus", isPinged: true },
+  { party: "nets" },
+  { party: "clearhaus", way: "bank" },
+  { party: "clearhaus", way: "wallet" },
+  { party: "clearhaus", isStrict: true },
+  { party: "nets", isStrict: true },
+];
+/** How many payments a strict receiver refuses. */
+const REFUSED = 0.15;
 
 const { values } = parseArgs({
   options: { kills: { type: "string" }, seed: { type: "string" }, lanes: { type: "string", default: "2" }, kind: { type: "string" } },
 });
 const [kills, seed, lanes] = [values.kills, values.seed, values.lanes].map(Number);
 assert.ok([kills, seed, lanes].every(Number.isSafeInteger) && lanes > 0, "--kills N --seed S [--lanes L]");
-const counts = { kills: 0, calls: 0, faults: 0, unanswered: 0, transactions: {}, agreed: 0, unknown: {}, deliveries: 0, changes: 0 };
+const counts = { kills: 0, calls: 0, faults: 0, unanswered: 0, transactions: {}, agreed: 0, unknown: {}, deliveries: 0, changes: 0, refused: 0, pings: 0, authentications: 0, wallet: {} };
 
 class Lane {
   constructor(kind, at, quota) {
@@ -50,15 +63,25 @@ class Lane {
     }
   }
 
-  /** Merchants at each party. */
+  /** Merchants of each sort. */
   async openShops() {
-    const parties = this.ground.parties();
+    const { stand, ground, random } = this;
     const shops = [];
-    for (const [at, party] of parties.entries()) {
+    for (const [at, { party, way, isPinged, isStrict }] of SHOPS.entries()) {
+      const { url, card, largest } = ground.parties().find((one) => one.party === party);
       const name = `merchant-${100 + at}`;
-      const account = await this.stand.addMerchantAt(name, party);
-      shops.push({ ...party, name, shop: new Shop({ stand: this.stand, account, currency: "DKK", party: party.url, card: party.card, largest: party.largest, random: this.random }) });
+      const account = await stand.addMerchantAt(name, { party });
+      if (way === "bank") await giveBank(stand, name, "required");
+      if (way === "wallet") await giveWallet(stand, name);
+      if (isStrict) await stand.cli(["account", "set", name, "--strict", "on"]);
+      if (isPinged) {
+        writeFileSync(stand.at("api-key"), `${100 + at}:${account.password}`, { mode: 0o600 });
+        await stand.cli(["account", "set", name, "--ping-url", ground.receiver.url("ping"), "--api-key", stand.at("api-key")]);
+      }
+      shops.push({ name, way, isStrict, isPinged, shop: new Shop({ stand, account, currency: "DKK", party: url, card, way, largest, random }) });
     }
+    const strict = shops.filter(({ isStrict }) => isStrict).map(({ name }) => `/${name}`);
+    ground.receiver.statusOf = (body, url) => (strict.includes(url) && JSON.parse(body).status === "SUCCESS" && random() < REFUSED ? 500 : 200);
     return shops;
   }
 
@@ -87,54 +110,45 @@ class Lane {
   }
 
   async finish() {
-    const { stand } = this;
-    for (const { url } of this.shops) await fetch(`${url}/_faults`, { method: "DELETE" });
-    await this.settle();
-    for (const shop of this.shops) await this.holdAgainstReport(shop);
-    await until("nothing waits for an answer after the report", async () => (await this.waiting()) === 0, { seconds: 60 });
+    const { stand, ground } = this;
+    for (const url of [...ground.parties().map(({ url }) => url), ground.bank, ground.wallet]) await fetch(`${url}/_faults`, { method: "DELETE" });
+    await this.rest();
+    for (const { party, url } of ground.parties()) await this.holdAgainstReport({ party, url });
+    await this.rest();
     for (const { shop } of this.shops) await this.finalAnswers(shop);
-    await until("every delivery is made", async () => (await this.count("SELECT COUNT(*) AS n FROM outbox WHERE state <> 'delivered'")) === 0, { seconds: 60 });
-    const rows = await stand.database.rowsLater(BOOKS);
-    assertBooks(rows.map((row) => Object.fromEntries(Object.entries(row).map(([name, value]) => [name, /_minor$|_by_acts$|^(done|refunds|reversals|captures|acts_done)$/.test(name) ? Number(value) : value]))));
+    await this.rest();
+    assert.deepEqual(await stand.database.rowsLater("SELECT id, state, last_error FROM outbox WHERE state NOT IN ('delivered', 'withdrawn')"), [], "every delivery is made");
+    assert.deepEqual(await stand.database.rowsLater("SELECT transaction_id, kind, last_error FROM wallet_reports WHERE state <> 'done'"), [], "MobilePay is told of everything");
+    const rows = (await stand.database.rowsLater(BOOKS)).map(numbers);
+    assertBooks(rows);
     for (const row of rows) counts.transactions[row.state] = (counts.transactions[row.state] ?? 0) + 1;
     for (const { shop, name } of this.shops) this.assertAcknowledged(shop, rows.filter(({ account }) => account === name));
     await this.assertFeeds();
-    this.assertNotified(await stand.database.rowsLater("SELECT id, account, state, captured_minor, refunded_minor, autocapture FROM transactions"));
+    const all = (await stand.database.rowsLater("SELECT id, account, state, authorised_minor, captured_minor, refunded_minor, autocapture, card_last_four, method FROM transactions")).map(numbers);
+    this.assertNotified(all);
+    await this.assertOthers(all);
     for (const { shop } of this.shops) for (const name of ["calls", "faults", "unanswered"]) counts[name] += shop.counts[name];
   }
 
-  /** What is abandoned first becomes unknown, then it is asked again at the acquirer's own pace: time passes more than once. */
-  async settle() {
-    for (let round = 0; round < 4; round += 1) {
-      await this.letTimePass();
-      const until = Date.now() + 12_000;
-      while (Date.now() < until) {
-        if ((await this.waiting()) === 0) return;
-        await pause(200);
-      }
+  /** What is left is looked after as time passes. What only a party's report can tell stays as it is. */
+  async rest() {
+    const end = Date.now() + 240_000;
+    for (;;) {
+      const now = Date.now();
+      this.open = (await this.stand.database.rowsLater(LEFT)).filter(({ due }) => due !== null);
+      if (this.open.length === 0) return;
+      assert.ok(now < end, "it does not come to rest");
+      if (this.open.some(({ due }) => Number(due) > now + SOON_MS)) await this.letTimePass();
+      else await pause(200);
     }
-    assert.deepEqual(this.open, [], "nothing waits for an answer");
   }
 
-  /** What waits for a time gets it at once: a dead process's acts are abandoned, repetitions and deliveries are due. */
   async letTimePass() {
     const { stand } = this;
     await stand.stop();
-    const write = (sql) => stand.database.write(sql);
-    write("UPDATE transactions SET updated_at_ms = updated_at_ms - 600000 WHERE pending_act IS NOT NULL OR state IN ('waiting', 'authorising')");
-    write("UPDATE transactions SET lease_until_ms = 0 WHERE lease_until_ms IS NOT NULL");
-    write("UPDATE acts SET next_try_at_ms = 0 WHERE next_try_at_ms IS NOT NULL");
-    write("UPDATE outbox SET next_at_ms = 0, lease_until_ms = 0 WHERE state <> 'delivered'");
+    await stand.database.writeLater([...TIME_PASSES, PAYERS_ARE_GONE]);
     await stand.start();
     await open(stand);
-  }
-
-  /** Acts that still have to be asked for, or found out. Unknown ones that only a report can settle do not count. */
-  async waiting() {
-    const rows = await this.stand.database.rowsLater(`SELECT t.id, t.account, t.state, t.acquirer, t.held_until_ms, a.kind, a.state AS act, a.tries, a.next_try_at_ms FROM transactions t LEFT JOIN acts a ON a.transaction_id = t.id AND a.number = t.pending_act
-      WHERE t.state IN ('waiting', 'authorising') OR a.state = 'asked' OR (a.state = 'unknown' AND a.next_try_at_ms IS NOT NULL)`);
-    this.open = rows;
-    return rows.length;
   }
 
   /** The party's own report: nothing may disagree but what nobody could know, and that is settled by it. */
@@ -246,10 +260,52 @@ class Lane {
       }
     }
     for (const { id, state, captured_minor: captured, autocapture } of rows.filter(({ account }) => this.shops.some(({ name }) => name === account))) {
-      const expected = { declined: "END_BANK_NON_00", lost: "END_BANK_ERROR", voided: "END_REVERSED" }[state];
+      const expected = { declined: told.has(`${id} END_BRE_REJECTED`) ? "END_BRE_REJECTED" : "END_BANK_NON_00", lost: "END_BANK_ERROR", voided: "END_REVERSED", cancelled: "END_CLIENT_CANCEL", expired: "END_CLIENT_TIMEOUT" }[state];
       if (expected) assert.ok(told.has(`${id} ${expected}`), `sv-${id} is ${state}, and nobody was told`);
       if (state === "authorised" && (Number(captured) > 0 || !Number(autocapture))) assert.ok(told.has(`${id} SUCCESS`), `sv-${id} was paid, and nobody was told`);
     }
+  }
+
+  /** What the other parties' books say, and what the strict receivers have answered. */
+  async assertOthers(rows) {
+    const book = async (url) => (await fetch(`${url}/_book`)).json();
+    const of = (wanted) => {
+      const names = this.shops.filter(wanted).map(({ name }) => name);
+      return rows.filter(({ account }) => names.includes(account));
+    };
+    const wallet = await book(this.ground.wallet);
+    assertWalletBook(wallet, of(({ way }) => way === "wallet"));
+    for (const { name, success } of wallet) if (success) counts.wallet[name] = (counts.wallet[name] ?? 0) + 1;
+    await this.assertAuthenticated(await book(this.ground.bank), of(({ way }) => way === "bank"));
+    for (const { id, account, captured_minor: captured } of of(({ isStrict }) => isStrict)) {
+      const told = this.ground.receiver.of(account).filter(({ body }) => JSON.parse(body).transactionId === id && JSON.parse(body).status === "SUCCESS");
+      if (captured > 0) assert.ok(told.some(({ answered }) => answered === 200), `sv-${id} is captured, and the receiver has not said yes`);
+      if (!told.some(({ answered }) => answered === 200)) counts.refused += told.length > 0 ? 1 : 0;
+    }
+    for (const { name } of this.shops.filter(({ isPinged }) => isPinged)) await this.assertPinged(name);
+  }
+
+  /** Nothing was asked of the acquirer that the payer's bank has not said yes to, once for each. */
+  async assertAuthenticated(bank, rows) {
+    const passed = new Map();
+    for (const { amount } of bank.filter(({ kind, status }) => ["auth", "challenge"].includes(kind) && status === "Y")) passed.set(amount, (passed.get(amount) ?? 0) + 1);
+    const asked = new Map(rows.map(({ id, card_last_four: last }) => [`sv-${id}`, last]));
+    const { url } = this.ground.parties()[0];
+    for (const { kind, reference, amount } of await (await fetch(`${url}/_book`)).json()) {
+      if (kind !== "authorization" || !asked.has(reference)) continue;
+      assert.notEqual(asked.get(reference), NOT_THEIRS.pan.slice(-4), `${reference}: the bank has said no`);
+      assert.ok(passed.get(amount) > 0, `${reference}: the bank was not asked, or has not said yes`);
+      passed.set(amount, passed.get(amount) - 1);
+      counts.authentications += 1;
+    }
+  }
+
+  /** The newest change was told of. A ping may be cut off by a death: the next one comes after minutes, which pass. */
+  async assertPinged(name) {
+    const last = await this.count(`SELECT change_seq AS n FROM accounts WHERE name = '${name}'`);
+    await this.letTimePass();
+    await until("the newest change is pinged", () => this.ground.receiver.of("ping").some(({ body }) => JSON.parse(body).seq === last), { seconds: 60 });
+    counts.pings += this.ground.receiver.of("ping").length;
   }
 
   async count(sql) {

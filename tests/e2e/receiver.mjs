@@ -6,7 +6,8 @@ import { createServer } from "node:http";
 
 const FRESH_SECONDS = 300;
 
-/** `deliveries` is what arrived, each with its verdict; `status` is what the next ones are answered. */
+/** `deliveries` is what arrived, each with its verdict; `status` is what the next ones are answered, unless
+ * `statusOf(body, url)` says otherwise. */
 export async function startReceiver() {
   const receiver = { deliveries: [], status: 200 };
   const server = createServer(async (request, response) => {
@@ -14,8 +15,9 @@ export async function startReceiver() {
     for await (const chunk of request) chunks.push(chunk);
     const body = Buffer.concat(chunks);
     const { method, url, headers } = request;
-    receiver.deliveries.push({ method, url, headers, body, id: headers["scanvault-delivery"], answered: receiver.status });
-    response.writeHead(receiver.status).end();
+    const status = receiver.statusOf?.(body, url) ?? receiver.status;
+    receiver.deliveries.push({ method, url, headers, body, id: headers["scanvault-delivery"], answered: status });
+    response.writeHead(status).end();
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");

@@ -87,7 +87,10 @@ export class Ground {
     const folders = ["--state-dir", this.at("sandbox"), "--credentials", this.at("credentials")];
     this.nets = { address: `127.0.0.1:${await port()}`, admin: `127.0.0.1:${await port()}` };
     const nets = ["--nets", this.nets.address, "--nets-admin", this.nets.admin];
-    await this.children.start("sandbox", [SANDBOX, "serve", "--listen", listen, ...nets, ...folders], { ready: READY });
+    const [bank, wallet] = [`127.0.0.1:${await port()}`, `127.0.0.1:${await port()}`];
+    Object.assign(this, { bank: `http://${bank}`, wallet: `http://${wallet}` });
+    const others = ["--threedsecure", bank, "--mobilepay", wallet, "--mobilepay-ca", this.at("ca/ca.pem"), "--no-rate-limits"];
+    await this.children.start("sandbox", [SANDBOX, "serve", "--listen", listen, ...nets, ...others, ...folders], { ready: READY });
     writeFileSync(this.at("credentials/nets.json"), JSON.stringify(NETS_MERCHANT));
     mkdirSync(this.at("people"));
     this.people = {};
@@ -151,7 +154,7 @@ export class Stand {
 
   /** `fault` as in SCANVAULT_FAULT; `process` is `origin`, or the second one on the same database. */
   async start({ fault = "", process: name = "origin" } = {}) {
-    const ports = (this.#ports[name] ??= { public: await port(), admin: await port() });
+    const ports = (this.#ports[name] ??= { public: await port(), admin: await port(), callbacks: await port() });
     const env = {
       SCANVAULT_FAULT: fault,
       SCANVAULT_MODE: "development",
@@ -170,6 +173,10 @@ export class Stand {
       SCANVAULT_ALLOW_LOCAL_CALLBACKS: "true",
       SCANVAULT_NETS_ADDRESS: this.ground.nets.address,
       SCANVAULT_NETS_PLAIN: "true",
+      SCANVAULT_3DSECURE_URL: this.ground.bank,
+      SCANVAULT_MOBILEPAY_URL: this.ground.wallet,
+      SCANVAULT_CALLBACK_LISTEN: `127.0.0.1:${ports.callbacks}`,
+      SCANVAULT_CALLBACK_URL: `https://localhost:${ports.callbacks}`,
       ...this.env,
     };
     const child = await this.ground.children.start(`${this.name}-${name}`, [SCANVAULT, "serve"], { env, ready: READY });
