@@ -85,7 +85,7 @@ struct Trace {
 ///
 /// Refused are, in this order: plain HTTP (308, 403), sizes and forms (431, 414, 400), unknown paths (404), methods
 /// (405), query names (400), credentials (401, 400), roles (403), bodies by their headers (415, 413), budgets (429),
-/// bodies as they are read (413, 400).
+/// bodies as they are read (408, 413, 400).
 async fn serve(
     request: &web_sys::Request,
     inbound: &Inbound,
@@ -104,7 +104,7 @@ async fn serve(
     let plan = screen::body(inbound, spec)?;
     let charge = if config.has_rate_limits { charge(spec, inbound, &caller)? } else { None };
     let outcome = async {
-        let body = runtime::read_body(request, plan).await?;
+        let body = runtime::read_body(request, plan, spec.deadline_ms).await?;
         let admitted = Admitted { inbound, target, spec, caller: &caller, request_id };
         respond(admitted, &body, config).await
     }

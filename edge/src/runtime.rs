@@ -59,17 +59,24 @@ pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inboun
     inbound
 }
 
-/// Reads the body into one buffer, and stops at the first byte over the limit.
+/// Reads the body into one buffer, and stops at the first byte over the limit, or when its time is over.
 ///
 /// # Errors
-/// The plan's, or [`Problem::BadRequest`] when the client goes away in the middle.
-pub async fn read_body(request: &web_sys::Request, plan: BodyPlan) -> Result<Vec<u8>, Refusal> {
+/// The plan's, [`Problem::RequestTimeout`], or [`Problem::BadRequest`] when the client goes away in the middle.
+pub async fn read_body(request: &web_sys::Request, plan: BodyPlan, within_ms: u32) -> Result<Vec<u8>, Refusal> {
     let Some(stream) = request.body().filter(|_| plan.read) else { return Ok(Vec::new()) };
     let broken = |_: JsValue| Refusal::because(Problem::BadRequest, "The body ended early");
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut body = Vec::new();
+    let its_time = after_ms(within_ms);
     loop {
-        let step = JsFuture::from(reader.read()).await.map_err(broken)?;
+        let first = Promise::race(&js_sys::Array::of2(&reader.read(), &its_time));
+        let step = JsFuture::from(first).await.map_err(broken)?;
+        if step.is_undefined() {
+            // Not waited for: who sends nothing may not let go either.
+            let _ = reader.cancel();
+            return Err(Problem::RequestTimeout.into());
+        }
         if js_sys::Reflect::get(&step, &"done".into()).map_err(broken)?.is_truthy() {
             return Ok(body);
         }
@@ -80,6 +87,15 @@ pub async fn read_body(request: &web_sys::Request, plan: BodyPlan) -> Result<Vec
         }
         body.extend_from_slice(&chunk.to_vec());
     }
+}
+
+/// A promise of nothing that is kept after so long.
+fn after_ms(ms: u32) -> Promise {
+    Promise::new(&mut |keep, _| {
+        let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
+        let ms = i32::try_from(ms).unwrap_or(i32::MAX);
+        let _ = global.set_timeout_with_callback_and_timeout_and_arguments_0(&keep, ms);
+    })
 }
 
 /// An answer of the origin, its body not yet read.

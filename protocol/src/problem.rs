@@ -33,6 +33,8 @@ pub enum Problem {
     MethodNotAllowed,
     /// The account is told another way.
     NotAcceptable,
+    /// The client did not send its body in time.
+    RequestTimeout,
     /// The merchant's reference was used before with another body.
     ReferenceConflict,
     /// Another payer is paying this code.
@@ -88,6 +90,7 @@ const TABLE: &[(Problem, u16, &str, &str)] = &[
     (Problem::NotFound, 404, "not-found", "Not found"),
     (Problem::MethodNotAllowed, 405, "method-not-allowed", "This path does not take this method"),
     (Problem::NotAcceptable, 406, "not-acceptable", "This account is told another way"),
+    (Problem::RequestTimeout, 408, "request-timeout", "The body took too long to arrive; nothing was done"),
     (
         Problem::ReferenceConflict,
         409,
@@ -206,6 +209,7 @@ fn title(status: u16) -> &'static str {
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
+        408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",
         413 => "Content Too Large",

@@ -19,6 +19,7 @@ const LINES: &[(Problem, u16, &str)] = &[
     (Problem::InvalidJwt, 403, "Invalid JWT token"),
     (Problem::InvalidOrExpiredJwt, 403, "Invalid or expired JWT token"),
     (Problem::JwtDisabled, 403, "JWT Authentication disabled for this account"),
+    (Problem::RequestTimeout, 408, "Request Timeout"),
     (Problem::BodyTooLarge, 413, "Request Entity Too Large"),
     (Problem::HeadersTooLarge, 400, "Request Header Or Cookie Too Large"),
     (Problem::Internal, 500, "internal server error"),
@@ -117,6 +118,7 @@ mod tests {
         assert_eq!(Problem::BadCredentials.tell(Dialect::Problem, None, "").reason(), None);
         assert_eq!((reason("a\n\n"), reason("\u{e6}\n"), reason("a")), (None, None, None));
         assert_eq!(told(Problem::BadCredentials, None).1.len(), 15); // the documentation's Content-Length
+        assert_eq!(told(Problem::RequestTimeout, None), (408, "Request Timeout\n".into()));
         assert_eq!(told(Problem::BodyTooLarge, None), (413, "Request Entity Too Large\n".into()));
         assert_eq!(told(Problem::HeadersTooLarge, None), (400, "Request Header Or Cookie Too Large\n".into()));
         assert_eq!(told(Problem::Internal, Some("what was it?")), (500, "internal server error\n".into()));

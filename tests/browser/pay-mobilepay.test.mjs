@@ -41,6 +41,23 @@ scene("keyboard: Enter in the phone field is MobilePay, not the card", { site: W
   assert.deepEqual(Object.keys(site.bodies[0]), ["attempt", "amountMinor"], "the number is optional");
 });
 
+scene("the language that the payer chose goes along", { site: WALLET, tab: { path: `/Q/${CODE}?lang=da` } }, async ({ page, site }) => {
+  site.onWallet = toWallet(site);
+  await page.locator("#pay-wallet:enabled").waitFor();
+  await page.locator("#pay-wallet").click();
+  await page.waitForURL(/\/wallet/);
+  assert.equal(site.bodies[0].language, "da");
+});
+
+for (const [path, wallet, id] of [["?go=mobilepay", "mobilepay", "pay-wallet"], ["?go=mobilepay", "", ""], ["?go=applepay", "mobilepay", ""]]) {
+  const options = { site: { order: { wallet, currency: "DKK" } }, tab: { path: `/Q/${CODE}${path}` } };
+  scene(`a link that says ${path}${wallet ? "" : ", without MobilePay"}: ${id ? "the button has the focus" : "nothing"}, and nothing is asked`, options, async ({ page, site }) => {
+    await page.locator("#pay:enabled").waitFor();
+    assert.equal(await page.evaluate(() => document.activeElement.id), id);
+    assert.deepEqual(site.bodies, []);
+  });
+}
+
 const CAME_BACK = [
   ["rejected", [200, { state: "declined", transactionId: 1, reason: "cancelled" }], "declined", /was cancelled/],
   ["declined", [200, { state: "declined", transactionId: 1, reason: "bank" }], "declined", /bank declined/],

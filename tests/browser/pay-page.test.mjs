@@ -157,6 +157,23 @@ for (const [name, status, view, state, text] of REFUSED) {
   });
 }
 
+for (const [name, state, shown, text] of [
+  ["paid", [200, { state: "paid", transactionId: 81234 }], "paid", /Paid\. Thank you/],
+  ["under way", [200, { state: "unknown", transactionId: 81234, mayRetry: false }], "busy", /Not confirmed: do not pay again yet/],
+  ["not told", [503, {}], "busy", /Not confirmed: do not pay again yet/],
+]) {
+  scene(`refused because the browser has sent it twice by itself: the first is ${name}`, { expected: [/status of (409|503)/] }, async ({ page, site, main }) => {
+    site.onPay = () => { site.view = { state: "busy", reason: "elsewhere" }; return [409, {}]; };
+    site.onState = () => state;
+    await fillCard(page);
+    await pay(page);
+    await waitFor(page, shown);
+    assert.match(await main.innerText(), text);
+    assert.equal(site.asked[0], site.posts[0].card.attempt);
+    assert.equal(posts(site), 1);
+  });
+}
+
 scene("503 sealed: told so, nothing typed is lost but the CVC, and paid later", { expected: [/status of 503/] }, async ({ page, site }) => {
   site.onPay = () => { site.view = { state: "busy", reason: "sealed" }; return [503, {}, { "retry-after": "30" }]; };
   await fillCard(page);

@@ -133,7 +133,7 @@ export class Shop {
     await visit.press(this.random() < 0.1 ? "reject" : "approve");
     for (let looks = 0; looks < 60; looks += 1) {
       const said = await visit.state();
-      if (said && said.state !== "waiting") return said;
+      if (said && !["waiting", "redirect"].includes(said.state)) return said;
       await pause(100);
     }
     return undefined;

@@ -107,11 +107,15 @@ for (const kind of KINDS) {
       assert.deepEqual(trouble, []);
     });
 
-    test("the browser's way back without an answer: the page waits", { timeout: 60_000 }, async () => {
+    test("the browser's way back without an answer: the page waits, and shows the way there again", { timeout: 60_000 }, async () => {
       const { page } = await atTheWallet("34.56");
       await page.goBack();
       await page.locator("[data-panel=waiting]").waitFor();
       assert.match(await page.locator("main").innerText(), /Venter på MobilePay/);
+      await page.locator("#to-wallet").click();
+      await page.waitForURL((url) => url.host === world.wallet);
+      await page.getByRole("button", { name: "Approve" }).click();
+      await page.waitForSelector("main[data-state=paid]", { timeout: 30_000 });
     });
   });
 }

@@ -34,6 +34,8 @@ pub(crate) enum Play {
     Late,
     /// An error that names what may be held.
     ErrorWithHandle,
+    /// Not taken at the door: nothing is looked at.
+    Key,
 }
 
 /// By reference and act: what, how much, and whether it was booked.
@@ -103,6 +105,9 @@ async fn answer(State(bank): State<Arc<Bank>>, body: String) -> Response {
     };
     if play == Play::LostBefore {
         return serve::cut();
+    }
+    if play == Play::Key {
+        return axum::Json(json!({"say": "key"})).into_response();
     }
     let (kind, amount) = (call["kind"].as_str().unwrap().to_owned(), call["amount"].as_u64().unwrap());
     bank.book.lock().unwrap().entry(key).or_insert((kind, amount, play != Play::No));
@@ -179,6 +184,7 @@ impl Acquirer for Scripted {
         match said["say"].as_str() {
             Some("yes") => Outcome::Approved(Approval { state, ..Approval::default() }),
             Some("no") => Outcome::Declined(Refusal { reason: Decline::DoNotHonour, code: Some("no".to_owned()) }),
+            Some("key") => Outcome::Declined(Decline::Credentials.into()),
             Some("error") => Outcome::Unknown { why: "an error of its own", state },
             _ => Outcome::Unknown { why: "no answer", state: None },
         }

@@ -4,12 +4,15 @@ use std::sync::Arc;
 
 use scanvault_origin::payments::Payments;
 use scanvault_origin::payments::limits::{DECLINES_PER_CODE, Limits};
-use scanvault_origin::payments::pay::Post;
+use scanvault_origin::payments::pay::{PayOutcome, Post};
+use scanvault_origin::payments::threeds::After;
 use scanvault_protocol::Problem;
+use serde_json::json;
 
 use crate::bank::{Play, REPEATS, at_a_bank};
 use crate::card::{Page, code};
 use crate::on_both;
+use crate::threeds::merchant;
 use crate::world::{Forward, World};
 
 on_both! {
@@ -61,6 +64,35 @@ on_both! {
         let page = Page::load(&world, &code).await;
         let sealed = page.seal(&page.card("4000000000000002", 1000));
         assert!(payments.pay(&code.parse().unwrap(), Post::of(&sealed), "203.0.113.99").await.is_ok());
+    }
+
+    /// A card that is good enough for a challenge was tried, too: leaving the challenge is no way to have that for nothing.
+    async fn who_leaves_every_challenge_is_counted(world: World) {
+        let mut world = world;
+        let auth = merchant(&mut world, "required").await;
+        let payments = Payments { limits: Arc::new(Limits::new(true)), ..Payments::clone(&world.app.payments) };
+        let payments = Arc::new(payments);
+        let mut challenges = 0;
+        for at in 0..18_u32 {
+            let code = code(&world, &auth, &format!("left-{at}"), "10.00").await;
+            let page = Page::load(&world, &code).await;
+            let sealed = page.seal(&page.card("4200000000002172", 1000));
+            let (code, address) = (code.parse().unwrap(), format!("203.0.113.{at}"));
+            let asked = match payments.pay(&code, Post::of(&sealed), &address).await {
+                Ok(PayOutcome::Challenge { url, creq, .. }) => json!({"url": url, "creq": creq}),
+                Ok(other) => panic!("{other:?}"),
+                Err(error) => {
+                    assert_eq!(error.problem(), Problem::TooManyRequests);
+                    continue;
+                }
+            };
+            challenges += 1;
+            world.bank.challenge(&asked, "cancel").await.unwrap();
+            let back = Post { after: Some(After::Challenge), ..Post::of(&sealed) };
+            let left = payments.pay(&code, back, &address).await.unwrap();
+            assert!(matches!(left, PayOutcome::Cancelled { .. }), "{left:?}");
+        }
+        assert_eq!(challenges, 16);
     }
 
     async fn one_code_is_not_tried_for_ever(world: World) {

@@ -46,6 +46,21 @@ async fn lock(world: &World, code: &str, lease_until_ms: Option<i64>) -> bool {
     is_locked
 }
 
+/// Whoever has read the code before it got another reference is refused, and loads the page again.
+async fn lock_as_it_stands(world: &World, code: &str) -> bool {
+    let parsed: Code = code.parse().unwrap();
+    let request = async || codes::find(&world.app.db, &parsed).await.unwrap().unwrap().request_id;
+    loop {
+        let before = request().await;
+        if lock(world, code, None).await {
+            return true;
+        }
+        if request().await == before {
+            return false;
+        }
+    }
+}
+
 async fn set_state(world: &World, code: &str, state: CodeState) {
     let query = sqlx::query("UPDATE codes SET state = $2, lease_until_ms = NULL WHERE code = $1 AND state = 'Locked'");
     query.bind(code.to_owned()).bind(state.as_str()).execute(world.app.db.write()).await.unwrap();
@@ -366,7 +381,7 @@ async fn carry_out(world: Arc<World>, auth: String, code: String, op: Op) -> u16
             let body = json!({"amount": amount, "merchantReference": reference});
             put(&world, &auth, format!("{code}/amount"), body).await.status.as_u16()
         }
-        Op::Pay => u16::from(lock(&world, &code, None).await),
+        Op::Pay => u16::from(lock_as_it_stands(&world, &code).await),
         Op::Leave => {
             set_state(&world, &code, CodeState::Available).await;
             0

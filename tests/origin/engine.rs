@@ -18,15 +18,15 @@ use crate::card::{Page, code};
 use crate::on_both;
 use crate::world::World;
 
-const PAN: &str = "4111111111111111";
-const ABANDONED_MS: u64 = ABANDONED_AFTER_MS.unsigned_abs() + 1;
+pub(crate) const PAN: &str = "4111111111111111";
+pub(crate) const ABANDONED_MS: u64 = ABANDONED_AFTER_MS.unsigned_abs() + 1;
 
-async fn pay(world: &World, payments: &Arc<Payments>, code: &str) -> PayOutcome {
+pub(crate) async fn pay(world: &World, payments: &Arc<Payments>, code: &str) -> PayOutcome {
     let page = Page::load(world, code).await;
     payments.pay(&code.parse().unwrap(), Post::of(&page.seal(&page.card(PAN, 1000))), "203.0.113.7").await.unwrap()
 }
 
-async fn find(world: &World, id: i64) -> Transaction {
+pub(crate) async fn find(world: &World, id: i64) -> Transaction {
     transactions::find(&world.app.db, id).await.unwrap().unwrap()
 }
 
@@ -40,7 +40,7 @@ async fn held(world: &World, payments: &Arc<Payments>, auth: &str, reference: &s
     }
 }
 
-async fn code_state(world: &World) -> String {
+pub(crate) async fn code_state(world: &World) -> String {
     let row = sqlx::query("SELECT state FROM codes").fetch_one(world.app.db.read()).await.unwrap();
     sqlx::Row::try_get(&row, 0).unwrap()
 }

@@ -27,6 +27,7 @@ mod credentials;
 mod door;
 mod engine;
 mod feed;
+mod holds;
 mod idempotency;
 mod imports;
 mod link;

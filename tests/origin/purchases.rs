@@ -72,6 +72,11 @@ fn given_back(world: &World) -> Vec<(Kind, u64)> {
 }
 
 #[track_caller]
+/// What the answer is to the key of its call.
+fn lasts(answer: &Answer) -> &str {
+    answer.header("idempotency-status")
+}
+
 fn assert_conflict(answer: &Answer, detail: &str) {
     answer.assert_problem(409, "conflict");
     assert_eq!(answer.json()["detail"], detail);
@@ -203,11 +208,23 @@ on_both! {
         assert_eq!(first.status, 200, "{}", first.text());
         let again = world.send(named).await;
         assert_eq!((again.status, again.json()), (first.status, first.json()));
-        let equal = world.send(paid.refund_of("2.00").named("a-key-of-the-shop")).await;
-        assert_eq!((equal.status.as_u16(), equal.json()), (200, first.json()), "the same refund, spelled otherwise");
+        assert_eq!([lasts(&first), lasts(&again)], ["OK", "OK"]);
+        // The same refund, spelled otherwise: its body, its path, both.
+        let other_path = |body| Forward::post_text(format!("/pluto/purchase/0{}/refund", paid.id), body).with(&auth);
+        for spelled in [paid.refund_of("2.00"), other_path(r#"{"amount":2}"#), other_path("2")] {
+            let equal = world.send(spelled.named("a-key-of-the-shop")).await;
+            assert_eq!((equal.status.as_u16(), equal.json(), lasts(&equal)), (200, first.json(), "OK"));
+        }
         let other = world.send(paid.refund_of("3").named("a-key-of-the-shop")).await;
         assert_conflict(&other, "This Idempotency-Key was used with another request");
-        world.send(paid.refund_of("1").named("")).await.assert_problem(400, "bad-request");
+        assert_eq!(lasts(&other), "ERROR");
+        let no_key = world.send(paid.refund_of("1").named("")).await;
+        no_key.assert_problem(400, "bad-request");
+        assert_eq!(lasts(&no_key), "ERROR");
+        // Nothing was begun: under the same key it may be sent with another amount.
+        let too_much = world.send(paid.refund_of("9").named("another-key")).await;
+        too_much.assert_problem(400, "invalid-amount");
+        assert_eq!(lasts(&too_much), "");
         assert_eq!(given_back(&world), [(Kind::Refund, 200)]);
         let world = Arc::new(world);
         let calls: Vec<_> = (0..12)
@@ -227,7 +244,7 @@ on_both! {
         assert!(done > 0);
         assert_eq!(given_back(&world), [(Kind::Refund, 200), (Kind::Refund, 100)]);
         let last = world.send(paid.refund_of("1").named("another-key")).await;
-        assert_eq!((last.status.as_u16(), &last.json()["amount"]), (200, &json!(1.0)));
+        assert_eq!((last.status.as_u16(), &last.json()["amount"], lasts(&last)), (200, &json!(1.0), "OK"));
     }
 
     async fn many_reversals_and_refunds_at_once_give_back_no_more_than_there_is(world: World) {
@@ -264,7 +281,7 @@ on_both! {
         let refund = paid.refund_of("2").named("unknown-key");
         let answer = world.send(refund.clone()).await;
         assert_eq!((answer.status.as_u16(), &answer.json()["status"]), (202, &json!("PENDING")), "{}", answer.text());
-        assert_eq!(answer.json()["bankResponse"], json!(null));
+        assert_eq!((&answer.json()["bankResponse"], lasts(&answer)), (&json!(null), ""));
         assert_eq!(world.send(refund).await.status, 202);
         assert_eq!(paid.poll(&world, "queryRef/refund").await["status"], "PENDING");
         assert_conflict(&paid.refund(&world, "1").await, "another act on this transaction has no outcome yet");
@@ -278,10 +295,12 @@ on_both! {
         let paid = paid(&world, &auth, "refused-1").await;
         // We believe in more than the gateway has.
         world.execute("UPDATE transactions SET captured_minor = 2000, authorised_minor = 2000, amount_minor = 2000").await;
-        let refused = paid.refund(&world, "15").await;
-        refused.assert_problem(409, "conflict");
-        let detail = refused.json()["detail"].as_str().unwrap().to_owned();
-        assert!(detail.starts_with("The acquirer refused: "), "{detail}");
+        for _ in 0..2 {
+            let refused = world.send(paid.refund_of("15").named("refused-key")).await;
+            refused.assert_problem(409, "conflict");
+            let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+            assert!(detail.starts_with("The acquirer refused: ") && lasts(&refused) == "OK", "{detail}");
+        }
         let poll = paid.poll(&world, "queryRef/refund").await;
         assert_eq!((&poll["status"], &poll["amount"]), (&json!("END_REFUND_FAILED"), &json!(15.0)));
         assert_eq!(poll["bankResponse"], json!(null));

@@ -405,6 +405,21 @@ on_both! {
         assert_forgotten(&world).await;
     }
 
+    async fn a_payment_that_no_acquirer_takes_any_more_does_not_keep_its_code(world: World) {
+        let mut world = world;
+        let auth = merchant(&mut world, "required").await;
+        let payer = Payer::of(&world, &auth, "2170").await;
+        let asked = challenged(&world, &payer).await;
+        world.bank.challenge(&asked, "").await.unwrap();
+        // While the payer was with their bank, the merchant's contract ended.
+        world.execute("DELETE FROM acquirer_credentials WHERE acquirer = 'clearhaus'").await;
+        assert_declined(&payer.pay(&world, Some("challenge")).await, "later");
+        assert_declined(&payer.pay(&world, Some("challenge")).await, "later");
+        assert_eq!(world.number("SELECT COUNT(*) FROM codes WHERE state = 'Available'").await, 1);
+        assert!(world.booked().is_empty());
+        assert_forgotten(&world).await;
+    }
+
     async fn a_merchant_without_the_banks_server(world: World) {
         let mut world = world;
         let auth = world.ready().await;

@@ -68,12 +68,13 @@ impl Provider {
             Target::Card(_) => "mobilepay card",
             Target::Webhook(_) => "mobilepay webhook",
         };
-        let Ok(_permit) = self.calls.try_acquire() else {
-            return (route, bare(StatusCode::SERVICE_UNAVAILABLE));
-        };
         let body = match read(body).await {
             Ok(body) => body,
             Err(status) => return (route, bare(status)),
+        };
+        // Only now: strangers who let their bodies wait take no place from the provider.
+        let Ok(_permit) = self.calls.try_acquire() else {
+            return (route, bare(StatusCode::SERVICE_UNAVAILABLE));
         };
         let call = ProviderCall {
             path_and_query: path,

@@ -19,6 +19,8 @@ use crate::web::ApiError;
 struct SettleBody {
     /// Whether the acquirer booked what was asked.
     booked: bool,
+    /// The number of the act that is meant; without one, whichever is open.
+    act: Option<u32>,
 }
 
 impl Admin {
@@ -32,6 +34,7 @@ impl Admin {
                     "transaction": TransactionView::of(record),
                     "account": record.account,
                     "act": record.ledger.pending.map(|act| act.kind.as_str()),
+                    "actNumber": record.ledger.pending.map(|act| act.number),
                     "amountMinor": record.ledger.pending.map(|act| act.amount_minor),
                     "acquirer": record.acquirer,
                     "acquirerReference": record.acquirer_state,
@@ -51,7 +54,7 @@ impl Admin {
         let mut tx = self.audit.begin().await?;
         let entry = Entry::new("transaction.settled", call.operator.name.as_str());
         tx.push(entry.with("transaction", id).with("booked", body.booked));
-        let done = settle::settle_by_operator(tx.tx(), &*self.clock, &mut entropy, id, body.booked).await;
+        let done = settle::settle_by_operator(tx.tx(), &*self.clock, &mut entropy, (id, body.act), body.booked).await;
         let record = done.map_err(|error| match error {
             StepError::Moved => ApiError::because(Problem::Conflict, "this transaction does not wait for that"),
             other => ApiError::internal(&other),

@@ -94,7 +94,9 @@ async fn settle_booked(client: &Client, compared: &Comparison) -> Result<usize, 
     let mut settled = 0;
     for finding in &compared.findings {
         if let Finding::UnknownWasBooked { ours, .. } = finding {
-            client.post(&format!("/transactions/{}/settle", ours.transaction_id), &json!({"booked": true})).await?;
+            // The act is named: by now it may have been answered, and another one be open.
+            let body = json!({"booked": true, "act": ours.act});
+            client.post(&format!("/transactions/{}/settle", ours.transaction_id), &body).await?;
             settled += 1;
         }
     }

@@ -28,6 +28,9 @@ pub(super) enum Command {
         /// It was not.
         #[arg(long, group = "outcome")]
         not_booked: bool,
+        /// Only when this act (actNumber in the list) is still the one that is open.
+        #[arg(long)]
+        act: Option<u32>,
     },
 }
 
@@ -36,8 +39,8 @@ pub(super) async fn run(command: Command, output: &Output, client: &Client) -> R
         Command::Unsettled => client.get("/transactions/unsettled").await?,
         Command::Reports => client.get("/transactions/reports").await?,
         Command::Report { id } => client.post(&format!("/transactions/{id}/report"), &json!({})).await?,
-        Command::Settle { id, booked, not_booked: _ } => {
-            client.post(&format!("/transactions/{id}/settle"), &json!({"booked": booked})).await?
+        Command::Settle { id, booked, not_booked: _, act } => {
+            client.post(&format!("/transactions/{id}/settle"), &json!({"booked": booked, "act": act})).await?
         }
     };
     output.object(&answer);

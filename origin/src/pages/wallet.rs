@@ -8,6 +8,7 @@ use scanvault_protocol::Problem;
 use serde::Deserialize;
 
 use super::answers::Answer;
+use super::template::Language;
 use crate::acquirers::mobilepay::Msisdn;
 use crate::payments::Code;
 use crate::payments::store;
@@ -20,6 +21,8 @@ struct Body {
     attempt: String,
     amount_minor: Option<u64>,
     phone: Option<String>,
+    /// What the page speaks, where its address says so.
+    language: Option<String>,
 }
 
 /// `POST /pluto/public/pay/{code}/mobilepay`.
@@ -28,7 +31,7 @@ struct Body {
 /// See [`Wallet::start`].
 pub async fn start(wallet: &Arc<Wallet>, call: &Call) -> Result<Response, ApiError> {
     let code: Code = call.parameter.parse()?;
-    let Body { attempt, amount_minor, phone } = call.json()?;
+    let Body { attempt, amount_minor, phone, language } = call.json()?;
     wallet.payments.limits.may_look(&call.signed.client_address, wallet.payments.clock.now_ms())?;
     let unreadable =
         || ApiError::because(Problem::BadRequest, "A phone number starts with its country code, such as +45");
@@ -36,7 +39,8 @@ pub async fn start(wallet: &Arc<Wallet>, call: &Call) -> Result<Response, ApiErr
         None | Some("") => None,
         Some(text) => Some(Msisdn::parse(text).ok_or_else(unreadable)?),
     };
-    let answer = match wallet.start(&code, &WalletOrder { attempt, amount_minor, phone }).await? {
+    let language = language.as_deref().and_then(Language::of_tag).map(Language::tag);
+    let answer = match wallet.start(&code, &WalletOrder { attempt, amount_minor, phone, language }).await? {
         Started::Redirect { transaction_id, url } => Answer::Redirect { transaction_id, url },
         Started::Outcome(outcome) => Answer::of_outcome(outcome, None),
     };
@@ -57,7 +61,10 @@ pub async fn state(wallet: &Wallet, call: &Call) -> Result<Response, ApiError> {
     let answer = match found.filter(|found| found.code.as_ref() == Some(&code)) {
         Some(found) => {
             wallet.look_soon(&found).await?;
-            Answer::of_transaction(&found, super::return_url(&wallet.payments, &code).await?)
+            match wallet.redirect_of(&found).await? {
+                Some(url) => Answer::Redirect { transaction_id: found.id, url },
+                None => Answer::of_transaction(&found, super::return_url(&wallet.payments, &code).await?),
+            }
         }
         None => Answer::None,
     };

@@ -117,7 +117,9 @@ impl Details {
     #[must_use]
     pub fn of(json: &str) -> Self {
         serde_json::from_str(json).unwrap_or_else(|error| {
-            tracing::error!(cause = %error, "the details of a payment request cannot be read");
+            // Not the error's own text: it quotes what it found, and that may be a payer's.
+            let (what, column) = (error.classify(), error.column());
+            tracing::error!(?what, column, "the details of a payment request cannot be read");
             Self::default()
         })
     }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::ledger::{ActKind, Stage};
-use super::state::{Kind, Method};
+use super::state::{Dialect, Kind, Method};
 use super::store::Transaction;
 use super::store::acts::ActRecord;
 use super::store::subscribers::Subscriber;
@@ -126,7 +126,7 @@ pub fn entry(transaction: &Transaction, acts: &[ActRecord], subscriber: Option<&
     let entry = Entry {
         kind: kind(transaction),
         id: transaction.id,
-        orderid: transaction.order_id.as_deref().unwrap_or(&transaction.reference),
+        orderid: order_id(transaction),
         rev: transaction.rev,
         subscriber: subscriber
             .map(|known| SubscriberView { id: known.id, reference: known.reference.as_deref().unwrap_or_default() }),
@@ -153,6 +153,16 @@ pub fn entry(transaction: &Transaction, acts: &[ActRecord], subscriber: Option<&
         },
     };
     serde_json::to_string(&entry).unwrap_or_default()
+}
+
+/// What the merchant calls the order. Where a payment of `/v1` has none it is empty: its reference is a random text of
+/// ours, which a client that reads numbers out of order ids would take for somebody's order.
+fn order_id(transaction: &Transaction) -> &str {
+    match (transaction.order_id.as_deref(), transaction.dialect) {
+        (Some(order_id), _) => order_id,
+        (None, Dialect::V1) => "",
+        (None, Dialect::Pluto) => &transaction.reference,
+    }
 }
 
 /// The entry of a subscriber, JSON.
@@ -207,7 +217,9 @@ fn expiry_secs(expiry: &str) -> Option<i64> {
 pub fn brand(bin: &str) -> &'static str {
     let starts = |digits: &[&str]| digits.iter().any(|start| bin.starts_with(start));
     match () {
-        () if starts(&["5019", "4571"]) => "dankort",
+        () if starts(&["5019"]) => "dankort",
+        () if starts(&["4571"]) => "visadankort",
+        () if starts(&["600722"]) => "forbrugsforening",
         () if starts(&["4"]) => "visa",
         () if starts(&["51", "52", "53", "54", "55", "22", "23", "24", "25", "26", "27"]) => "mastercard",
         () if starts(&["34", "37"]) => "amex",

@@ -15,10 +15,12 @@
 
 use std::time::Duration;
 
+use axum::response::Response;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::{Hmac, KeyInit, Mac};
-use scanvault_protocol::Problem;
+use http::{HeaderName, HeaderValue};
+use scanvault_protocol::{Problem, headers};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -62,26 +64,37 @@ pub enum Found {
 }
 
 impl Key {
-    /// The name of a call, if its client gave it one. `request` is what was read of the body: two that are equal are the
-    /// same call however they were spelled.
+    /// The name of a call, if its client gave it one. `object` is what the path names, and `request` what was read of the
+    /// body: two calls whose objects and requests are equal are the same however they were spelled.
     ///
     /// # Errors
     /// 400 for a key that is empty, too long, or not visible ASCII.
-    pub fn of(call: &Call, account: &str, request: &impl Serialize) -> Result<Option<Self>, ApiError> {
-        let Some(given) = call.signed.idempotency_key.as_deref() else { return Ok(None) };
-        let is_key = (1..=MAX_KEY_BYTES).contains(&given.len()) && given.bytes().all(|b| b.is_ascii_graphic());
-        if !is_key {
-            return Err(ApiError::because(Problem::BadRequest, "invalid idempotency-key"));
-        }
+    pub fn of(
+        call: &Call,
+        account: &str,
+        object: Option<i64>,
+        request: &impl Serialize,
+    ) -> Result<Option<Self>, ApiError> {
+        let Some(given) = Self::given(call)? else { return Ok(None) };
         let request = serde_json::to_vec(request).map_err(|error| ApiError::internal(&error))?;
         let name = Sha256::new().chain_update(NAME_DOMAIN).chain_update(given).finalize();
         Ok(Some(Self {
             account: account.to_owned(),
             method: call.signed.method.clone(),
-            path: call.signed.path.clone(),
+            path: object.map_or_else(|| call.signed.path.clone(), |object| call.spec.path_of(object)),
             name: URL_SAFE_NO_PAD.encode(name),
             request_mac: request_mac(given.as_bytes(), &request),
         }))
+    }
+
+    /// The key as the client gave it.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn given(call: &Call) -> Result<Option<&str>, ApiError> {
+        let Some(given) = call.signed.idempotency_key.as_deref() else { return Ok(None) };
+        let is_key = (1..=MAX_KEY_BYTES).contains(&given.len()) && given.bytes().all(|b| b.is_ascii_graphic());
+        if is_key { Ok(Some(given)) } else { Err(ApiError::because(Problem::BadRequest, "invalid idempotency-key")) }
     }
 
     /// What is known of it.
@@ -143,6 +156,16 @@ impl Key {
         let Self { account, method, path, name, request_mac } = self;
         Name { account, method, path, name, request_mac }
     }
+}
+
+/// Says what the answer is to the key of its call: `OK`, it lasts; `ERROR`, the key serves for nothing. An answer
+/// without either is none for ever: the same call may be sent again under the same key.
+#[must_use]
+pub fn with_status(mut response: Response, status: &'static str) -> Response {
+    response
+        .headers_mut()
+        .insert(HeaderName::from_static(headers::IDEMPOTENCY_STATUS), HeaderValue::from_static(status));
+    response
 }
 
 /// Forgets what is older than it is kept.

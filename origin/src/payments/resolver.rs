@@ -7,6 +7,7 @@
 //! | unknown otherwise | an operator's: listed by `transaction unsettled`, never guessed |
 //! | lost, and the acquirer has named what it may hold | void |
 //! | a hold whose capture was refused for certain | void, and its code is free |
+//! | a void of these that was not sent, or refused for certain | void again, ever later and so often; then an operator's |
 //! | strict mode, and the receiver's word was not acted on | taken, or void, by that word |
 //! | a payer who was waited for long enough | expired, and the code is free |
 //!
@@ -35,10 +36,6 @@ use crate::vault::{SystemEntropy, Unsealed};
 pub const ABANDONED_AFTER_MS: i64 = 90_000;
 /// A repetition that has not been answered after this was left, too.
 const REPEAT_LEASE_MS: i64 = 60_000;
-/// How often a hold is given back by itself, before an operator has to look at it.
-const MAX_VOIDS: u32 = 10;
-/// The first pause between two of these; each is twice as long.
-const VOID_AGAIN_MS: i64 = 15_000;
 const EVERY: Duration = Duration::from_secs(2);
 /// Acquirers that are asked at once.
 const AT_ONCE: usize = 8;
@@ -142,9 +139,14 @@ impl Payments {
         }
         fault::point("repeat.leased");
         let account = account_of(&self.db, &before).await?;
-        let telling = Telling { asked_at_ms: due.asked_at_ms, text_on_statement: account.text_on_statement.as_deref() };
+        let telling = Telling::again(due.asked_at_ms, again_at_ms, account.text_on_statement.as_deref());
         let word = Word::of(self.ask_later(&unsealed, &routed, &before, &telling).await);
-        if word.end == ActEnd::Unknown || !word.is_the_acquirers() {
+        // A hold that nobody takes, and that could not be given back so often, stays open: an operator sees it.
+        let is_left = word.end == ActEnd::Refused
+            && act.kind == ActKind::Void
+            && before.is_nobodys()
+            && !self.may_void_again(before.id).await;
+        if word.end == ActEnd::Unknown || !word.is_the_acquirers() || is_left {
             tracing::warn!(transaction = before.id, tries = due.tries, is_last, "still unknown");
             return Ok(false);
         }
@@ -182,16 +184,9 @@ impl Payments {
 
     /// Gives back what nobody takes: what a lost authorisation may hold, and holds whose capture was refused.
     async fn give_back_holds(&self) -> Result<usize, DbError> {
-        let mut holds = transactions::find_lost_with_state(&self.db).await?;
-        for hold in transactions::find_stranded(&self.db).await? {
-            let voids = acts::list(&self.db, hold.id).await?.iter().filter(|act| act.kind == ActKind::Void).count();
-            let voids = u32::try_from(voids).unwrap_or(u32::MAX);
-            let pause_ms = VOID_AGAIN_MS.saturating_mul(1 << voids.min(MAX_VOIDS));
-            let is_due = voids == 0 || hold.updated_at_ms.saturating_add(pause_ms) <= self.clock.now_db();
-            if voids <= MAX_VOIDS && is_due {
-                holds.push(hold);
-            }
-        }
+        let now_ms = self.clock.now_db();
+        let mut holds = transactions::find_lost_with_state(&self.db, now_ms).await?;
+        holds.extend(transactions::find_stranded(&self.db, now_ms).await?);
         Ok(self.each(holds, |payments, hold| async move { payments.void_hold(hold).await }).await)
     }
 

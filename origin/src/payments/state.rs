@@ -172,6 +172,12 @@ impl Transaction {
         self.ledger.pending.is_some_and(|act| !act.is_unknown)
     }
 
+    /// Whether nobody takes what is held: nobody knows whether it is, or it was to be taken and was not.
+    #[must_use]
+    pub fn is_nobodys(&self) -> bool {
+        self.ledger.stage == Stage::Lost || self.is_given_back()
+    }
+
     /// Whether the hold of a payment that was to be taken is given back, or waits for it: nobody pays for it.
     #[must_use]
     pub fn is_given_back(&self) -> bool {

@@ -108,7 +108,7 @@ on_both! {
             shop.fault(Kind::Callback, fault);
             shop.press(&sent, "approve").await;
             assert_eq!(shop.acquired(sent.id), [], "{fault:?}");
-            assert_eq!(shop.state(&sent).await, json!({"state": "waiting"}));
+            assert_eq!(shop.state(&sent).await, shop.waits(&sent));
             shop.wait(30_000);
             shop.work().await;
             assert_eq!(shop.seen(&sent).await, ("Available".into(), "END_CLIENT_CANCEL".into()), "{fault:?}");

@@ -12,6 +12,7 @@ use scanvault_sandbox::common::book::Kind;
 use scanvault_sandbox::common::clock::http_date;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -183,6 +184,38 @@ on_both! {
             assert!(status == 200 && answer.contains(r#""status":"RESERVE""#), "{status} {answer}");
         }
         assert_eq!(shop.acquired(sent.id), [(Kind::Authorization, 1000)]);
+    }
+
+    async fn strangers_who_let_their_bodies_wait_keep_nobody_out(world: World) {
+        let shop = Arc::new(Shop::open(world).await);
+        let sent = shop.sent("crowd", "10.00").await;
+        let reference = reference(&shop, sent.id).await;
+        let head = format!(
+            "POST /mobilepay/card/{reference} HTTP/1.1\r\nhost: {}\r\ncontent-length: 2\r\n\r\n{{",
+            shop.provider
+        );
+        let strangers: Vec<_> = (0..160)
+            .map(|_| {
+                let (shop, head) = (Arc::clone(&shop), head.clone());
+                tokio::spawn(async move {
+                    let mut stream = connect(&shop).await;
+                    stream.write_all(head.as_bytes()).await.unwrap();
+                    stream
+                })
+            })
+            .collect();
+        let mut held = Vec::new();
+        for stranger in strangers {
+            held.push(stranger.await.unwrap());
+        }
+        let path = format!("/mobilepay/card/{reference}");
+        let call = Call::post(&shop, &path, &callback(&reference, "attempt-1", 1000));
+        // One with a wrong signature first: by its answer the listener has been at all that came before.
+        let wrong = Call { secret: "another", ..call.clone() };
+        assert_eq!(wrong.send(&shop).await.0, 401);
+        let (status, answer) = call.send(&shop).await;
+        assert!(status == 200 && answer.contains(r#""status":"RESERVE""#), "{status} {answer}");
+        drop(held);
     }
 
     async fn a_card_of_another_kind_is_refused_and_the_payment_ends(world: World) {

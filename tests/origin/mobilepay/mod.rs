@@ -212,6 +212,11 @@ impl Shop {
         answer
     }
 
+    /// What the page is told while the payer is at MobilePay: where that is.
+    pub(super) fn waits(&self, sent: &Sent) -> Value {
+        json!({"state": "redirect", "transactionId": sent.id, "url": format!("http://{}{}", self.sim, sent.landing)})
+    }
+
     /// The code, and what the merchant reads of the transaction.
     pub(super) async fn seen(&self, sent: &Sent) -> (String, String) {
         let code = self.world.send(Forward::get(format!("/pluto/code/{}", sent.code)).with(&self.auth)).await.json();

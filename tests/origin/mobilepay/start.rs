@@ -18,7 +18,7 @@ on_both! {
         let shop = Shop::open(world).await;
         let sent = shop.sent("paid", "10.00").await;
         assert_eq!(shop.seen(&sent).await, ("Locked".into(), "PENDING".into()));
-        assert_eq!(shop.state(&sent).await, json!({"state": "waiting"}));
+        assert_eq!(shop.state(&sent).await, shop.waits(&sent));
         assert_eq!(shop.press(&sent, "approve").await, 303);
         // Authorised, and not captured before MobilePay has said that it has our answer.
         assert_eq!(shop.acquired(sent.id), [(Kind::Authorization, 1000)]);
@@ -72,6 +72,18 @@ on_both! {
         // Another code's page is another page, and a page of a card is none of the wallet's.
         let other = shop.code("other", "10.00").await;
         shop.order_again(&other, &attempt, &json!({})).await.assert_problem(409, "conflict");
+    }
+
+    async fn the_language_that_the_payer_chose_is_there_when_they_come_back(world: World) {
+        let shop = Shop::open(world).await;
+        for (asked, expected) in [(json!("da"), "&lang=da"), (json!("xx"), ""), (json!("&lang=da"), ""), (json!(null), "")] {
+            let code = shop.code(&format!("lang-{asked}").replace('"', ""), "10.00").await;
+            let (attempt, answer) = shop.order(&code, &json!({"language": asked})).await;
+            assert_eq!(answer.json()["state"], "redirect", "{}", answer.text());
+            let made = json!(shop.book.entries().last().unwrap());
+            let back = format!("https://pay.example/Q/{code}?attempt={attempt}{expected}");
+            assert_eq!(made["payment"]["request"]["returnUrl"], json!(back));
+        }
     }
 
     async fn sixty_four_payers_and_one_payment(world: World) {

@@ -4,6 +4,7 @@ import { forget, recall, remember } from "./attempt.js";
 import { browserOf, windowSize } from "./browser.js";
 import { createFields } from "./fields.js";
 import { runChallenge, runMethod } from "./frames.js";
+import { languageOf } from "./languages.js";
 import { poll } from "./poll.js";
 import { sealCard } from "./seal.js";
 import { createView } from "./view.js";
@@ -46,6 +47,9 @@ class PayPage {
     globalThis.addEventListener("pageshow", (event) => { if (event.persisted) globalThis.location.reload(); });
     for (const id of ["pay", "pay-wallet"]) byId(id).disabled = false;
     const kept = recall();
+    // A shop whose payer has chosen MobilePay says so in the link. Nothing is asked for until they press the button.
+    const isChosen = new URLSearchParams(globalThis.location.search).get("go") === "mobilepay" && main.dataset.wallet !== "";
+    if (!kept && isChosen && isForm(main.dataset.state)) byId("pay-wallet").focus();
     return kept ? this.#resume(kept) : undefined;
   }
 
@@ -121,7 +125,8 @@ class PayPage {
     const payment = await this.#prepare("mobilepay", amount);
     if (!payment) return undefined;
     remember(payment);
-    const body = { attempt: payment.attempt, amountMinor: amount, ...(phone && { phone }) };
+    const language = languageOf(new URLSearchParams(globalThis.location.search).get("lang")); // chosen: kept on the way back
+    const body = { attempt: payment.attempt, amountMinor: amount, ...(phone && { phone }), ...(language && { language }) };
     const answer = await send(`${this.payUrl}/mobilepay`, body);
     const url = answer.kind === "redirect" ? safeUrl(answer.url, globalThis.location.href) : null;
     if (!url) return this.#conclude(answer, payment);
@@ -176,6 +181,9 @@ class PayPage {
     // After a step that was taken, or one without an answer, only the attempt's state tells.
     if (payment.after) return this.#doubt(payment);
     const wasOpen = this.#open;
+    // A browser may have sent it twice by itself: then it is our own payment that is in the way of this one.
+    const own = status === 409 && !wasOpen ? await askState(this.payUrl, payment.attempt) : { kind: "none" };
+    if (own?.kind !== "none") return this.#doubt(payment);
     if (!wasOpen) {
       forget();
       this.#spend();

@@ -158,8 +158,7 @@ impl Payments {
         let card = self.card_of(unsealed, after, &capabilities).await?;
         let call = later_call(after, &act, &capabilities, card.as_ref()).ok_or(EngineError::NotConfigured)?;
         let reference = after.acquirer_reference();
-        let telling =
-            Telling { asked_at_ms: self.clock.now_db(), text_on_statement: account.text_on_statement.as_deref() };
+        let telling = Telling::at(self.clock.now_db(), account.text_on_statement.as_deref());
         let request = request(after, &act, &reference, &telling, call);
         routed.party.acquirer.check(&request).map_err(|error| match error {
             AcquirerError::Credentials(_) => EngineError::NotConfigured,

@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::super::Payments;
 use super::super::ledger::{Act, ActKind};
+use super::super::resolver::ABANDONED_AFTER_MS;
 use super::super::steps::{self, Step, StepError};
 use super::super::store::Transaction;
 use super::EngineError;
@@ -13,7 +14,7 @@ use crate::acquirers::{self, Approval, Call, Capabilities, Decline, Outcome, Par
 use crate::clock::Clock;
 use crate::db::{DbError, Tx};
 use crate::identity::secrets;
-use crate::vault::cards::{self, Wanted};
+use crate::vault::cards::{self, CardStoreError, Wanted};
 use crate::vault::{Entropy, Unsealed, VaultCard};
 
 /// A transaction whose pending act was written by whoever holds this, and not yet asked. Once the database transaction
@@ -65,33 +66,30 @@ impl Routed {
 /// What a call needs besides its act.
 pub(in super::super) struct Telling<'a> {
     /// When the intent was written: the same in every repetition.
-    pub(in super::super) asked_at_ms: i64,
-    pub(in super::super) text_on_statement: Option<&'a str>,
+    asked_at_ms: i64,
+    /// From then on others take it for left, and it is not asked any more: the machine may have slept in between.
+    until_ms: i64,
+    text_on_statement: Option<&'a str>,
 }
 
-impl Telling<'_> {
+impl<'a> Telling<'a> {
     /// Of an act that was written in the transaction's last step.
-    pub(in super::super) fn now<'a>(transaction: &Transaction, text_on_statement: Option<&'a str>) -> Telling<'a> {
-        Telling { asked_at_ms: transaction.updated_at_ms, text_on_statement }
+    pub(in super::super) fn now(transaction: &Transaction, text_on_statement: Option<&'a str>) -> Self {
+        Self::at(transaction.updated_at_ms, text_on_statement)
     }
-}
 
-/// Asks for the pending act.
-pub(in super::super) async fn ask(
-    routed: &Routed,
-    transaction: &Transaction,
-    telling: &Telling<'_>,
-    call: Call<'_>,
-) -> Outcome {
-    let Some(act) = transaction.ledger.pending else { return Outcome::Declined(Decline::Configuration.into()) };
-    let reference = transaction.acquirer_reference();
-    let request = request(transaction, &act, &reference, telling, call);
-    match acquirers::ask(&routed.party, &routed.credentials, &request).await {
-        // Approved without a state cannot be captured: it is as good as lost.
-        Outcome::Approved(Approval { state: None, .. }) if act.kind == ActKind::Authorise => {
-            Outcome::Unknown { why: "the acquirer approved without saying what", state: None }
-        }
-        outcome => outcome,
+    /// Of an act that is written down at that time.
+    pub(super) fn at(asked_at_ms: i64, text_on_statement: Option<&'a str>) -> Self {
+        Self { asked_at_ms, until_ms: asked_at_ms.saturating_add(ABANDONED_AFTER_MS), text_on_statement }
+    }
+
+    /// Of a repetition, until the next one is due; the last one has no end.
+    pub(in super::super) fn again(
+        asked_at_ms: i64,
+        next_at_ms: Option<i64>,
+        text_on_statement: Option<&'a str>,
+    ) -> Self {
+        Self { asked_at_ms, until_ms: next_at_ms.unwrap_or(i64::MAX), text_on_statement }
     }
 }
 
@@ -154,6 +152,30 @@ pub(in super::super) fn resolution(capabilities: &Capabilities, act: &Act) -> Re
 }
 
 impl Payments {
+    /// Asks for the pending act.
+    pub(super) async fn ask(
+        &self,
+        routed: &Routed,
+        transaction: &Transaction,
+        telling: &Telling<'_>,
+        call: Call<'_>,
+    ) -> Outcome {
+        let Some(act) = transaction.ledger.pending else { return Outcome::Declined(Decline::Configuration.into()) };
+        if self.clock.now_db() >= telling.until_ms {
+            // Not a refusal: whoever has taken it over may have asked.
+            return Outcome::Unknown { why: "it was given up before it was asked", state: None };
+        }
+        let reference = transaction.acquirer_reference();
+        let request = request(transaction, &act, &reference, telling, call);
+        match acquirers::ask(&routed.party, &routed.credentials, &request).await {
+            // Approved without a state cannot be captured: it is as good as lost.
+            Outcome::Approved(Approval { state: None, .. }) if act.kind == ActKind::Authorise => {
+                Outcome::Unknown { why: "the acquirer approved without saying what", state: None }
+            }
+            outcome => outcome,
+        }
+    }
+
     /// The acquirer that has authorised a transaction, for its later acts.
     pub(in super::super) async fn routed(
         &self,
@@ -200,11 +222,14 @@ impl Payments {
             Ok(card) => card,
             Err(error) => {
                 tracing::error!(transaction = transaction.id, cause = %error, "the card was not to be had");
-                return Outcome::Declined(Decline::Configuration.into());
+                // Nothing was sent. The database's trouble passes, and it is tried again; the rest does not.
+                let is_passing = matches!(error, EngineError::Db(_) | EngineError::Card(CardStoreError::Db(_)));
+                let reason = if is_passing { Decline::Unreachable } else { Decline::Configuration };
+                return Outcome::Declined(reason.into());
             }
         };
         match later_call(transaction, &act, &routed.capabilities(), card.as_ref()) {
-            Some(call) => ask(routed, transaction, telling, call).await,
+            Some(call) => self.ask(routed, transaction, telling, call).await,
             None => Outcome::Declined(Decline::Configuration.into()),
         }
     }

@@ -6,13 +6,13 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::super::Payments;
-use super::super::ledger::{ActEnd, Illegal};
+use super::super::ledger::{ActEnd, ActKind, Illegal};
 use super::super::routing::{Need, Routes};
 use super::super::state::Method;
 use super::super::steps::{self, End, Step};
-use super::super::store::Transaction;
+use super::super::store::{Transaction, acts};
 use super::super::threeds::LEASE_MS;
-use super::ask::{Asked, Routed, Telling, ask, begin};
+use super::ask::{Asked, Routed, Telling, begin};
 use super::outcome::{Word, nothing};
 use super::terms;
 use super::{EngineError, Hook, no_hook};
@@ -25,6 +25,8 @@ use crate::vault::{CardExpiry, Csc, Pan, SystemEntropy, Unsealed};
 
 /// How long a wallet may take for its word on a hold; what asks it looks far more often.
 const CONFIRMED_BY_MS: i64 = 15 * 60 * 1000;
+/// How often a hold is given back by itself, before an operator has to look at it.
+const MAX_VOIDS: usize = 10;
 /// A capture that could not even be sent is tried again after these: the payer waits.
 const CAPTURE_AGAIN_MS: [u64; 2] = [500, 1_500];
 
@@ -218,7 +220,7 @@ impl Payments {
         loop {
             fault::point("authorise.asked");
             let telling = Telling::now(&asked, account.text_on_statement.as_deref());
-            let outcome = ask(&routed, &asked, &telling, Call::Authorise(order.authorisation())).await;
+            let outcome = self.ask(&routed, &asked, &telling, Call::Authorise(order.authorisation())).await;
             fault::point("authorise.answered");
             let next = match &outcome {
                 Outcome::Declined(refusal) if refusal.reason.is_certainly_not_booked() => others.next(),
@@ -228,7 +230,15 @@ impl Payments {
                 return Ok((asked, routed, Word::of(outcome)));
             };
             tracing::warn!(transaction = asked.id, from = routed.name(), to = next.name(), "another acquirer is asked");
-            asked = self.ask_another(&asked, refusal, &next).await?;
+            asked = match self.ask_another(&asked, refusal, &next).await {
+                Ok(asked) => asked,
+                // The refusal is what is known: it is written for as long as the database may take.
+                Err(EngineError::Db(error)) => {
+                    tracing::warn!(transaction = asked.id, cause = %error, "no other acquirer could be asked");
+                    return Ok((asked, routed, Word::of(outcome)));
+                }
+                Err(error) => return Err(error),
+            };
             routed = next;
         }
     }
@@ -289,16 +299,24 @@ impl Payments {
         fault::point("void.asked");
         let word = Word::of(self.ask_later(unsealed, routed, &voiding, &telling).await);
         fault::point("void.answered");
-        // A void that was not sent is tried again by the resolver. One that was refused leaves a hold that nobody can
-        // explain: an operator looks at it.
+        // A void that was not sent is tried again by the resolver, so often. One that was refused leaves a hold that
+        // nobody can explain: an operator looks at it.
         let was_not_sent = word.refusal().is_some_and(|refusal| refusal.reason.is_certainly_not_booked());
-        let word = if word.end == ActEnd::Refused && !was_not_sent { word.into_unknown() } else { word };
+        let is_tried_again = was_not_sent && self.may_void_again(voiding.id).await;
+        let word = if word.end == ActEnd::Refused && !is_tried_again { word.into_unknown() } else { word };
         self.write_outcome(&voiding, &word, hook, &|after| {
             after.decline = voiding.decline.or(after.decline);
             after.bank_code = voiding.bank_code.clone();
             Ok(())
         })
         .await
+    }
+
+    /// Whether a hold whose void came to nothing may be given back by itself once more; where its acts cannot be read it
+    /// may.
+    pub(in super::super) async fn may_void_again(&self, id: i64) -> bool {
+        let acts = acts::list(&self.db, id).await.unwrap_or_default();
+        acts.iter().filter(|act| act.kind == ActKind::Void).count() <= MAX_VOIDS
     }
 }
 

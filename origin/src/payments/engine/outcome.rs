@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::Payments;
-use super::super::ledger::{ActEnd, ActKind, Illegal, Stage};
+use super::super::ledger::{Act, ActEnd, ActKind, Illegal, Stage};
 use super::super::steps::{self, End, Step, StepError};
 use super::super::store::{Transaction, transactions};
 use super::ask::resolution;
@@ -12,8 +12,9 @@ use crate::acquirers::{Approval, Decline, Outcome, Refusal, Resolution};
 use crate::db::DbError;
 use crate::vault::SystemEntropy;
 
-/// An outcome is known here and nowhere else: it is tried this long.
-const PAUSES_MS: [u64; 6] = [50, 200, 1_000, 3_000, 5_000, 10_000];
+/// An outcome is known here and nowhere else: it is tried for as long as a database server may need to be replaced by
+/// another one. An act that was given up meanwhile is settled all the same.
+const PAUSES_MS: [u64; 9] = [50, 200, 1_000, 3_000, 5_000, 10_000, 20_000, 40_000, 60_000];
 
 /// What an acquirer's answer comes to.
 #[derive(Clone, Debug)]
@@ -99,31 +100,61 @@ impl Payments {
         let act = before.ledger.pending.ok_or(Illegal::NothingPending)?;
         let (mut before, mut pauses) = (before.clone(), PAUSES_MS.into_iter());
         loop {
-            let after = self.settled(&before, word, then)?;
-            let error = match self.write_step(&before, after.clone(), self.end_of(&before, word), hook, word.end).await
-            {
+            // An authorisation that was given up has no pending act any more: its word is only noted.
+            let is_late = before.ledger.pending.is_none();
+            let after = if is_late { noted(&before, word) } else { self.settled(&before, word, then)? };
+            let made = if !is_late {
+                self.write_step(&before, after.clone(), self.end_of(&before, word), hook, word.end).await
+            } else if after.acquirer_state == before.acquirer_state {
+                return Ok(before);
+            } else {
+                tracing::warn!(
+                    transaction = before.id,
+                    "a lost authorisation was answered after all: it is given back"
+                );
+                let step = Step { before: &before, after: after.clone(), end: None };
+                steps::make(&self.db, &*self.clock, &mut SystemEntropy::new(), step).await
+            };
+            let error = match made {
                 Ok(done) => return Ok(done),
+                Err(StepError::Moved) => match self.overtaken(&before, &after, act, word).await {
+                    Ok(Overtaken::Written(found)) => return Ok(found),
+                    Ok(Overtaken::GivenUp(found)) => {
+                        before = found;
+                        continue;
+                    }
+                    Err(error) => error,
+                },
                 Err(error) => error,
             };
-            if matches!(error, StepError::Moved)
-                && let Some(found) = transactions::find(&self.db, before.id).await?
-            {
-                // After an error the step may have been made all the same: then it is where it should be.
-                if found.version == before.version + 1 && found.ledger == after.ledger {
-                    return Ok(found);
-                }
-                let is_given_up = found.ledger.pending.is_some_and(|now| now.number == act.number && now.is_unknown);
-                if is_given_up && word.end != ActEnd::Unknown && found.version > before.version {
-                    before = found;
-                    continue;
-                }
-                if act.kind == ActKind::Authorise && found.ledger.stage == Stage::Lost {
-                    return self.note_late(found, word).await;
-                }
-            }
             let (StepError::Db(_), Some(pause_ms)) = (&error, pauses.next()) else { return Err(error.into()) };
             tracing::warn!(transaction = before.id, cause = %error, "outcome not yet written");
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+        }
+    }
+
+    /// Who has moved a transaction between its reading and the writing of an outcome.
+    async fn overtaken(
+        &self,
+        before: &Transaction,
+        after: &Transaction,
+        act: Act,
+        word: &Word,
+    ) -> Result<Overtaken, StepError> {
+        let found = transactions::find(&self.db, before.id).await?.ok_or(StepError::Moved)?;
+        // After an error the step may have been made all the same: then it is where it should be.
+        let is_ours = found.version == before.version + 1
+            && found.ledger == after.ledger
+            && found.acquirer_state == after.acquirer_state;
+        let is_newer = found.version > before.version;
+        let is_given_up = found.ledger.pending.is_some_and(|now| now.number == act.number && now.is_unknown);
+        let is_lost =
+            act.kind == ActKind::Authorise && found.ledger.stage == Stage::Lost && found.ledger.pending.is_none();
+        match () {
+            // That nobody knows is what was written, too.
+            () if is_ours || (is_given_up && word.end == ActEnd::Unknown) => Ok(Overtaken::Written(found)),
+            () if is_newer && (is_given_up || is_lost) => Ok(Overtaken::GivenUp(found)),
+            () => Err(StepError::Moved),
         }
     }
 
@@ -170,16 +201,21 @@ impl Payments {
         self.bell.notify_one();
         Ok(after)
     }
+}
 
-    /// An authorisation's late word, after it was given up. The resolver gives back what it finds noted.
-    async fn note_late(&self, found: Transaction, word: &Word) -> Result<Transaction, EngineError> {
-        let mut after = found.clone();
+/// What an outcome finds when somebody else has moved its transaction.
+enum Overtaken {
+    /// It stands there.
+    Written(Transaction),
+    /// Its act was given up: it is settled, or for a lost authorisation noted, from there.
+    GivenUp(Transaction),
+}
+
+/// An authorisation's late word, after it was given up. The resolver gives back what it finds noted.
+fn noted(found: &Transaction, word: &Word) -> Transaction {
+    let mut after = found.clone();
+    if word.end != ActEnd::Refused {
         word.put_on(&mut after);
-        if word.end == ActEnd::Refused || after.acquirer_state == found.acquirer_state {
-            return Ok(found);
-        }
-        tracing::warn!(transaction = found.id, "a lost authorisation was answered after all: it is given back");
-        let step = Step { before: &found, after, end: None };
-        Ok(steps::make(&self.db, &*self.clock, &mut SystemEntropy::new(), step).await?)
     }
+    after
 }

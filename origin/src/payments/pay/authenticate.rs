@@ -5,14 +5,14 @@ use std::sync::Arc;
 use scanvault_protocol::Problem;
 
 use super::super::Payments;
-use super::super::engine::{self, Hook, HookFuture, Means, Order, SeriesOf, account_of};
+use super::super::engine::{self, EngineError, Hook, HookFuture, Means, Order, SeriesOf, account_of};
 use super::super::ledger::{ActEnd, Stage};
 use super::super::limits::Limits;
 use super::super::routing::Need;
 use super::super::steps::{self, Step, StepError};
 use super::super::store::{Transaction, authentications, codes, transactions};
 use super::super::threeds::{After, Case, Next, Setup, ThreeDsError};
-use super::flow::{Payer, Post, counts, unable};
+use super::flow::{Payer, Post, counts};
 use super::{PayOutcome, series_of};
 use crate::acquirers::threedsecure::{Browser, Credentials, Mode, PARTY};
 use crate::acquirers::{Decline, Refusal};
@@ -68,7 +68,7 @@ impl Payments {
         let work = self
             .to_its_end(async move { payments.authenticate(&unsealed, &account, &setup, waiting, payer, after).await });
         let outcome = work.await.map_err(|error| ApiError::internal(&error))?;
-        // Counted by the first post; what is paid does not count.
+        // Counted by the first post; what is paid does not count. Who leaves a challenge has learned that the card is good.
         if outcome.is_ok() && !counts(&outcome) {
             self.limits.give_back(&attempted);
         }
@@ -140,7 +140,16 @@ impl Payments {
         order: Order,
     ) -> Result<Result<(Transaction, Option<Order>), PayOutcome>, ApiError> {
         let need = Need { amount: waiting.amount(), order: &order };
-        let routes = self.routes(unsealed, account, &need).await.map_err(unable)?;
+        let routes = match self.routes(unsealed, account, &need).await {
+            Ok(routes) => routes,
+            // Nobody takes what the bank has said, or nobody is left to take it: left waiting, the payment would keep its
+            // code from everybody until its time is over, and its payer could do nothing about it.
+            Err(error @ (EngineError::NotConfigured | EngineError::NotOffered(_))) => {
+                tracing::error!(transaction = waiting.id, cause = %error, "no acquirer takes an authenticated payment");
+                return self.end_waiting(waiting.clone(), Decline::Configuration.into()).await.map(Err);
+            }
+            Err(error) => return Err(error.into()),
+        };
         let mut tx = self.db.begin().await?;
         let asked = engine::begin(&mut tx, &*self.clock, &mut SystemEntropy::new(), waiting, routes.first()).await;
         let asked = match asked {

@@ -229,13 +229,15 @@ impl Payments {
     }
 }
 
-/// Whether an attempt counts against the testing of cards: a bank has said no, or has not yet said anything.
+/// Whether an attempt counts against the testing of cards: a bank has said no, or has not yet said anything, or was asked
+/// and then left alone.
 pub(super) fn counts(outcome: &Result<PayOutcome, ApiError>) -> bool {
-    matches!(outcome, Ok(PayOutcome::Declined { .. } | PayOutcome::Method { .. } | PayOutcome::Challenge { .. }))
+    use PayOutcome::{Cancelled, Challenge, Declined, Method};
+    matches!(outcome, Ok(Declined { .. } | Cancelled { .. } | Method { .. } | Challenge { .. }))
 }
 
 /// Nothing was written: the merchant cannot take this card, or none.
-pub(super) fn unable(error: EngineError) -> ApiError {
+fn unable(error: EngineError) -> ApiError {
     match error {
         EngineError::NotConfigured => ApiError::because(Problem::Conflict, "This merchant cannot take cards yet"),
         EngineError::NotOffered(why) => {

@@ -56,9 +56,9 @@ impl<'a> Pluto<'a> {
     }
 
     async fn ask(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
-        let Self { payments, public_url, polls, .. } = self;
+        let Self { payments, public_url, polls, errors } = self;
         let codes = Codes { db: &payments.db, clock: &*payments.clock, public_url, polls };
-        let purchases = Purchases { payments };
+        let purchases = Purchases { payments, errors };
         let mut entropy = SystemEntropy::new();
         match call.spec.route {
             Route::CodeCreate => codes.create(caller, call, &mut entropy).await,

@@ -2,7 +2,8 @@
 //!
 //! A reversal gives back everything and needs no idempotency key: there is one of it, so a repeat is answered with what
 //! became of the first. A refund may be one of several: without an `Idempotency-Key` (or an `index`), a repeat of a call
-//! whose answer was lost is another refund.
+//! whose answer was lost is another refund. With one, `Idempotency-Status: OK` says that the answer lasts; an answer
+//! without it has begun nothing, or is not known yet, and the same call may be sent again.
 //!
 //! That method, path and body of a refund are `POST`, this path and one number is pieced together from what is public;
 //! both shapes of the number are taken. A refund that the bank refused is 409, one without an answer yet 202: then a
@@ -19,13 +20,13 @@ use serde_json::value::RawValue;
 
 use super::super::Payments;
 use super::super::engine::{ActRequest, EngineError, Hook, HookFuture, no_hook};
-use super::super::idempotency::{Found, Key};
+use super::super::idempotency::{Found, Key, with_status};
 use super::super::ledger::{ActKind, Illegal, Stage};
 use super::super::store::acts::{self, ActRecord};
 use super::super::store::{Transaction, transactions};
 use super::query::transaction_id;
 use super::view::GivenBack;
-use super::{fields, owner};
+use super::{Errors, fields, owner};
 use crate::clock::Clock;
 use crate::db::{DbError, Tx};
 use crate::identity::Account;
@@ -44,6 +45,8 @@ const MAX_ROUNDS: usize = 4;
 pub struct Purchases<'a> {
     /// Who asks the acquirers.
     pub payments: &'a Payments,
+    /// How it is told what is wrong.
+    pub errors: Errors,
 }
 
 /// The body of a refund where it is an object.
@@ -105,9 +108,10 @@ impl Purchases<'_> {
     pub async fn refund(self, caller: &Account, call: &Call) -> Result<Response, ApiError> {
         let (before, owner) = self.owned(caller, call).await?;
         let refund = parse(call, &before, &owner)?;
-        match Key::of(call, &before.account, &refund)? {
-            Some(key) => self.refund_named(&before, &refund, key).await,
-            None => {
+        match Key::of(call, &before.account, Some(before.id), &refund) {
+            Err(error) => Ok(self.to_its_key(error, call, "ERROR")),
+            Ok(Some(key)) => self.refund_named(call, &before, &refund, key).await,
+            Ok(None) => {
                 let asked = ActRequest::Refund(refund.amount_minor);
                 let acted = self.payments.act(before.id, asked, refund.index, no_hook()).await.map_err(told)?;
                 self.answer(&acted.transaction, acted.transaction.ledger.last_act).await
@@ -116,23 +120,32 @@ impl Purchases<'_> {
     }
 
     /// One effect for each key: the act that was begun with it is what every repeat is answered with.
-    async fn refund_named(self, before: &Transaction, refund: &Refund, key: Key) -> Result<Response, ApiError> {
+    async fn refund_named(
+        self,
+        call: &Call,
+        before: &Transaction,
+        refund: &Refund,
+        key: Key,
+    ) -> Result<Response, ApiError> {
         for _ in 0..MAX_ROUNDS {
             match key.find(&self.payments.db).await? {
                 Found::Open(Some((id, act))) if id == before.id => {
                     let now = transactions::find(&self.payments.db, id).await?.ok_or(Problem::NotFound)?;
-                    return self.answer(&now, act).await;
+                    return self.answer_named(call, &now, act).await;
                 }
                 Found::Nothing => {}
                 Found::Another | Found::Open(_) | Found::Answered(_) => {
                     let text = "This Idempotency-Key was used with another request";
-                    return Err(ApiError::because(Problem::Conflict, text));
+                    return Ok(self.to_its_key(ApiError::because(Problem::Conflict, text), call, "ERROR"));
                 }
             }
             let hook = Arc::new(Opens { key: key.clone(), clock: Arc::clone(&self.payments.clock) });
             let asked = ActRequest::Refund(refund.amount_minor);
             match self.payments.act(before.id, asked, refund.index, hook).await {
-                Ok(acted) => return self.answer(&acted.transaction, acted.transaction.ledger.last_act).await,
+                Ok(acted) => {
+                    let (now, act) = (&acted.transaction, acted.transaction.ledger.last_act);
+                    return self.answer_named(call, now, act).await;
+                }
                 Err(EngineError::Db(error)) if error.is_duplicate() => {}
                 Err(error @ (EngineError::Illegal(_) | EngineError::Moved)) => {
                     // The same call may have run beside this one: then it is the next round's to say.
@@ -144,6 +157,20 @@ impl Purchases<'_> {
             }
         }
         Err(Problem::Overloaded.into())
+    }
+
+    /// What became of a named refund: that it was done, or refused, lasts.
+    async fn answer_named(self, call: &Call, now: &Transaction, number: u32) -> Result<Response, ApiError> {
+        match self.answer(now, number).await {
+            Ok(response) if response.status() == StatusCode::ACCEPTED => Ok(response),
+            Ok(response) => Ok(with_status(response, "OK")),
+            Err(error) if error.problem() == Problem::Conflict => Ok(self.to_its_key(error, call, "OK")),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn to_its_key(self, error: ApiError, call: &Call, status: &'static str) -> Response {
+        with_status(self.errors.told(error, call.spec).into_response(), status)
     }
 
     async fn owned(self, caller: &Account, call: &Call) -> Result<(Transaction, Account), ApiError> {

@@ -151,7 +151,7 @@ pub struct CardShown<'a> {
 }
 
 macro_rules! select_transactions {
-    ($condition:literal) => {
+    ($($condition:literal),+ $(,)?) => {
         concat!(
             "SELECT t.id, t.request_id, t.account, t.attempt, t.dialect, t.kind, t.method, t.code, t.reference, \
              t.order_id, t.subscriber_id, r.use_once, t.card, t.card_bin, t.card_last_four, t.card_expiry, \
@@ -162,7 +162,7 @@ macro_rules! select_transactions {
              (SELECT COUNT(*) FROM acts x WHERE x.transaction_id = t.id AND x.is_reversal = 1 AND x.state = 'done') \
              FROM transactions t JOIN payment_requests r ON r.id = t.request_id \
              LEFT JOIN acts a ON a.transaction_id = t.id AND a.number = t.pending_act WHERE ",
-            $condition
+            $($condition),+
         )
     };
 }

@@ -44,8 +44,8 @@ impl V1<'_> {
     pub(super) async fn act(self, account: Account, call: &Call) -> Result<Response, ApiError> {
         let route = call.spec.route;
         let body = ActBody::parse(call, route != Route::V1Void);
-        let (key, body) = self.named(call, &account, body)?;
         let id = object_id(&account, &call.parameter);
+        let (key, body) = self.named(call, &account, id.as_ref().ok(), body)?;
         let (payments, account) = (Arc::clone(self.payments), account.name.to_string());
         let hook = Named { key: key.clone(), clock: Arc::clone(&payments.clock) };
         self.once(route, key, async move { act(&payments, &account, id?, route, body?, hook).await }).await
@@ -56,12 +56,13 @@ impl V1<'_> {
         self,
         call: &Call,
         account: &Account,
+        object: Option<&i64>,
         body: Result<T, ApiError>,
     ) -> Result<(Option<Key>, Result<T, ApiError>), ApiError> {
         let account = account.name.to_string();
         let key = match &body {
-            Ok(body) => Key::of(call, &account, body),
-            Err(_) => Key::of(call, &account, &String::from_utf8_lossy(&call.signed.body)),
+            Ok(body) => Key::of(call, &account, object.copied(), body),
+            Err(_) => Key::of(call, &account, object.copied(), &String::from_utf8_lossy(&call.signed.body)),
         };
         Ok((key?, body))
     }

@@ -4,12 +4,12 @@ use std::future::Future;
 
 use axum::response::{IntoResponse, Response};
 use http::header::CONTENT_TYPE;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use scanvault_protocol::route::Route;
-use scanvault_protocol::{Problem, headers, told};
+use scanvault_protocol::{Problem, told};
 use tokio::time::{Duration, Instant};
 
-use super::super::idempotency::{Found, Key, LOOK_EVERY};
+use super::super::idempotency::{Found, Key, LOOK_EVERY, with_status};
 use super::super::ledger::Stage;
 use super::super::store::idempotency::Answer;
 use super::super::store::{Transaction, acts, transactions};
@@ -57,11 +57,11 @@ impl V1<'_> {
         work: impl Future<Output = Result<Done, ApiError>> + Send + 'static,
     ) -> Result<Response, ApiError> {
         let Ok(done) = tokio::time::timeout_at(until, self.payments.to_its_end(work)).await else {
-            return Err(texts::pending());
+            return Err(texts::unknown());
         };
         match done.map_err(|error| ApiError::internal(&error))?? {
             Done::Answer(answer) => Ok(reply(answer)),
-            Done::Begun { id, act } => self.outcome(route, (id, act)).await?.map(reply).ok_or_else(texts::pending),
+            Done::Begun { id, act } => self.outcome(route, (id, act)).await?.map(reply).ok_or_else(texts::unknown),
         }
     }
 
@@ -176,13 +176,6 @@ fn reply(answer: Answer) -> Response {
     }
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    response
-}
-
-pub(super) fn with_status(mut response: Response, status: &'static str) -> Response {
-    response
-        .headers_mut()
-        .insert(HeaderName::from_static(headers::IDEMPOTENCY_STATUS), HeaderValue::from_static(status));
     response
 }
 

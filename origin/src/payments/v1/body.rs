@@ -67,7 +67,7 @@ impl Order {
         let order = Self {
             order_id: fields.text("orderid", MAX_ORDER_ID_CHARS),
             amount,
-            autocapture: fields.take("autocapture", |value| value.as_bool()),
+            autocapture: fields.take("autocapture", flag),
             lifetime_secs: fields
                 .take("lifetime", |value| lifetime::parse(value.as_str()?))
                 .unwrap_or(lifetime::DEFAULT_SECS),
@@ -115,13 +115,36 @@ impl ActBody {
     }
 }
 
+/// PHP writes an array that has nothing in it as `[]`, whatever it was to hold.
 fn object(body: &[u8]) -> Result<Map<String, Value>, ApiError> {
-    serde_json::from_slice(body).map_err(|_| bad("invalid json"))
+    match serde_json::from_slice(body) {
+        Ok(Value::Object(map)) => Ok(map),
+        Ok(Value::Array(list)) if list.is_empty() => Ok(Map::new()),
+        _ => Err(bad("invalid json")),
+    }
 }
 
-/// Every item must say what it costs: one that was left out would not be paid.
+/// A flag that says whether money is taken is read in every way in which it is meant: what cannot be read is left to the
+/// default, and a charge's default is to take it.
+fn flag(value: &Value) -> Option<bool> {
+    match value {
+        Value::Bool(flag) => Some(*flag),
+        Value::Number(number) if number.as_u64() == Some(0) => Some(false),
+        Value::Number(number) if number.as_u64() == Some(1) => Some(true),
+        Value::String(text) if matches!(text.as_str(), "false" | "0" | "") => Some(false),
+        Value::String(text) if matches!(text.as_str(), "true" | "1") => Some(true),
+        _ => None,
+    }
+}
+
+/// Every item must say what it costs: one that was left out would not be paid. Nor would any if what is no list were
+/// taken for none: a new subscriber's first charge would be missed without a word.
 fn items(fields: &mut Fields<'_>) -> Result<Vec<Item>, ApiError> {
-    let Some(Value::Array(list)) = fields.map.get("items") else { return Ok(Vec::new()) };
+    let list = match fields.map.get("items") {
+        None | Some(Value::Null) => return Ok(Vec::new()),
+        Some(Value::Array(list)) => list,
+        Some(_) => return Err(bad("missing items")),
+    };
     list.iter()
         .map(|value| {
             let wrong = || bad("invalid items.total");
@@ -221,6 +244,9 @@ fn address(value: &Value) -> Option<Address> {
 }
 
 fn subscriber(value: &Value) -> Option<SubscriberDetails> {
+    if value.as_array().is_some_and(Vec::is_empty) {
+        return Some(SubscriberDetails::default()); // PHP's, without a `ref`
+    }
     let reference = value.as_object()?.get("ref").and_then(|value| text(value, MAX_TEXT_CHARS));
     Some(SubscriberDetails { reference })
 }

@@ -41,7 +41,7 @@ impl V1<'_> {
     /// # Errors
     /// `invalid json`, `missing items`, `invalid items.total`.
     pub(super) async fn new_link(self, account: Account, call: &Call) -> Result<Response, ApiError> {
-        let (key, order) = self.named(call, &account, Order::parse(call).and_then(with_something_to_do))?;
+        let (key, order) = self.named(call, &account, None, Order::parse(call).and_then(with_something_to_do))?;
         let (payments, public_url) = (Arc::clone(self.payments), self.public_url.to_owned());
         let own = key.clone();
         self.once(Route::V1New, key, async move {
@@ -65,8 +65,8 @@ impl V1<'_> {
     /// # Errors
     /// 404 for what is not the caller's, `invalid json`.
     pub(super) async fn renew(self, account: Account, call: &Call) -> Result<Response, ApiError> {
-        let (key, order) = self.named(call, &account, Order::parse(call))?;
         let id = object_id(&account, &call.parameter);
+        let (key, order) = self.named(call, &account, id.as_ref().ok(), Order::parse(call))?;
         let (payments, public_url) = (Arc::clone(self.payments), self.public_url.to_owned());
         let own = key.clone();
         self.once(Route::V1Renew, key, async move {

@@ -15,13 +15,14 @@ mod texts;
 
 use std::sync::Arc;
 
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use scanvault_protocol::route::Route;
 use scanvault_protocol::{AccountName, Problem};
 
 use super::Payments;
+use super::idempotency::{Key, with_status};
 use crate::db::DbError;
 use crate::entropy::{Entropy, EntropyError};
 use crate::identity::Account;
@@ -44,6 +45,11 @@ impl V1<'_> {
     /// As the handlers say.
     pub async fn answer(self, caller: Account, call: &Call) -> Result<Response, ApiError> {
         let account = shop(caller)?;
+        if call.spec.route != Route::V1Seq
+            && let Err(error) = Key::given(call)
+        {
+            return Ok(with_status(error.into_response(), "ERROR"));
+        }
         match call.spec.route {
             Route::V1New => Box::pin(self.new_link(account, call)).await,
             Route::V1Seq => Box::pin(self.seq(account, call)).await,

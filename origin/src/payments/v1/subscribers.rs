@@ -42,8 +42,8 @@ impl V1<'_> {
     /// # Errors
     /// 404 for what is not the caller's; `missing items`; 409 for a subscriber that has ended.
     pub(super) async fn charge(self, account: Account, call: &Call) -> Result<Response, ApiError> {
-        let (key, order) = self.named(call, &account, Order::parse(call))?;
         let id = object_id(&account, &call.parameter);
+        let (key, order) = self.named(call, &account, id.as_ref().ok(), Order::parse(call))?;
         let (payments, own) = (Arc::clone(self.payments), key.clone());
         self.once(Route::V1Charge, key, async move {
             let (id, order) = (id?, order?);

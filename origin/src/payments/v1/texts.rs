@@ -63,6 +63,12 @@ pub(super) fn pending() -> ApiError {
     Problem::OriginUnreachable.into()
 }
 
+/// Nothing is known yet, and the call had no key under which to ask again: sent anew it could be done twice.
+#[must_use]
+pub(super) fn unknown() -> ApiError {
+    ApiError::because(Problem::OriginUnreachable, "the outcome is not known yet: the changes will tell")
+}
+
 /// In the words of this interface.
 pub(super) fn of_engine(error: EngineError) -> ApiError {
     let conflict = |text: &'static str| ApiError::because(Problem::Conflict, text);

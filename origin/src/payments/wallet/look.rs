@@ -2,7 +2,7 @@
 //!
 //! | MobilePay | Waiting here | authorised here | ended here |
 //! |---|---|---|---|
-//! | not known | its time over: Expired | as if dead | nothing more |
+//! | not known | its time over: Expired | waited; its time over: given back | nothing more |
 //! | CREATED | its time over: Expired, and cancelled there | waited; its time over: given back | nothing more |
 //! | AUTHORIZED | waited (it cannot be) | captured, where that is to be at once | an error for the log; released there |
 //! | ABORTED, TERMINATED | Cancelled | given back | nothing more |
@@ -28,8 +28,8 @@ const SOONEST_MS: i64 = 2_000;
 /// While a payer is waited for. Their page, or a webhook, makes it sooner.
 const WHILE_WAITING_MS: i64 = 15_000;
 const LATEST_MS: i64 = 3_600_000;
-/// MobilePay may take this long over what we have answered before its word on it counts: its own limit is 20 s.
-const ANSWER_COUNTS_AFTER_MS: i64 = 30_000;
+/// MobilePay takes at most this long over what we have answered (its own limit is 20 s): until then it is asked often.
+const ANSWER_TAKES_MS: i64 = 30_000;
 
 /// What a look found out.
 #[derive(Debug)]
@@ -106,6 +106,17 @@ impl Wallet {
         Ok(())
     }
 
+    /// Where the payer of a payment that waits was sent: they may have come back by their browser's own button.
+    ///
+    /// # Errors
+    /// From the database.
+    pub async fn redirect_of(&self, asked: &Transaction) -> Result<Option<String>, DbError> {
+        if asked.method != Method::MobilePay || asked.ledger.stage != Stage::Waiting {
+            return Ok(None);
+        }
+        Ok(rows::find(&self.payments.db, asked.id).await?.and_then(|row| row.details.redirect_url))
+    }
+
     async fn look(self: &Arc<Self>, row: &WalletRow) -> Result<Verdict, LookError> {
         let unsealed = self.payments.vault.unsealed().map_err(|_| LookError::Sealed)?;
         let missing = || DbError::Corrupt("transaction");
@@ -170,16 +181,12 @@ impl Wallet {
                 return Ok(if after.is_unconfirmed() { Verdict::Later(SOONEST_MS) } else { Verdict::Settled });
             }
             There::Known(state) if state.is_dead() => true,
-            There::Unknown => answered_ms >= ANSWER_COUNTS_AFTER_MS,
-            // Its own limit is over, and it neither counts our answer nor has ended: it never will.
-            There::Known(_) => is_over,
+            // Its own limit is over, and it neither counts our answer nor has ended: it never will. That it does not know
+            // a payment of which it has called us is believed no sooner.
+            There::Unknown | There::Known(_) => is_over,
         };
         if !is_dead {
-            return Ok(Verdict::Later(if answered_ms < ANSWER_COUNTS_AFTER_MS {
-                SOONEST_MS
-            } else {
-                WHILE_WAITING_MS
-            }));
+            return Ok(Verdict::Later(if answered_ms < ANSWER_TAKES_MS { SOONEST_MS } else { WHILE_WAITING_MS }));
         }
         let id = found.id;
         tracing::warn!(transaction = id, "MobilePay does not count this authorisation: it is given back");

@@ -35,6 +35,8 @@ pub struct WalletOrder {
     pub amount_minor: Option<u64>,
     /// Their phone number.
     pub phone: Option<Msisdn>,
+    /// What the page speaks when they come back, where they have chosen it.
+    pub language: Option<&'static str>,
 }
 
 /// What the payer does next.
@@ -113,9 +115,10 @@ impl Wallet {
 
     fn details(&self, record: &CodeRecord, order: &WalletOrder, callback_url: &str) -> Details {
         let description = record.request.short_description.as_deref().unwrap_or(&record.request.merchant_reference);
+        let language = order.language.map_or(String::new(), |tag| format!("&lang={tag}"));
         Details {
             description: description.to_owned(),
-            return_url: format!("{}/Q/{}?attempt={}", self.public_url, record.code, order.attempt),
+            return_url: format!("{}/Q/{}?attempt={}{language}", self.public_url, record.code, order.attempt),
             card_callback_url: format!("{callback_url}/mobilepay/card"),
             redirect_url: None,
         }

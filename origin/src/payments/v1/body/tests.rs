@@ -96,10 +96,43 @@ fn what_decides_about_money_is_not_guessed_at() {
     ] {
         assert_eq!(order(body).unwrap_err(), "invalid items.total", "{body}");
     }
-    for body in ["", "[]", "null", "{", r#"{"items":}"#, "\"a\""] {
+    for body in ["", "[1]", "[{}]", "null", "{", r#"{"items":}"#, "\"a\""] {
         assert_eq!(order(body).unwrap_err(), "invalid json", "{body}");
     }
     assert_eq!(order(r#"{"items":[{"total":"1.999 DKK"}]}"#).unwrap().amount.map(Amount::minor), Some(199));
+}
+
+#[test]
+fn an_amount_that_is_cut_off_to_nothing_counts_nothing() {
+    let both = r#"{"items":[{"total":"1 DKK"},{"name":"rounding","total":"0.004 DKK"}]}"#;
+    assert_eq!(order(both).unwrap().amount.map(Amount::minor), Some(100));
+    assert_eq!(order(r#"{"items":[{"total":"0.004 DKK"}]}"#).unwrap_err(), "invalid items.total");
+}
+
+#[test]
+fn what_php_makes_of_nothing_is_nothing() {
+    assert_eq!(order("[]"), order("{}"));
+    let empty = order(r#"{"items":[],"billing":[],"shipping":[],"subscriber":[]}"#).unwrap();
+    assert_eq!((empty.amount, &empty.details.billing), (None, &None));
+    assert_eq!(empty.details.subscriber, Some(SubscriberDetails::default()));
+    // Its list with a gap is an object: who sends it means to be paid.
+    for body in [r#"{"items":{"1":{"total":"1 DKK"}},"subscriber":{"ref":"1"}}"#, r#"{"items":"1 DKK"}"#] {
+        assert_eq!(order(body).unwrap_err(), "missing items", "{body}");
+    }
+}
+
+#[test]
+fn whether_money_is_taken_is_read_however_it_is_written() {
+    let flag = |value: &str| order(&format!(r#"{{"autocapture":{value}}}"#)).unwrap().autocapture;
+    for value in ["true", "1", "\"true\"", "\"1\""] {
+        assert_eq!(flag(value), Some(true), "{value}");
+    }
+    for value in ["false", "0", "\"false\"", "\"0\"", "\"\""] {
+        assert_eq!(flag(value), Some(false), "{value}");
+    }
+    for value in ["null", "2", "-1", "0.5", "\"perhaps\"", "[]"] {
+        assert_eq!(flag(value), None, "{value}");
+    }
 }
 
 #[test]
