@@ -198,15 +198,17 @@ pub fn body(inbound: &Inbound, spec: &RouteSpec) -> Result<BodyPlan, Refusal> {
     // A row that takes any method has a body only where one is sent.
     let has_body = spec.method != Method::Any || sends_body(inbound);
     if over == OverLimit::TooLarge && has_body {
-        let is_expected = inbound.content_type.as_deref().is_some_and(match spec.body_type {
-            BodyType::Json => is_json,
-            BodyType::Form => is_form,
-        });
+        let media_type = inbound.content_type.as_deref().unwrap_or_default();
+        let is_expected = match spec.body_type {
+            BodyType::Json => is_json(media_type),
+            BodyType::LooseJson => media_type.is_empty() || is_json(media_type) || is_form(media_type),
+            BodyType::Form => is_form(media_type),
+        };
         // RFC 9110 §15.5.16: 415 is also for a content coding that is not taken. Compressed bodies would hide their size.
         let is_plain = inbound.content_encoding.as_deref().is_none_or(|it| it.trim().eq_ignore_ascii_case("identity"));
         if !is_expected || !is_plain {
             return Err(match spec.body_type {
-                BodyType::Json => Problem::UnsupportedMediaType.into(),
+                BodyType::Json | BodyType::LooseJson => Problem::UnsupportedMediaType.into(),
                 BodyType::Form => Refusal::because(Problem::UnsupportedMediaType, FORM_EXPECTED),
             });
         }

@@ -159,15 +159,27 @@ impl Amount {
         }
     }
 
-    /// The sum of two amounts of one currency.
+    /// The sum of totals as [`Self::parse_total`] takes them. Only the sum is cut off: what its parts have beyond the
+    /// currency's decimals counts, up to twelve of them. `None`: there is nothing to add.
     ///
     /// # Errors
-    /// [`AmountError::OtherCurrency`], [`AmountError::TooLarge`].
-    pub fn plus(self, other: Self) -> Result<Self, AmountError> {
-        if self.currency != other.currency {
-            return Err(AmountError::OtherCurrency);
+    /// See [`AmountError`].
+    pub fn sum_of_totals<'a>(totals: impl IntoIterator<Item = &'a str>) -> Result<Option<Self>, AmountError> {
+        let mut sum: Option<(u128, Currency)> = None;
+        for text in totals {
+            let currency = Self::parse_total(text)?.currency;
+            let number = text.trim_matches(|symbol: char| symbol == ' ' || symbol.is_ascii_uppercase());
+            let (before, known) = sum.unwrap_or((0, currency));
+            if known != currency {
+                return Err(AmountError::OtherCurrency);
+            }
+            let more = before.checked_add(exact(number)?).ok_or(AmountError::TooLarge)?;
+            sum = Some((more, currency));
         }
-        Self::from_minor(self.minor.checked_add(other.minor).ok_or(AmountError::TooLarge)?, self.currency)
+        let Some((sum, currency)) = sum else { return Ok(None) };
+        let unit = 10_u128.pow(EXACT_DECIMALS.saturating_sub(u32::from(currency.exponent)));
+        let minor = u64::try_from(sum / unit).map_err(|_| AmountError::TooLarge)?;
+        Self::from_minor(minor, currency).map(Some)
     }
 
     /// `123.45 DKK`: what [`Self::parse_total`] takes.
@@ -210,6 +222,16 @@ impl Amount {
     }
 }
 
+/// Decimals that count before a sum is cut off.
+const EXACT_DECIMALS: u32 = 12;
+
+/// A plain number in units of the last of these decimals.
+fn exact(number: &str) -> Result<u128, AmountError> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let kept: String = fraction.chars().chain(std::iter::repeat('0')).take(EXACT_DECIMALS as usize).collect();
+    format!("{whole}{kept}").parse().map_err(|_| AmountError::TooLarge)
+}
+
 /// Digits, and at most one point with digits on both sides: no sign, no exponent, no quotes. JSON itself forbids
 /// leading zeros.
 fn is_plain(text: &str) -> bool {
@@ -228,148 +250,4 @@ fn over_maximum(whole: &str, fraction: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn zar() -> Currency {
-        "ZAR".parse().unwrap()
-    }
-
-    #[test]
-    fn decimals_are_text_and_rounded_down() {
-        for (text, currency, minor) in [
-            ("10.00", "ZAR", 1000),
-            ("10", "ZAR", 1000),
-            ("0.019", "ZAR", 1),
-            ("10.999", "ZAR", 1099),
-            ("0", "ZAR", 0),
-            ("0.00", "ZAR", 0),
-            ("9999999.99", "ZAR", 999_999_999),
-            ("9999999.990", "ZAR", 999_999_999),
-            ("10.9", "JPY", 10),
-            ("9999999", "ISK", 9_999_999),
-            ("1.2345", "KWD", 1234),
-            ("0.1", "ZAR", 10),
-        ] {
-            assert_eq!(
-                Amount::parse(text, currency.parse().unwrap()).map(Amount::minor),
-                Ok(minor),
-                "{text} {currency}"
-            );
-        }
-    }
-
-    #[test]
-    fn what_is_no_amount_is_refused() {
-        for (text, error) in [
-            ("1e3", AmountError::NotPlain),
-            ("\"10.00\"", AmountError::NotPlain),
-            ("NaN", AmountError::NotPlain),
-            ("null", AmountError::NotPlain),
-            ("+1", AmountError::NotPlain),
-            ("1.", AmountError::NotPlain),
-            (".5", AmountError::NotPlain),
-            ("1,00", AmountError::NotPlain),
-            ("", AmountError::NotPlain),
-            ("1.0.0", AmountError::NotPlain),
-            ("-1", AmountError::Negative),
-            ("-0", AmountError::Negative),
-            ("0.001", AmountError::TooSmall),
-            ("0.00999", AmountError::TooSmall),
-            ("10000000", AmountError::TooLarge),
-            ("9999999.991", AmountError::TooLarge),
-            ("99999999999999999999999", AmountError::TooLarge),
-        ] {
-            assert_eq!(Amount::parse(text, zar()), Err(error), "{text}");
-        }
-        assert_eq!(Amount::parse("0.4", "JPY".parse().unwrap()), Err(AmountError::TooSmall));
-        assert_eq!("EUX".parse::<Currency>(), Err(AmountError::UnknownCurrency));
-        assert_eq!("eur".parse::<Currency>(), Err(AmountError::UnknownCurrency));
-        assert_eq!(Amount::from_minor(u64::MAX, zar()), Err(AmountError::TooLarge));
-        assert_eq!(Amount::from_minor(1_000_000_000, zar()), Err(AmountError::TooLarge));
-    }
-
-    #[test]
-    fn totals_are_a_number_and_a_currency() {
-        for (text, minor, told) in [
-            ("123.45 DKK", 12_345, "123.45 DKK"),
-            ("99.95DKK", 9_995, "99.95 DKK"),
-            ("123 DKK", 12_300, "123.00 DKK"),
-            ("0 DKK", 0, "0.00 DKK"),
-            ("0.001 DKK", 0, "0.00 DKK"),
-            ("0.9 JPY", 0, "0 JPY"),
-            ("0.999 EUR", 99, "0.99 EUR"),
-            ("10.9 JPY", 10, "10 JPY"),
-            (" 1 SEK ", 100, "1.00 SEK"),
-            ("9999999.99 NOK", 999_999_999, "9999999.99 NOK"),
-        ] {
-            let total = Amount::parse_total(text).unwrap();
-            assert_eq!((total.minor(), total.to_total().as_str()), (minor, told), "{text}");
-        }
-        for (text, error) in [
-            ("", AmountError::NotPlain),
-            ("KK", AmountError::NotPlain),
-            ("DKK", AmountError::NotPlain),
-            ("123.45", AmountError::UnknownCurrency),
-            ("123.45 dkk", AmountError::UnknownCurrency),
-            ("DKK 123.45", AmountError::UnknownCurrency),
-            ("1  DKK", AmountError::NotPlain),
-            ("1,5 DKK", AmountError::NotPlain),
-            ("1e3 DKK", AmountError::NotPlain),
-            ("007 DKK", AmountError::NotPlain),
-            ("-5 DKK", AmountError::Negative),
-            ("10000000 DKK", AmountError::TooLarge),
-            ("1 \u{e6}\u{e6}", AmountError::NotPlain),
-        ] {
-            assert_eq!(Amount::parse_total(text), Err(error), "{text}");
-        }
-        let total = |text| Amount::parse_total(text).unwrap();
-        assert_eq!(total("1.10 DKK").plus(total("2.95 DKK")), Ok(total("4.05 DKK")));
-        assert_eq!(total("1 DKK").plus(total("1 EUR")), Err(AmountError::OtherCurrency));
-        assert_eq!(total("9999999 DKK").plus(total("1 DKK")), Err(AmountError::TooLarge));
-    }
-
-    proptest! {
-        #[test]
-        fn totals_there_and_back(minor in 0_u64..999_999_999, space in " ?", currency in "DKK|EUR|JPY|KWD|ISK|ZAR") {
-            let currency: Currency = currency.parse().unwrap();
-            prop_assume!(Amount::from_minor(minor, currency).is_ok());
-            let amount = Amount::from_minor(minor, currency).unwrap();
-            prop_assert_eq!(Amount::parse_total(&amount.to_total()), Ok(amount));
-            let text = format!("{}{space}{currency}", amount.to_decimal());
-            prop_assert_eq!(Amount::parse_total(&text), Ok(amount));
-        }
-
-        #[test]
-        fn more_decimals_are_cut_off_not_rounded(minor in 1_u64..999_999_900, more in "[0-9]{1,12}") {
-            let amount = Amount::from_minor(minor, zar()).unwrap();
-            prop_assert_eq!(Amount::parse_total(&format!("{}{more} ZAR", amount.to_decimal())), Ok(amount));
-        }
-
-        #[test]
-        fn no_total_panics(text in "\\PC{0,80}") {
-            let _ = Amount::parse_total(&text);
-        }
-
-        #[test]
-        fn text_and_minor_units_agree(minor in 0_u64..999_999_999) {
-            let amount = Amount::from_minor(minor, zar()).unwrap();
-            prop_assert_eq!(Amount::parse(&amount.to_decimal(), zar()), Ok(amount));
-        }
-
-        #[test]
-        fn never_more_than_what_was_written(text in "[0-9]{1,7}\\.[0-9]{1,8}") {
-            // Floats are exact enough here to check the direction of the rounding.
-            if let Ok(amount) = Amount::parse(&text, zar()) {
-                let (written, got) = (text.parse::<f64>().unwrap(), amount.minor() as f64 / 100.0);
-                prop_assert!(got <= written + 1e-9 && written - got < 0.01 + 1e-9);
-            }
-        }
-
-        #[test]
-        fn never_panics(text in "\\PC{0,80}") {
-            let _ = Amount::parse(&text, zar());
-        }
-    }
-}
+mod tests;

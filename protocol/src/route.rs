@@ -145,6 +145,8 @@ pub enum Door {
 pub enum BodyType {
     /// `application/json`.
     Json,
+    /// JSON, also without a media type or with curl's own, which is a form's: Scanpay's published example names none.
+    LooseJson,
     /// `application/x-www-form-urlencoded`: what a bank's page posts through a browser.
     Form,
 }

@@ -11,6 +11,8 @@ export const CLIENTS = {
   node: { type: "application/json", typeOnGet: true, headers: { "x-sdk": `nodejs-1.3.0/${process.version}` } },
   go: { type: "application/json; charset=UTF-8", typeOnGet: false, headers: { "x-sdk": "GO-1.1.0", "user-agent": "Go-http-client/1.1", "accept-encoding": "gzip" } },
   php: { type: "application/json", typeOnGet: true, headers: { "x-sdk": "PHP-2.1.0/8.2.0", accept: "*/*" } },
+  // The documentation's own example: `curl -u … --data-binary …`, which calls everything a form.
+  curl: { type: "application/x-www-form-urlencoded", typeOnGet: false, headers: { "user-agent": "curl/8.5.0", accept: "*/*" } },
   ruby: { type: "application/json", typeOnGet: true, headers: { "x-scanpay-sdk": "Ruby-1.0.0", accept: "*/*" } },
   dotnet: { type: "application/json", typeOnGet: true, headers: { "x-sdk": ".NET-0.1.0", "accept-encoding": "gzip", expect: "100-continue" } },
   woocommerce: { type: "application/json", typeOnGet: true, headers: { "x-shop-plugin": "WC-2.4.0/9.0.0; PHP-8.2.0", accept: "*/*", "x-cardholder-ip": "192.0.2.1" } },

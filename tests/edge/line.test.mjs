@@ -51,8 +51,16 @@ test("bodies: 32 kB", async () => {
   assert.equal((await post(`"${"x".repeat(31_998)}"`)).status, 200);
   const before = origin.requests.length;
   assertLine(await post(`"${"x".repeat(31_999)}"`), 413, "Request Entity Too Large");
-  assertLine(await post("{}", { authorization }), 415, "The body must be application/json");
+  assertLine(await post("{}", { authorization, "content-type": "text/plain" }), 415, "The body must be application/json");
   assert.equal(origin.requests.length, before);
+});
+
+test("bodies: what curl sends by itself", async () => {
+  for (const headers of [{}, { "content-type": "application/x-www-form-urlencoded" }]) {
+    const answer = await ask(dev, "/v1/new", { method: "POST", headers: { authorization, ...headers }, body: "{}" });
+    assert.equal(answer.status, 200);
+    assert.equal(origin.requests.at(-1).headers["content-type"], headers["content-type"]);
+  }
 });
 
 test("headers: 4 kB here, more elsewhere", async () => {

@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use scanvault_origin::acquirers::{
-    Acquirer, AcquirerError, Acquirers, Answer, Approval, Call, Capabilities, Decline, Outcome, Party, Refusal,
+    Acquirer, AcquirerError, Acquirers, Answer, Approval, Call, Capabilities, Decline, Opened, Outcome, Party, Refusal,
     Request, Resolution, Transport, Unanswered, Wire, WireRequest,
 };
 use scanvault_origin::money::Currency;
@@ -160,7 +160,7 @@ impl Acquirer for Scripted {
         Ok(())
     }
 
-    fn encode(&self, _: &[u8], request: &Request<'_>) -> Result<Wire, AcquirerError> {
+    fn encode(&self, _: &Opened, request: &Request<'_>) -> Result<Wire, AcquirerError> {
         let kind = match request.call {
             Call::Authorise(_) => "authorise",
             Call::Capture { .. } => "capture",

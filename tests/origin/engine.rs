@@ -187,6 +187,24 @@ on_both! {
         assert_feed_is_gap_free(&world).await;
     }
 
+    async fn what_cannot_be_asked_here_does_not_stand_before_what_can(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        let (payments, bank) = at_a_bank(&world, REPEATS).await;
+        let id = held(&world, &payments, &auth, "elsewhere").await;
+        bank.will(&[Play::LostAfter]);
+        payments.act(id, ActRequest::Capture(400), None, no_hook()).await.unwrap();
+        world.clock.advance_ms(1_000);
+        // An origin without the way to this acquirer.
+        assert_eq!(with(&world, vec![]).resolve().await.unwrap(), 0);
+        let next_ms = world.number("SELECT next_try_at_ms FROM acts WHERE kind = 'capture'").await;
+        assert_eq!(next_ms, i64::try_from(world.clock_ms()).unwrap() + 60_000);
+        assert_eq!(world.number("SELECT tries FROM acts WHERE kind = 'capture'").await, 1, "it was not asked");
+        world.clock.advance_ms(60_000);
+        assert_eq!(payments.resolve().await.unwrap(), 1);
+        assert_eq!(find(&world, id).await.ledger.captured_minor, 400);
+    }
+
     async fn repetitions_end_and_an_operator_is_told(world: World) {
         let mut world = world;
         let auth = world.ready().await;

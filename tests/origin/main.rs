@@ -34,6 +34,7 @@ mod link;
 mod login;
 mod login_client;
 mod matrix;
+mod metrics;
 mod migration;
 mod mobilepay;
 mod notifications;

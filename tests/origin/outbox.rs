@@ -121,6 +121,41 @@ on_both! {
         assert!(old.received().is_empty());
     }
 
+    async fn the_one_that_waits_longest_of_who_may_have_more_is_next(world: World) {
+        use scanvault_origin::clock::Clock;
+        use scanvault_origin::outbox::store::{self, Claim, Class};
+        let world = ready(world).await;
+        for id in [25, 26, 27] {
+            world.merchant(id).await;
+        }
+        // Seven of one account and then one of another, again and again; the last one is not due yet.
+        let mut expected = Vec::new();
+        for n in 0..24 {
+            let account = ["merchant-25", "merchant-26", "merchant-27"][[0, 0, 0, 1, 0, 0, 0, 2][n % 8]];
+            add(&world, account, "https://merchant.example/hook", &format!("dlv_{n:02}")).await;
+            if account != "merchant-25" {
+                expected.push(format!("dlv_{n:02}"));
+            }
+            world.clock.advance_ms(1);
+        }
+        world.execute("UPDATE outbox SET next_at_ms = next_at_ms + 60000 WHERE id = 'dlv_23'").await;
+        let busy = ["merchant-25".to_owned()];
+        let next = async |class, busy: &[String]| {
+            let claim = Claim { class, now_ms: world.clock.now_db(), lease_ms: 60_000, strict_ms: 45_000, busy };
+            store::claim(&world.app.db, claim).await.unwrap().map(|due| due.id)
+        };
+        assert_eq!(next(Class::Strict, &[]).await, None);
+        let mut claimed = Vec::new();
+        while let Some(id) = next(Class::Ordinary, &busy).await {
+            claimed.push(id);
+        }
+        assert_eq!(claimed, expected[..5]);
+        let all = [busy[0].clone(), "merchant-26".to_owned(), "merchant-27".to_owned()];
+        assert_eq!(next(Class::Ordinary, &all).await, None);
+        assert_eq!(next(Class::Ordinary, &[]).await.as_deref(), Some("dlv_00"));
+        assert_eq!(next(Class::Ordinary, &[]).await.as_deref(), Some("dlv_01"));
+    }
+
     async fn what_is_done_stays_for_thirty_days(world: World) {
         use scanvault_origin::clock::Clock;
         use scanvault_origin::outbox::upkeep;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use scanvault_origin::acquirers::clearhaus::Clearhaus;
 use scanvault_origin::acquirers::{
-    self, Acquirer, AcquirerError, Acquirers, Call, Capabilities, Outcome, Party, Request, Transport, Wire,
+    self, Acquirer, AcquirerError, Acquirers, Call, Capabilities, Opened, Outcome, Party, Request, Transport, Wire,
 };
 use scanvault_origin::money::{Amount, Currency};
 use scanvault_origin::payments::pay::{PayOutcome, Payments, Post};
@@ -455,7 +455,7 @@ impl Acquirer for CapturesTooMuch {
         Clearhaus.check_credentials(credentials)
     }
 
-    fn encode(&self, credentials: &[u8], request: &Request<'_>) -> Result<Wire, AcquirerError> {
+    fn encode(&self, credentials: &Opened, request: &Request<'_>) -> Result<Wire, AcquirerError> {
         match &request.call {
             Call::Capture { state, authorised, card } => {
                 let amount = Amount::from_minor(request.amount.minor() + 1, request.amount.currency()).unwrap();

@@ -1,6 +1,6 @@
 //! Our books beside the gateway's own report.
 
-use scanvault_origin::payments::reconcile::{self, Finding, OurAct};
+use scanvault_origin::payments::reconcile::{self, Due, Finding, OurAct};
 use scanvault_sandbox::common::admin::Shown;
 use scanvault_sandbox::common::book::{Entry, Kind};
 use scanvault_sandbox::common::faults::{Fault, Match, Order};
@@ -53,13 +53,14 @@ on_both! {
         }
         let theirs = reconcile::parse(&report(&world)).unwrap();
         assert_eq!((theirs.len(), reconcile::transactions_named(&theirs).len()), (3, 3));
-        let compared = reconcile::compare(&whole_day(&world).await, &theirs, |_| true);
+        let compared = reconcile::compare(&whole_day(&world).await, &theirs, |_| Due::Here);
         assert_eq!(compared.agreed, 2);
         let [Finding::UnknownWasBooked { ours, .. }] = &compared.findings[..] else { panic!("{compared:?}") };
         assert_eq!((ours.merchant_reference.as_str(), ours.state.as_str()), ("c", "unknown"));
         let settle = format!("/transactions/{}/settle", ours.transaction_id);
+        assert!(ours.asked_at_ms <= ours.settled_at_ms);
         assert_eq!(world.admin("POST", &settle, &json!({"booked": true})).await.status, 200);
-        let compared = reconcile::compare(&whole_day(&world).await, &theirs, |_| true);
+        let compared = reconcile::compare(&whole_day(&world).await, &theirs, |_| Due::Here);
         assert_eq!((compared.agreed, compared.findings.len()), (3, 0));
     }
 
@@ -75,7 +76,7 @@ on_both! {
         let gone = lines.pop().unwrap().split(',').next().unwrap().to_owned();
         lines.push("sv-999,refund,5,ZAR,2026-11-21T12:00:00+00:00,foreign");
         let theirs = reconcile::parse(&lines.join("\n")).unwrap();
-        let compared = reconcile::compare(&whole_day(&world).await, &theirs, |_| true);
+        let compared = reconcile::compare(&whole_day(&world).await, &theirs, |_| Due::Here);
         assert_eq!(compared.agreed, 1);
         let [Finding::MissingThere { ours }, Finding::MissingHere { theirs }] = &compared.findings[..] else {
             panic!("{compared:?}")

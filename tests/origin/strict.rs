@@ -54,6 +54,21 @@ async fn cut_off(world: &World) {
     assert!(store::claim(&world.app.db, claim).await.unwrap().is_some());
 }
 
+/// The webhook secret's envelope then names a key that is in nobody's ring. Answers the envelope as it was.
+async fn under_another_key(world: &World) -> Vec<u8> {
+    let row = sqlx::query("SELECT webhook_secret FROM accounts WHERE name = 'merchant-25'");
+    let sealed: Vec<u8> = sqlx::Row::try_get(&row.fetch_one(world.app.db.read()).await.unwrap(), 0).unwrap();
+    let mut other = sealed.clone();
+    other[1..5].fill(0x11);
+    put_sealed(world, other).await;
+    sealed
+}
+
+async fn put_sealed(world: &World, sealed: Vec<u8>) {
+    let query = sqlx::query("UPDATE accounts SET webhook_secret = $1 WHERE name = 'merchant-25'").bind(sealed);
+    query.execute(world.app.db.write()).await.unwrap();
+}
+
 on_both! {
     async fn a_200_in_time_captures(world: World) {
         let receiver = Receiver::start().await;
@@ -157,9 +172,61 @@ on_both! {
         assert!(running.told().is_empty());
         world.clock.advance_ms(60_000);
         running.bell.notify_one();
-        // Its time anew was 45 seconds, and they are over.
+        // It was to be tried again before its time was over, and nobody was there: it is, and then its answer counts.
         let (delivery, told) = ended(&world, &running).await;
-        assert_eq!((&delivery["state"], told), (&json!("withdrawn"), vec![(7, false)]));
+        assert_eq!((&delivery["state"], &delivery["lastError"], told), (&json!("withdrawn"), &json!("answered 409"), vec![(7, false)]));
+        running.finish().await;
+    }
+
+    async fn tried_once_and_nobody_there_until_it_was_too_late_it_is_sent_again(world: World) {
+        let receiver = Receiver::start().await;
+        let world = ready(world, &receiver).await;
+        // The receiver has it, its yes is lost, and the process dies before it could ask again.
+        receiver.will(&[Act::Cut]);
+        let running = Running::start(&world);
+        until("it was tried", async || shown(&world, "dlv_1").await["lastError"] == "not reached").await;
+        drop(running);
+        world.clock.advance_ms(3_600_000);
+        let running = Running::start(&world);
+        let (delivery, told) = ended(&world, &running).await;
+        assert_eq!((&delivery["state"], told, receiver.received().len()), (&json!("delivered"), vec![(7, true)], 2));
+        running.finish().await;
+    }
+
+    async fn a_receiver_that_is_taken_away_undoes_what_waits_for_it(world: World) {
+        let receiver = Receiver::start().await;
+        let world = ready(world, &receiver).await;
+        let body = json!({"webhookUrl": null, "strict": false});
+        assert_eq!(world.admin("POST", "/accounts/merchant-25/set", &body).await.status, 200);
+        // Parked it would hold the money for ever: nobody acts on what may still be sent.
+        assert_eq!(strict::find(&world.app.db, 7).await.unwrap(), Some(Verdict::Withdrawn));
+        assert_eq!(shown(&world, "dlv_1").await["lastError"], "the account has no receiver");
+        let running = Running::start(&world);
+        running.bell.notify_one();
+        running.finish().await;
+        assert!(receiver.received().is_empty());
+    }
+
+    async fn a_secret_that_is_not_to_be_had_for_a_moment_undoes_nothing(world: World) {
+        let receiver = Receiver::start().await;
+        let world = ready(world, &receiver).await;
+        let url = receiver.url("hook");
+        let ordinary = New { id: "dlv_2", account: "merchant-25", url: &url, format: Format::Json, body: "{}", transaction_id: None, deadline_at_ms: None };
+        add_with(&world, ordinary).await;
+        // As another process has sealed it a moment ago, with a data key that this one has not read yet.
+        let sealed = under_another_key(&world).await;
+        let running = Running::start(&world);
+        for id in ["dlv_1", "dlv_2"] {
+            until("it was tried", async || shown(&world, id).await["lastError"] == "the account's secret could not be read").await;
+            assert_eq!(shown(&world, id).await["state"], "pending", "{id}");
+        }
+        assert!(running.told().is_empty() && receiver.received().is_empty());
+        put_sealed(&world, sealed).await;
+        world.clock.advance_ms(2_000);
+        running.bell.notify_one();
+        let (delivery, told) = ended(&world, &running).await;
+        assert_eq!((&delivery["state"], told), (&json!("delivered"), vec![(7, true)]));
+        until("both are delivered", async || shown(&world, "dlv_2").await["state"] == "delivered").await;
         running.finish().await;
     }
 

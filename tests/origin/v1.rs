@@ -75,6 +75,26 @@ on_both! {
         assert_eq!(page(&day).await, 410);
     }
 
+    async fn the_payer_reads_the_shops_own_order_and_nothing_of_ours(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        for (order, shown) in [(json!({}), "data-reference=\"1001\""), (json!({"orderid": null}), "data-reference=\"\"")] {
+            let code = link(&world, &auth, "1 DKK", order).await;
+            let page = world.send(Forward::get(format!("/Q/{code}"))).await.text();
+            assert!(page.contains(shown), "{shown}: {page}");
+        }
+    }
+
+    async fn curls_own_media_type_is_taken(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        let call = Forward::post("/v1/new", &json!({"items": [{"total": "1 DKK"}]})).with(&auth);
+        for content_type in [None, Some("application/x-www-form-urlencoded")] {
+            code_of(&world.send(Forward { content_type, ..call.clone() }).await);
+        }
+        world.send(Forward { content_type: Some("text/plain"), ..call }).await.assert_line(415, "The body must be application/json");
+    }
+
     async fn errors_are_one_line(world: World) {
         let mut world = world;
         let auth = world.ready().await;

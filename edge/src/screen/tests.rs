@@ -141,6 +141,19 @@ fn a_body_must_be_json_in_utf8() {
 }
 
 #[test]
+fn scanpays_bodies_are_json_whatever_curl_calls_them() {
+    let new = spec("POST", "/v1/new");
+    for good in [None, Some(""), Some("application/json; charset=UTF-8"), Some("application/x-www-form-urlencoded")] {
+        assert!(body(&post(good), new).is_ok(), "{good:?}");
+    }
+    for bad in ["text/plain", "multipart/form-data; boundary=x", "application/json; charset=latin1"] {
+        assert_eq!(body(&post(Some(bad)), new), Err(Problem::UnsupportedMediaType.into()), "{bad}");
+    }
+    let gzip = Inbound { content_encoding: Some("gzip".into()), ..post(None) };
+    assert_eq!(body(&gzip, new), Err(Problem::UnsupportedMediaType.into()));
+}
+
+#[test]
 fn an_announced_length_is_judged_before_a_byte_is_read() {
     let create = spec("POST", "/pluto/code/create");
     let with = |length: &str| Inbound { content_length: Some(length.into()), ..post(Some("application/json")) };

@@ -10,6 +10,7 @@ pub mod clearhaus;
 pub mod decline;
 pub mod mobilepay;
 pub mod nets;
+mod opened;
 pub mod registry;
 pub mod threedsecure;
 pub mod transport;
@@ -21,6 +22,7 @@ use bytes::Bytes;
 use zeroize::Zeroizing;
 
 pub use decline::Decline;
+pub use opened::Opened;
 pub use registry::{Acquirers, Party};
 pub use transport::Transport;
 use units::minor_units;
@@ -300,7 +302,7 @@ pub trait Acquirer: Send + Sync {
     ///
     /// # Errors
     /// [`AcquirerError`]: nothing was sent.
-    fn encode(&self, credentials: &[u8], request: &Request<'_>) -> Result<Wire, AcquirerError>;
+    fn encode(&self, credentials: &Opened, request: &Request<'_>) -> Result<Wire, AcquirerError>;
 
     /// What an answer means.
     fn decode(&self, request: &Request<'_>, answer: &Answer) -> Outcome;
@@ -332,7 +334,7 @@ impl AcquirerError {
 }
 
 /// Asks, and says what became of it; never fails, because an error means unknown.
-pub async fn ask(party: &Party, credentials: &[u8], request: &Request<'_>) -> Outcome {
+pub async fn ask(party: &Party, credentials: &Opened, request: &Request<'_>) -> Outcome {
     let acquirer = &*party.acquirer;
     let wire = match acquirer.encode(credentials, request) {
         Ok(wire) => wire,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use scanvault_protocol::AccountName;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
-use zeroize::Zeroizing;
 
 use super::App;
 use crate::db::{Db, DbError};
@@ -14,7 +13,7 @@ use crate::outbox::ping::Pinger;
 use crate::outbox::worker::Worker;
 use crate::outbox::{SecretError, SecretFuture, Secrets, SettleFuture, Settles};
 use crate::payments::Payments;
-use crate::vault::Vault;
+use crate::vault::{EnvelopeError, Vault};
 
 /// The sender of deliveries and the pinger.
 pub struct Senders {
@@ -68,10 +67,9 @@ impl AccountSecrets {
         Box::pin(async move {
             let Ok(unsealed) = self.vault.unsealed() else { return Ok(None) };
             let name: AccountName =
-                account.parse().map_err(|_| SecretError(DbError::Corrupt("account name").to_string()))?;
-            let found = secrets::acquirer_credentials(&self.db, &unsealed, &name, party).await;
-            let found = found.map_err(|error| SecretError(error.to_string()))?;
-            found.map(Some).ok_or_else(|| SecretError(secrets::SecretError::Missing.to_string()))
+                account.parse().map_err(|_| SecretError::Never(DbError::Corrupt("account name").to_string()))?;
+            let found = secrets::acquirer_credentials(&self.db, &unsealed, &name, party).await.map_err(not_had)?;
+            found.map(Some).ok_or_else(|| not_had(secrets::SecretError::Missing))
         })
     }
 }
@@ -84,8 +82,7 @@ impl Secrets for AccountSecrets {
     fn webhook_secret<'a>(&'a self, account: &'a str) -> SecretFuture<'a> {
         Box::pin(async move {
             let Ok(unsealed) = self.vault.unsealed() else { return Ok(None) };
-            let secret: Result<Zeroizing<Vec<u8>>, _> = secrets::webhook_secret(&self.db, &unsealed, account).await;
-            secret.map(Some).map_err(|error| SecretError(error.to_string()))
+            secrets::webhook_secret(&self.db, &unsealed, account).await.map(Some).map_err(not_had)
         })
     }
 
@@ -95,6 +92,19 @@ impl Secrets for AccountSecrets {
 
     fn ping_key<'a>(&'a self, account: &'a str) -> SecretFuture<'a> {
         self.credentials(account, PING_KEY)
+    }
+}
+
+/// A database that does not answer, and a key that another process has made and we have not read yet, are no reason to
+/// give a delivery up, let alone a payment.
+fn not_had(error: secrets::SecretError) -> SecretError {
+    use secrets::SecretError as Kept;
+    let text = error.to_string();
+    match error {
+        Kept::Db(DbError::Sqlx(_)) | Kept::Moved | Kept::Envelope(EnvelopeError::UnknownKey(_)) => {
+            SecretError::NotNow(text)
+        }
+        Kept::Db(_) | Kept::Missing | Kept::Envelope(_) => SecretError::Never(text),
     }
 }
 

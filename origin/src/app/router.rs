@@ -24,6 +24,7 @@ use crate::web::reply::{self, Finish};
 use crate::web::request::{Call, Signed};
 use crate::web::{ApiError, link_check};
 
+const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
 const MAX_ADMIN_BODY_BYTES: usize = 256 * 1024;
 /// How long a body may take to arrive.
@@ -183,11 +184,15 @@ fn check_body(call: &Call) -> Result<(), ApiError> {
     }
     let media_type = signed.content_type.as_deref().unwrap_or_default();
     let essence = media_type.split(';').next().unwrap_or_default().trim();
-    let (expected, refusal) = match spec.body_type {
-        BodyType::Json => ("application/json", Problem::UnsupportedMediaType.into()),
-        BodyType::Form => (FORM, ApiError::because(Problem::UnsupportedMediaType, format!("The body must be {FORM}"))),
+    let is = |expected: &str| essence.eq_ignore_ascii_case(expected);
+    let (is_expected, refusal) = match spec.body_type {
+        BodyType::Json => (is(JSON), Problem::UnsupportedMediaType.into()),
+        BodyType::LooseJson => (essence.is_empty() || is(JSON) || is(FORM), Problem::UnsupportedMediaType.into()),
+        BodyType::Form => {
+            (is(FORM), ApiError::because(Problem::UnsupportedMediaType, format!("The body must be {FORM}")))
+        }
     };
-    if essence.eq_ignore_ascii_case(expected) { Ok(()) } else { Err(refusal) }
+    if is_expected { Ok(()) } else { Err(refusal) }
 }
 
 async fn route_admin(app: &Arc<App>, request: Request<Body>, peer: Option<Peer>) -> Result<Response, ApiError> {

@@ -192,7 +192,7 @@ pub async fn build(
         remembered: Remembered::default(),
     };
     let logins = logins(config, &identity, &db, &vault, &audit);
-    let counts = Counts::default();
+    let counts = (Counts::default(), payments.limits.refused());
     let ops =
         Ops::new(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), identity.reminder, counts);
     Ok(App {

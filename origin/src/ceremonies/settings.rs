@@ -82,7 +82,8 @@ impl Admin {
         self.make_secrets(tx.tx(), &name, &after, &mut answer).await?;
         settings::put(tx.tx(), &name, &after).await?;
         if before.webhook_url != after.webhook_url {
-            upkeep::redirect(tx.tx(), &answer.account, after.webhook_url.as_deref()).await?;
+            let url = after.webhook_url.as_deref();
+            upkeep::redirect(tx.tx(), &answer.account, url, self.clock.now_db()).await?;
         }
         for (currency, acquirers) in &body.routes {
             routes::put(tx.tx(), &name, currency, acquirers).await?;

@@ -1,6 +1,6 @@
 //! `scanvault reconcile …`: what has moved money, by day, and held against a party's own report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
@@ -10,7 +10,7 @@ use super::client::Client;
 use super::input;
 use super::output::{Failure, Output};
 use crate::calendar::Utc;
-use crate::payments::reconcile::{self, Comparison, Finding, OurAct};
+use crate::payments::reconcile::{self, Comparison, Due, Finding, OurAct};
 
 /// A day's report of a large merchant.
 const MAX_REPORT_BYTES: u64 = 256 * 1024 * 1024;
@@ -76,16 +76,21 @@ async fn compare(output: &Output, client: &Client, span: &Span, report: &Path, s
     let text = input::read(report, MAX_REPORT_BYTES)?;
     let theirs = reconcile::parse(&text).map_err(|error| Failure::Usage(format!("{}: {error}", report.display())))?;
     let mut ours = acts_of(client, span).await?;
-    let due: std::collections::HashSet<(i64, u32)> = ours.iter().map(|act| (act.transaction_id, act.act)).collect();
+    let named = |act: &OurAct| (act.transaction_id, act.act);
+    let of_span: HashSet<(i64, u32)> = ours.iter().map(named).collect();
     for ids in reconcile::transactions_named(&theirs).chunks(CHUNK) {
         let body = json!({"party": span.party, "transactions": ids});
         let answer = client.post("/reconciliation/transactions", &body).await?;
-        ours.extend(acts(&answer)?.into_iter().filter(|act| !due.contains(&(act.transaction_id, act.act))));
+        ours.extend(acts(&answer)?.into_iter().filter(|act| !of_span.contains(&named(act))));
     }
-    let compared = reconcile::compare(&ours, &theirs, |act| due.contains(&(act.transaction_id, act.act)));
+    let compared = reconcile::compare(&ours, &theirs, |act| match of_span.contains(&named(act)) {
+        true if act.asked_at_ms >= span.from => Due::Here,
+        true => Due::HereOrBefore,
+        false => Due::Elsewhere,
+    });
     let settled = if settle { settle_booked(client, &compared).await? } else { 0 };
     print_comparison(output, &compared, settled);
-    let open = compared.findings.len() - settled;
+    let open = compared.disagreements() - settled;
     if open == 0 { Ok(()) } else { Err(Failure::Refused(format!("{open} do not agree"))) }
 }
 
@@ -172,7 +177,8 @@ fn print_comparison(output: &Output, compared: &Comparison, settled: usize) {
         let Comparison { agreed, findings } = compared;
         return output.text(&json!({"agreed": agreed, "settled": settled, "findings": findings}).to_string());
     }
-    output.text(&format!("{} agree, {} do not, {settled} of these settled", compared.agreed, compared.findings.len()));
+    let open = compared.disagreements();
+    output.text(&format!("{} agree, {open} do not, {settled} of these settled", compared.agreed));
     for finding in &compared.findings {
         output.text(&sentence(finding));
     }
@@ -194,6 +200,12 @@ fn sentence(finding: &Finding) -> String {
         }
         Finding::UnknownWasBooked { ours: act, theirs } => format!("was booked: {} ({})", ours(act), theirs.id),
         Finding::UnknownNotInReport { ours: act } => format!("unknown, and not in the report: {}", ours(act)),
+        Finding::Twice { theirs } => {
+            format!("twice in the report, counted once: {}: {} ({})", theirs.reference, theirs.kind, theirs.id)
+        }
+        Finding::PerhapsBefore { ours: act } => {
+            format!("not in this report, perhaps in the one before, when it was asked for: {}", ours(act))
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use crate::db::Db;
 use crate::identity::passwords::{self, Reminder};
 use crate::outbox::{self, Counts};
 use crate::payments;
+use crate::payments::limits::Refused;
 use crate::vault::Vault;
 
 type Labels = Vec<(&'static str, String)>;
@@ -43,6 +44,9 @@ pub struct Ops {
     unknown: Gauge,
     lost: Gauge,
     unknown_age: Gauge,
+    repeating: Gauge,
+    reports_pending: Gauge,
+    reports_parked: Gauge,
     outbox_pending: Gauge,
     outbox_parked: Gauge,
     outbox_age: Gauge,
@@ -66,9 +70,11 @@ impl Ops {
         audit: Arc<Audit>,
         clock: Arc<dyn Clock>,
         reminder: Reminder,
-        outbox: Counts,
+        (outbox, refused): (Counts, Refused),
     ) -> Self {
         let mut registry = Registry::with_prefix("scanvault");
+        let help = "Attempts refused against the testing of cards, by limit: codes, address, card, code";
+        registry.register("limited_attempts", help, refused);
         registry.register("deliveries", "Attempts to deliver a webhook, by outcome", outbox.deliveries.clone());
         registry.register("pings", "Attempts to ping a merchant, by outcome", outbox.pings.clone());
         let requests = Family::default();
@@ -106,6 +112,12 @@ impl Ops {
             ),
             lost: gauge("lost_authorisations", "Authorisations without an answer; never captured, nothing to settle"),
             unknown_age: gauge("unknown_transactions_oldest_seconds", "Age of the oldest of them"),
+            repeating: gauge("repeating_acts", "Those of them that the acquirer is asked again by itself, for now"),
+            reports_pending: gauge(
+                "wallet_reports_pending",
+                "Captures, refunds and releases MobilePay is still to be told",
+            ),
+            reports_parked: gauge("wallet_reports_parked", "Those it would not take, waiting for an operator"),
             outbox_pending: gauge("outbox_pending", "Deliveries still to be made"),
             outbox_parked: gauge("outbox_parked", "Deliveries given up, waiting for an operator"),
             outbox_age: gauge("outbox_oldest_seconds", "Age of the oldest delivery still to be made"),
@@ -214,6 +226,13 @@ impl Ops {
         }
         if let Ok(lost) = payments::store::transactions::count_lost(&self.db).await {
             self.lost.set(lost);
+        }
+        if let Ok(repeating) = payments::store::acts::count_to_repeat(&self.db).await {
+            self.repeating.set(repeating);
+        }
+        if let Ok((pending, parked)) = payments::store::wallet_reports::backlog(&self.db).await {
+            self.reports_pending.set(pending);
+            self.reports_parked.set(parked);
         }
         if let Ok(backlog) = outbox::store::backlog(&self.db).await {
             self.outbox_pending.set(backlog.pending);

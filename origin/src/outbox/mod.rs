@@ -44,10 +44,16 @@ pub trait Secrets: Send + Sync {
 /// A secret, or none for now, in a while.
 pub type SecretFuture<'a> = Pin<Box<dyn Future<Output = Result<Option<Zeroizing<Vec<u8>>>, SecretError>> + Send + 'a>>;
 
-/// The secret is not to be had, now or ever.
+/// The secret is not to be had. For the log only.
 #[derive(Debug, thiserror::Error)]
-#[error("the secret cannot be read: {0}")]
-pub struct SecretError(pub String);
+pub enum SecretError {
+    /// It may be in a while: the database was not, or another process has sealed it with a key that is younger than our ring.
+    #[error("the secret cannot be read at the moment: {0}")]
+    NotNow(String),
+    /// There is none, or it does not open.
+    #[error("the secret cannot be read: {0}")]
+    Never(String),
+}
 
 /// Who holds money until a receiver has answered. Both are called after the row says so, and may be called again for the
 /// same transaction, or not at all when the process dies first: [`strict::find`] tells what the row says.

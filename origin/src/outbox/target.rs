@@ -199,7 +199,8 @@ fn is_public_v6(address: Ipv6Addr) -> bool {
         && !(first == 0x3fff && second < 0x1000)
 }
 
-/// ::ffff:a.b.c.d, ::a.b.c.d, NAT64 (64:ff9b::/96 and its local-use prefix) and 6to4.
+/// ::ffff:a.b.c.d, ::a.b.c.d, NAT64 (64:ff9b::/96) and 6to4. Not NAT64's prefix for local use, 64:ff9b:1::/48: where the
+/// v4 address stands in it is the local network's choice, and none of it is public.
 fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     let segments = address.segments();
     let v4 = |high: u16, low: u16| {
@@ -208,7 +209,7 @@ fn embedded_v4(address: Ipv6Addr) -> Option<Ipv4Addr> {
     };
     match segments {
         [0, 0, 0, 0, 0, 0xffff, high, low] | [0, 0, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
-        [0x64, 0xff9b, 0 | 1, _, _, _, high, low] => Some(v4(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => Some(v4(high, low)),
         [0x2002, high, low, ..] => Some(v4(high, low)),
         _ => None,
     }
@@ -243,6 +244,10 @@ mod tests {
             "[::ffff:a9fe:a9fe]",
             "[64:ff9b::7f00:1]",
             "[64:ff9b:1::a00:1]",
+            "[64:ff9b:1:a9fe:a9:fe00:808:808]", // 169.254.169.254 under a /48 (RFC 6052 §2.2), 8.8.8.8 under a /96
+            "[64:ff9b::1:0:808:808]",
+            "127.0.0.1.",
+            "%31%32%37.0.0.1",
             "[2002:7f00:1::]",
             "[2001:db8::1]",
             "[ff02::1]",

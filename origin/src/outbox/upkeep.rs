@@ -136,23 +136,26 @@ pub async fn replay(tx: &mut Tx, which: Replay<'_>, now_ms: i64) -> Result<u64, 
     Ok(query.bind(now_ms).execute(&mut **tx).await?.rows_affected())
 }
 
-/// An account's receiver has moved: what is still to be sent goes to the new address. Without one it is parked.
+/// An account's receiver has moved: what is still to be sent goes to the new address. Without one it is parked; but what
+/// money waits for is withdrawn: nobody will say yes any more, and parked it would hold the money for ever.
 ///
 /// # Errors
 /// From the database.
-pub async fn redirect(tx: &mut Tx, account: &str, url: Option<&str>) -> Result<(), DbError> {
-    let query = match url {
-        Some(url) => {
-            let statement = "UPDATE outbox SET url = $2 WHERE account = $1 AND state IN ('pending', 'parked')";
-            sqlx::query(statement).bind(account).bind(url)
-        }
-        None => {
-            let statement = "UPDATE outbox SET state = 'parked', lease_until_ms = 0, \
-                             last_error = $2 WHERE account = $1 AND state = 'pending'";
-            sqlx::query(statement).bind(account).bind("the account has no receiver")
-        }
+pub async fn redirect(tx: &mut Tx, account: &str, url: Option<&str>, now_ms: i64) -> Result<(), DbError> {
+    let Some(url) = url else {
+        const NO_RECEIVER: &str = "the account has no receiver";
+        let statement = "UPDATE outbox SET state = 'withdrawn', lease_until_ms = 0, next_at_ms = $3, last_error = $2 \
+                         WHERE account = $1 AND state IN ('pending', 'parked') AND transaction_id IS NOT NULL \
+                         AND deadline_at_ms IS NOT NULL AND delivered_at_ms IS NULL";
+        let query = sqlx::query(statement).bind(account).bind(NO_RECEIVER).bind(now_ms);
+        query.execute(&mut **tx).await?;
+        let statement = "UPDATE outbox SET state = 'parked', lease_until_ms = 0, \
+                         last_error = $2 WHERE account = $1 AND state = 'pending'";
+        sqlx::query(statement).bind(account).bind(NO_RECEIVER).execute(&mut **tx).await?;
+        return Ok(());
     };
-    query.execute(&mut **tx).await?;
+    let statement = "UPDATE outbox SET url = $2 WHERE account = $1 AND state IN ('pending', 'parked')";
+    sqlx::query(statement).bind(account).bind(url).execute(&mut **tx).await?;
     Ok(())
 }
 

@@ -60,6 +60,8 @@ enum Attempt {
     Unanswered(NoAnswer),
     /// The vault was sealed meanwhile.
     NotNow,
+    /// Its secret was not to be had for other reasons, which pass: nothing was sent.
+    Unreadable,
     /// It cannot be made, now or ever.
     Impossible(&'static str),
 }
@@ -166,7 +168,7 @@ impl Worker {
                 Ok(())
             }
             (Attempt::NotNow, _) => store::release(&self.db, due, now_ms + SEALED_WAIT_MS).await,
-            (Attempt::Unanswered(NoAnswer::NotReached), why) if now_ms < waits.deadline_at_ms => {
+            (Attempt::Unanswered(NoAnswer::NotReached) | Attempt::Unreadable, why) if now_ms < waits.deadline_at_ms => {
                 let next = next_attempt_ms(due.attempts, now_ms).map(|next| next.min(waits.deadline_at_ms));
                 store::postpone(&self.db, due, next.or(Some(waits.deadline_at_ms)), &why.unwrap_or_default()).await
             }
@@ -194,6 +196,7 @@ impl Worker {
             Attempt::Answered(status) => ("refused", Some(format!("answered {}", status.as_u16()))),
             Attempt::Unanswered(NoAnswer::TimedOut) => ("timed_out", Some(NoAnswer::TimedOut.as_str().to_owned())),
             Attempt::Unanswered(why) => ("not_reached", Some(why.as_str().to_owned())),
+            Attempt::Unreadable => ("not_made", Some("the account's secret could not be read".to_owned())),
             Attempt::Impossible(why) => ("impossible", Some((*why).to_owned())),
         };
         self.counts.delivery(outcome);
@@ -244,7 +247,10 @@ impl Worker {
 
 fn unreadable(due: &Due, error: &SecretError) -> Attempt {
     tracing::error!(delivery = due.id, account = due.account, cause = %error, "delivery without its secret");
-    Attempt::Impossible("the account's secret cannot be read")
+    match error {
+        SecretError::NotNow(_) => Attempt::Unreadable,
+        SecretError::Never(_) => Attempt::Impossible("the account's secret cannot be read"),
+    }
 }
 
 /// Doubles up to an hour; `None` when it is time to ask an operator.

@@ -61,7 +61,7 @@ pub async fn pay_page(wallet: &Wallet, call: &Call, entropy: &mut (dyn Entropy +
     let order = Order {
         merchant: &account.display_name,
         description: request.short_description.as_deref().unwrap_or_default(),
-        reference: &request.merchant_reference,
+        reference: record.shown_reference(),
         // Zero is for the payer to type, but where the card alone is asked for.
         amount_minor: Some(request.amount.minor()).filter(|_| !request.amount.is_open() || record.only_keeps_card()),
         currency: request.amount.currency_ref().as_str(),

@@ -10,6 +10,8 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
 use scanvault_protocol::limit::{Limit, Limiter, address_key, retry_after_secs};
 
 use crate::vault::{Pan, Unsealed};
@@ -37,8 +39,15 @@ const DECLINE_STEP: Duration = Duration::from_millis(500);
 /// The account of fingerprints that are compared over all merchants; no account has this name.
 const EVERY_ACCOUNT: &str = "*";
 
-/// Who tried what; `None`: nothing is counted.
-pub struct Limits(Option<Mutex<Counts>>);
+/// What was refused, by the limit that refused it: `codes`, `address`, `card`, `code`.
+pub type Refused = Family<Vec<(&'static str, &'static str)>, Counter>;
+
+/// Who tried what.
+pub struct Limits {
+    /// `None`: nothing is counted.
+    counts: Option<Mutex<Counts>>,
+    refused: Refused,
+}
 
 struct Counts {
     unknown_codes: Limiter<u128>,
@@ -56,19 +65,35 @@ impl Limits {
     /// Counts, or with `false` does not: for tests and the demo.
     #[must_use]
     pub fn new(is_on: bool) -> Self {
-        Self(is_on.then(|| {
+        let counts = is_on.then(|| {
             Mutex::new(Counts {
                 unknown_codes: Limiter::new(UNKNOWN_CODES, MAX_KEYS),
                 by_address: Limiter::new(BY_ADDRESS, MAX_KEYS),
                 by_card: Limiter::new(BY_CARD, MAX_KEYS),
             })
-        }))
+        });
+        Self { counts, refused: Refused::default() }
+    }
+
+    /// The counter of what was refused, for metrics.
+    #[must_use]
+    pub fn refused(&self) -> Refused {
+        self.refused.clone()
+    }
+
+    /// An attempt was refused by the declines of its code, which the database counts.
+    pub fn refused_by_code(&self) {
+        self.note_refusal("code");
+    }
+
+    fn note_refusal(&self, limit: &'static str) {
+        self.refused.get_or_create(&vec![("limit", limit)]).inc();
     }
 
     /// Whether anything is counted.
     #[must_use]
     pub fn is_on(&self) -> bool {
-        self.0.is_some()
+        self.counts.is_some()
     }
 
     /// Before a code is looked up: whoever guessed too many is told to wait, and learns nothing of this one either.
@@ -78,7 +103,11 @@ impl Limits {
     /// [`Problem::TooManyRequests`](scanvault_protocol::Problem::TooManyRequests).
     pub fn may_look(&self, address: &str, now_ms: u64) -> Result<(), ApiError> {
         let (Some(counts), Some(address)) = (self.counts(), address_key(address)) else { return Ok(()) };
-        wait(counts.unknown_codes.own_wait_ms(&address, now_ms))
+        let wait_ms = counts.unknown_codes.own_wait_ms(&address, now_ms);
+        if wait_ms > 0 {
+            self.note_refusal("codes");
+        }
+        wait(wait_ms)
     }
 
     /// A code that does not exist was asked for.
@@ -103,12 +132,18 @@ impl Limits {
         let Some(mut counts) = self.counts() else { return Ok(None) };
         // Newcomers to a memory that is full are not refused for what others did.
         let by_address = attempted.address.map_or(0, |key| counts.by_address.own_wait_ms(&key, now_ms));
-        let wait_ms = by_address.max(counts.by_card.own_wait_ms(&attempted.card, now_ms));
+        let by_card = counts.by_card.own_wait_ms(&attempted.card, now_ms);
         if let Some(key) = attempted.address {
             counts.by_address.spend(key, now_ms);
         }
         counts.by_card.spend(attempted.card, now_ms);
-        wait(wait_ms)?;
+        // The card's is the one that tells of testing: one address may be a whole network.
+        match (by_card, by_address) {
+            (0, 0) => return Ok(Some(attempted)),
+            (0, _) => self.note_refusal("address"),
+            (_, _) => self.note_refusal("card"),
+        }
+        wait(by_address.max(by_card))?;
         Ok(Some(attempted))
     }
 
@@ -139,7 +174,7 @@ impl Limits {
     }
 
     fn counts(&self) -> Option<MutexGuard<'_, Counts>> {
-        Some(self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.counts.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

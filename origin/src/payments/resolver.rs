@@ -125,7 +125,14 @@ impl Payments {
             acts::lease(&self.db, &due, None).await?;
             return Ok(false);
         };
-        let routed = self.routed(&unsealed, &before).await?;
+        let routed = match self.routed(&unsealed, &before).await {
+            Ok(routed) => routed,
+            Err(error) => {
+                // Not counted, since nothing is asked; but put behind the others, which it would stand before for ever.
+                acts::put_off(&self.db, &due, self.clock.now_db().saturating_add(REPEAT_LEASE_MS)).await?;
+                return Err(error);
+            }
+        };
         let act = before.ledger.pending.ok_or(Illegal::NothingPending)?;
         let Resolution::Repeat { every_ms, at_most } = resolution(&routed.capabilities(), &act) else {
             acts::lease(&self.db, &due, None).await?;

@@ -68,7 +68,7 @@ impl Payments {
             let credentials = secrets::acquirer_credentials(&self.db, unsealed, &account.name, name).await?;
             let Some(credentials) = credentials else { continue };
             match check(&party, account, need) {
-                Ok(()) => found.push_back(Routed { party, credentials }),
+                Ok(()) => found.push_back(Routed { party, credentials: credentials.into() }),
                 Err(why) => refusal = Some(why),
             }
         }

@@ -97,7 +97,7 @@ const fn external(route: Route, path: &'static str) -> RouteSpec {
 
 /// The other dialect: text amounts, errors of one line.
 const fn v1(route: Route, path: &'static str) -> RouteSpec {
-    RouteSpec { dialect: Dialect::Line, ..external(route, path) }
+    RouteSpec { dialect: Dialect::Line, body_type: BodyType::LooseJson, ..external(route, path) }
 }
 
 /// What the reference promises to a role and we do not serve yet: 401 and 403 as if we did, then 404.

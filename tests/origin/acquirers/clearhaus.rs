@@ -21,7 +21,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Card, FAULTS, Told, approved, declined, dkk, http, order, request, told};
+use super::{Card, FAULTS, Told, approved, declined, dkk, http, opened, order, request, told};
 use crate::world::START_MS;
 
 const API_KEY: &str = "1e5f0f0e-6a0d-4a36-9a1e-7f4a1d7f0f11";
@@ -73,7 +73,7 @@ impl Sim {
     async fn ask_as(&self, api_key: &str, request: &Request<'_>) -> Outcome {
         let credentials =
             json!({"apiKey": api_key, "signingKeyId": SIGNING_KEY_ID, "signingKeyPem": SIGNING_KEY_PEM}).to_string();
-        acquirers::ask(&self.party, credentials.as_bytes(), request).await
+        acquirers::ask(&self.party, &opened(&credentials), request).await
     }
 
     pub(super) fn booked(&self) -> Vec<(Kind, u64)> {

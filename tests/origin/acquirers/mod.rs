@@ -6,7 +6,7 @@ mod nets;
 mod ways;
 
 use scanvault_origin::acquirers::{
-    Approval, Authorisation, Call, Decline, Instrument, Outcome, Request, Series, Transport,
+    Approval, Authorisation, Call, Decline, Instrument, Opened, Outcome, Request, Series, Transport,
 };
 use scanvault_origin::money::Amount;
 use scanvault_origin::vault::{CardExpiry, Csc, Pan};
@@ -33,6 +33,11 @@ const FAULTS: [(Option<Fault>, Told, bool); 8] = [
     (Some(Fault::DropBefore), Told::Unknown, false),
     (Some(Fault::ServerError), Told::Unknown, false),
 ];
+
+/// Credentials as the vault would give them.
+fn opened(json: &str) -> Opened {
+    zeroize::Zeroizing::new(json.as_bytes().to_vec()).into()
+}
 
 /// A client over HTTP(S), in a process that may not have chosen TLS' cryptography yet.
 fn http(url: &str) -> Transport {

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
-use super::{Card, FAULTS, Told, approved, declined, dkk, order, request, told};
+use super::{Card, FAULTS, Told, approved, declined, dkk, opened, order, request, told};
 use crate::world::START_MS;
 
 const PAN: &str = "4571123412341234";
@@ -61,7 +61,7 @@ impl Sim {
     pub(super) async fn ask(&self, request: &Request<'_>) -> Outcome {
         let credentials = json!({"merchantId": "1234567", "terminalId": "term1", "category": "5732", "name": "Smith Radio",
             "street": "Boulevard 4", "city": "Broby", "postcode": "3266", "country": "DNK"});
-        acquirers::ask(&self.party, credentials.to_string().as_bytes(), request).await
+        acquirers::ask(&self.party, &opened(&credentials.to_string()), request).await
     }
 
     async fn authorised(&self, card: &Card, minor: u64) -> Approval {

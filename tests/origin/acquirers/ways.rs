@@ -13,7 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpListener;
 
 use super::nets::certificates;
-use super::{Card, Told, approved, clearhaus, declined, dkk, http, nets, order, request, told};
+use super::{Card, Told, approved, clearhaus, declined, dkk, http, nets, opened, order, request, told};
 
 const KEY: &str = include_str!("../../../origin/vectors/test-signing-key.pem");
 
@@ -25,7 +25,7 @@ async fn asked(acquirer: Box<dyn Acquirer>, transport: Transport) -> Outcome {
     };
     let card = Card::new("4571123412341234", "123");
     let party = Party { acquirer, transport };
-    acquirers::ask(&party, credentials.to_string().as_bytes(), &request(1, dkk(1000), card.authorise(Series::None)))
+    acquirers::ask(&party, &opened(&credentials.to_string()), &request(1, dkk(1000), card.authorise(Series::None)))
         .await
 }
 

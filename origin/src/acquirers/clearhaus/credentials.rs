@@ -41,20 +41,39 @@ impl Credentials {
         self.key_pair().map(|_| ())
     }
 
-    /// `RS256-hex`: PKCS#1 v1.5 with SHA-256 over the exact bytes that are sent, in lower-case hex.
-    pub(super) fn sign(&self, body: &[u8]) -> Result<String, AcquirerError> {
-        let key = self.key_pair()?;
-        let mut signature = vec![0; key.public_modulus_len()];
-        key.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), body, &mut signature)
-            .map_err(|_| AcquirerError::Credentials("the signing key does not sign"))?;
-        Ok(hex::encode(&signature))
-    }
-
-    /// The key is read for each call and gone after it, so that a sealed vault leaves none behind.
     fn key_pair(&self) -> Result<RsaKeyPair, AcquirerError> {
         let der = PrivatePkcs8KeyDer::from_pem_slice(self.signing_key_pem.as_bytes())
             .map_err(|_| AcquirerError::Credentials("the signing key is not PKCS#8 PEM"))?;
         RsaKeyPair::from_pkcs8(der.secret_pkcs8_der())
             .map_err(|_| AcquirerError::Credentials("the signing key is not RSA of at least 2048 bits"))
+    }
+}
+
+/// Credentials with their key read. It lives as long as the opened record and no longer, so that a sealed vault leaves
+/// none behind; the library wipes the key when it is freed.
+pub(super) struct Signer {
+    credentials: Credentials,
+    key: RsaKeyPair,
+}
+
+impl Signer {
+    /// Reads the record.
+    pub(super) fn read(json: &[u8]) -> Result<Self, AcquirerError> {
+        let credentials = Credentials::parse(json)?;
+        let key = credentials.key_pair()?;
+        Ok(Self { credentials, key })
+    }
+
+    pub(super) fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// `RS256-hex`: PKCS#1 v1.5 with SHA-256 over the exact bytes that are sent, in lower-case hex.
+    pub(super) fn sign(&self, body: &[u8]) -> Result<String, AcquirerError> {
+        let mut signature = vec![0; self.key.public_modulus_len()];
+        self.key
+            .sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), body, &mut signature)
+            .map_err(|_| AcquirerError::Credentials("the signing key does not sign"))?;
+        Ok(hex::encode(&signature))
     }
 }

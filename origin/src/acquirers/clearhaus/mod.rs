@@ -16,11 +16,13 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 pub use calls::is_text_on_statement;
+use credentials::Signer;
+
 pub use credentials::Credentials;
 
 use super::{
-    Acquirer, AcquirerError, Answer, Approval, Call, Capabilities, Decline, Outcome, Refusal, Request, Resolution,
-    Series, Unanswered, Wire, WireRequest,
+    Acquirer, AcquirerError, Answer, Approval, Call, Capabilities, Decline, Opened, Outcome, Refusal, Request,
+    Resolution, Series, Unanswered, Wire, WireRequest,
 };
 use crate::money::Currency;
 use status::Meaning;
@@ -62,12 +64,12 @@ impl Acquirer for Clearhaus {
         calls::of(request).map(|_| ())
     }
 
-    fn encode(&self, credentials: &[u8], request: &Request<'_>) -> Result<Wire, AcquirerError> {
-        let credentials = Credentials::parse(credentials)?;
+    fn encode(&self, credentials: &Opened, request: &Request<'_>) -> Result<Wire, AcquirerError> {
+        let signer = credentials.read(Signer::read)?;
         let (path, form) = calls::of(request)?;
         let body = form.into_body();
-        let signature = format!("{} RS256-hex {}", credentials.signing_key_id, credentials.sign(&body)?);
-        let basic = Zeroizing::new(format!("{}:", credentials.api_key));
+        let signature = format!("{} RS256-hex {}", signer.credentials().signing_key_id, signer.sign(&body)?);
+        let basic = Zeroizing::new(format!("{}:", signer.credentials().api_key));
         Ok(Wire::Post(WireRequest {
             path,
             headers: vec![

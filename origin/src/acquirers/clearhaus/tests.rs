@@ -27,6 +27,10 @@ fn credentials() -> Vec<u8> {
     serde_json::to_vec(&credentials).unwrap()
 }
 
+fn opened() -> Opened {
+    Zeroizing::new(credentials()).into()
+}
+
 #[test]
 fn the_published_vector_holds_for_the_form_and_the_signature() {
     // The vector's key has 512 bits, which the production signer refuses; the `rsa` crate signs it here, and the next
@@ -50,11 +54,11 @@ fn the_published_vector_holds_for_the_form_and_the_signature() {
 
 #[test]
 fn the_production_signer_equals_the_second_implementation() {
-    let credentials: Credentials = serde_json::from_slice(&credentials()).unwrap();
+    let signer = credentials::Signer::read(&credentials()).unwrap();
     let key = rsa::RsaPrivateKey::from_pkcs8_pem(KEY_PEM).unwrap();
     for body in [&b""[..], b"amount=1", b"\x00\xff"] {
         let expected = SigningKey::<Sha256>::new(key.clone()).sign(body).to_bytes();
-        assert_eq!(credentials.sign(body).unwrap(), crate::hex::encode(&expected));
+        assert_eq!(signer.sign(body).unwrap(), crate::hex::encode(&expected));
     }
 }
 
@@ -102,7 +106,7 @@ fn authorise(instrument: Instrument<'static>, series: Series<'static>) -> Reques
 
 /// The path and the form as text.
 fn sent(request: &Request<'_>) -> (String, String) {
-    let Wire::Post(post) = Clearhaus.encode(&credentials(), request).unwrap() else { panic!("not a POST") };
+    let Wire::Post(post) = Clearhaus.encode(&opened(), request).unwrap() else { panic!("not a POST") };
     (post.path, String::from_utf8(post.body.to_vec()).unwrap())
 }
 
@@ -338,6 +342,6 @@ fn an_error_of_the_gateway_s_own_can_be_voided() {
 #[test]
 fn ids_cannot_leave_their_path() {
     for id in ["", "../credits", "a/b", "a?b", "a b", "%2e"] {
-        assert!(matches!(Clearhaus.encode(&credentials(), &void(id)), Err(AcquirerError::Field(_))), "{id}");
+        assert!(matches!(Clearhaus.encode(&opened(), &void(id)), Err(AcquirerError::Field(_))), "{id}");
     }
 }

@@ -22,8 +22,8 @@ mod state;
 pub use credentials::{Credentials, Tags};
 
 use super::{
-    Acquirer, AcquirerError, Answer, Call, Capabilities, Instrument, Outcome, Request, Resolution, Series, Unanswered,
-    Wire,
+    Acquirer, AcquirerError, Answer, Call, Capabilities, Instrument, Opened, Outcome, Request, Resolution, Series,
+    Unanswered, Wire,
 };
 use crate::money::Currency;
 
@@ -85,8 +85,8 @@ impl Acquirer for Nets {
         }
     }
 
-    fn encode(&self, credentials: &[u8], request: &Request<'_>) -> Result<Wire, AcquirerError> {
-        let message = message::of(&Credentials::parse(credentials)?, request)?;
+    fn encode(&self, credentials: &Opened, request: &Request<'_>) -> Result<Wire, AcquirerError> {
+        let message = message::of(&Credentials::parse(credentials.expose())?, request)?;
         frame::wrap(&message).map(Wire::Frame).map_err(|_| AcquirerError::Field("message"))
     }
 

@@ -56,9 +56,13 @@ fn void() -> Request<'static> {
     request(1220, Call::Void { state: state(), card: Some(card()) })
 }
 
+fn opened(credentials: &serde_json::Value) -> Opened {
+    zeroize::Zeroizing::new(credentials.to_string().into_bytes()).into()
+}
+
 /// The message without its frame.
 fn sent(credentials: &serde_json::Value, request: &Request<'_>) -> String {
-    let Wire::Frame(bytes) = Nets.encode(credentials.to_string().as_bytes(), request).unwrap() else { panic!() };
+    let Wire::Frame(bytes) = Nets.encode(&opened(credentials), request).unwrap() else { panic!() };
     String::from_utf8(frame::open(&bytes).unwrap().to_vec()).unwrap()
 }
 
@@ -108,7 +112,7 @@ fn what_each_advice_holds() {
 #[test]
 fn what_is_not_sent() {
     let refused = |request: &Request<'_>| {
-        let sent = Nets.encode(credentials().to_string().as_bytes(), request).err().unwrap();
+        let sent = Nets.encode(&opened(&credentials()), request).err().unwrap();
         let checked = Nets.check(request);
         (sent.to_string(), checked.is_err())
     };
@@ -168,7 +172,7 @@ fn the_outcome_of_3_d_secure_goes_into_tags_that_are_named_or_nowhere() {
     let json = json!({"eci": "05", "authenticationValue": "AAABBEg0VhI0VniQEjRWAAAAAAA=", "dsTransID": "d", "more": 1});
     let authentication = Authentication { message: AuthenticationMessage::Ares, json: json.to_string() };
     authorisation.authentication = Some(kept(authentication));
-    assert!(Nets.encode(credentials().to_string().as_bytes(), &request).is_err());
+    assert!(Nets.encode(&opened(&credentials()), &request).is_err());
     let mut with = credentials();
     with["threeDSecureTags"] = json!({"eci": "E1", "authenticationValue": "A!", "dsTransId": "D3"});
     let text = sent(&with, &request);

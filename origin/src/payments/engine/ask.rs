@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::super::Payments;
 use super::super::ledger::{Act, ActKind};
 use super::super::resolver::ABANDONED_AFTER_MS;
 use super::super::steps::{self, Step, StepError};
 use super::super::store::Transaction;
 use super::EngineError;
-use crate::acquirers::{self, Approval, Call, Capabilities, Decline, Outcome, Party, Request, Resolution};
+use crate::acquirers::{self, Approval, Call, Capabilities, Decline, Opened, Outcome, Party, Request, Resolution};
 use crate::clock::Clock;
 use crate::db::{DbError, Tx};
 use crate::identity::secrets;
@@ -50,7 +48,7 @@ pub async fn begin(
 /// An acquirer, with what the merchant is to it.
 pub(in super::super) struct Routed {
     pub(in super::super) party: Arc<Party>,
-    pub(in super::super) credentials: Zeroizing<Vec<u8>>,
+    pub(in super::super) credentials: Opened,
 }
 
 impl Routed {
@@ -186,7 +184,7 @@ impl Payments {
         let party = self.acquirers.find(name).ok_or(EngineError::NotConfigured)?;
         let account = transaction.account.parse().map_err(|_| DbError::Corrupt("account name"))?;
         let found = secrets::acquirer_credentials(&self.db, unsealed, &account, name).await?;
-        Ok(Routed { party, credentials: found.ok_or(EngineError::NotConfigured)? })
+        Ok(Routed { party, credentials: found.ok_or(EngineError::NotConfigured)?.into() })
     }
 
     /// The card, where the acquirer wants it with every call. It is for the acquirer alone: nobody here sees it, and the

@@ -79,6 +79,7 @@ impl Payments {
         let most = if record.request.use_once { DECLINES_PER_CODE } else { DECLINES_PER_SHARED_CODE };
         if declines >= most {
             tracing::warn!(code = %record.code, declines, "a code is tried too often");
+            self.limits.refused_by_code();
             return Err(ApiError::retry_after(u32::try_from(CODE_WINDOW_MS / 1000).unwrap_or(u32::MAX)));
         }
         self.limits.begin(unsealed, payer_address, &card.pan, self.clock.now_ms()).inspect_err(|_| {

@@ -115,6 +115,15 @@ pub async fn due(db: &Db, now_ms: i64) -> Result<Vec<Due>, DbError> {
     rows.iter().map(due).collect()
 }
 
+/// How many unknown acts are asked again by themselves, for metrics; the other unknown ones are an operator's.
+///
+/// # Errors
+/// From the database.
+pub async fn count_to_repeat(db: &Db) -> Result<i64, DbError> {
+    let statement = "SELECT COUNT(*) FROM acts WHERE next_try_at_ms IS NOT NULL AND state = 'unknown'";
+    Ok(sqlx::query(statement).fetch_one(db.read()).await?.try_get(0)?)
+}
+
 /// Takes an act to ask once more, and says when it is due again should nothing come of it; `None`: never. `false` when
 /// another origin has taken it, or it is settled.
 ///
@@ -131,6 +140,18 @@ pub async fn lease(db: &Db, due: &Due, next_try_at_ms: Option<i64>) -> Result<bo
     .execute(db.write())
     .await?;
     Ok(done.rows_affected() == 1)
+}
+
+/// Asks an act again at another time than the one that [`due`] said, should nobody else have taken it.
+///
+/// # Errors
+/// From the database.
+pub async fn put_off(db: &Db, due: &Due, next_try_at_ms: i64) -> Result<(), DbError> {
+    let statement = "UPDATE acts SET next_try_at_ms = $4 \
+                     WHERE transaction_id = $1 AND number = $2 AND next_try_at_ms = $3 AND state = 'unknown'";
+    let query = sqlx::query(statement).bind(due.transaction_id).bind(i64::from(due.number)).bind(due.next_try_at_ms);
+    query.bind(next_try_at_ms).execute(db.write()).await?;
+    Ok(())
 }
 
 /// All acts of a transaction, in order.

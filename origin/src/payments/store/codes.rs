@@ -47,6 +47,15 @@ impl CodeRecord {
         matches!(self.kind, RequestKind::Subscribe | RequestKind::Renew)
     }
 
+    /// What the payer reads: the merchant's own name for what is paid. A link's reference is a random one of ours.
+    #[must_use]
+    pub fn shown_reference(&self) -> &str {
+        match self.dialect {
+            Dialect::Pluto => &self.request.merchant_reference,
+            Dialect::V1 => self.order_id.as_deref().unwrap_or_default(),
+        }
+    }
+
     /// Whether nothing is charged: the card is verified and kept. Elsewhere an amount of zero is for the payer to type.
     #[must_use]
     pub fn only_keeps_card(&self) -> bool {

@@ -26,7 +26,7 @@ macro_rules! select_moves {
     ($condition:literal) => {
         concat!(
             "SELECT t.account, t.id, a.number, COALESCE(w.reference, 'sv-' || t.id), COALESCE(t.order_id, t.reference), \
-             a.kind, a.amount_minor, t.currency, a.state, a.settled_at_ms \
+             a.kind, a.amount_minor, t.currency, a.state, a.settled_at_ms, a.created_at_ms \
              FROM acts a JOIN transactions t ON t.id = a.transaction_id \
              LEFT JOIN wallet_payments w ON w.transaction_id = t.id AND $1 = 'mobilepay' \
              WHERE a.kind IN ('capture', 'refund') AND a.state IN ('done', 'unknown') \
@@ -98,5 +98,6 @@ fn record(row: &AnyRow) -> Result<OurAct, DbError> {
         currency: row.try_get(7)?,
         state: row.try_get(8)?,
         settled_at_ms: row.try_get(9)?,
+        asked_at_ms: row.try_get(10)?,
     })
 }

@@ -12,10 +12,8 @@ use crate::web::{ApiError, Call};
 
 /// The languages of the pay page.
 pub(super) const LANGUAGES: &[&str] = &["da", "sv", "no", "en", "de", "fr"];
-const MAX_TEXT_CHARS: usize = 500;
-const MAX_ORDER_ID_CHARS: usize = 128;
-const MAX_URL_BYTES: usize = 2048;
-const MAX_ADDRESS_LINES: usize = 8;
+/// The reference bounds the whole body and no field of it.
+const MAX_TEXT_CHARS: usize = 32_000;
 /// What a code shows to its payer at most.
 const MAX_DESCRIPTION_CHARS: usize = 45;
 
@@ -63,9 +61,9 @@ impl Order {
         let body = object(&call.signed.body)?;
         let mut fields = Fields { map: &body, ignored: Vec::new() };
         let items = items(&mut fields)?;
-        let amount = sum(&items)?;
+        let amount = sum(fields.map)?;
         let order = Self {
-            order_id: fields.text("orderid", MAX_ORDER_ID_CHARS),
+            order_id: fields.text("orderid", MAX_TEXT_CHARS),
             amount,
             autocapture: fields.take("autocapture", flag),
             lifetime_secs: fields
@@ -164,12 +162,12 @@ fn items(fields: &mut Fields<'_>) -> Result<Vec<Item>, ApiError> {
         .collect()
 }
 
-/// Zero would mean that the payer may type the amount.
-fn sum(items: &[Item]) -> Result<Option<Amount>, ApiError> {
-    let mut totals = items.iter().map(|item| item.total.0);
-    let Some(first) = totals.next() else { return Ok(None) };
-    let sum = totals.try_fold(first, Amount::plus).map_err(|_| bad("invalid items.total"))?;
-    if sum.minor() == 0 { Err(bad("invalid items.total")) } else { Ok(Some(sum)) }
+/// What the items come to, once they have been read. Zero would mean that the payer may type the amount.
+fn sum(body: &Map<String, Value>) -> Result<Option<Amount>, ApiError> {
+    let items = body.get("items").and_then(Value::as_array).into_iter().flatten();
+    let totals = items.filter_map(|item| item.get("total").and_then(Value::as_str));
+    let sum = Amount::sum_of_totals(totals).map_err(|_| bad("invalid items.total"))?;
+    if sum.is_some_and(Amount::is_open) { Err(bad("invalid items.total")) } else { Ok(sum) }
 }
 
 /// The optional fields of an object, and which of them were not valid.
@@ -209,8 +207,7 @@ fn text(value: &Value, max_chars: usize) -> Option<String> {
 /// A page of the merchant's that a browser is sent to: nothing that runs.
 fn is_url(url: &str) -> bool {
     let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
-    url.len() <= MAX_URL_BYTES
-        && url.bytes().all(|b| b.is_ascii_graphic())
+    url.bytes().all(|b| b.is_ascii_graphic())
         && rest.is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '['))
 }
 
@@ -223,7 +220,7 @@ fn language(text: &str) -> Option<String> {
 fn address(value: &Value) -> Option<Address> {
     let map = value.as_object()?;
     let field = |name: &str| map.get(name).and_then(|value| text(value, MAX_TEXT_CHARS));
-    let lines = match map.get("address") {
+    let lines: Vec<String> = match map.get("address") {
         Some(Value::Array(lines)) => lines.iter().filter_map(|line| text(line, MAX_TEXT_CHARS)).collect(),
         Some(line) => text(line, MAX_TEXT_CHARS).into_iter().collect(),
         None => Vec::new(),
@@ -235,7 +232,7 @@ fn address(value: &Value) -> Option<Address> {
         gln: field("gln"),
         email: field("email"),
         phone: field("phone"),
-        address: lines.into_iter().take(MAX_ADDRESS_LINES).collect(),
+        address: lines,
         city: field("city"),
         zip: field("zip"),
         state: field("state"),

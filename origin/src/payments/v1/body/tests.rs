@@ -110,6 +110,26 @@ fn an_amount_that_is_cut_off_to_nothing_counts_nothing() {
 }
 
 #[test]
+fn the_sum_is_cut_off_and_no_field_is_too_long() {
+    let body = r#"{"items":[{"total":"12998 DKK"},{"total":"399.9986 DKK"},{"total":"0.0014 DKK"}]}"#;
+    assert_eq!(order(body).unwrap().amount.map(Amount::to_total).as_deref(), Some("13398.00 DKK"));
+    let long = "x".repeat(5_000);
+    let url = format!("https://shop.example/{long}");
+    let lines = vec!["a line"; 20];
+    let body = serde_json::json!({"orderid": long, "successurl": url, "items": [{"total": "1 DKK", "name": long}],
+        "billing": {"name": long, "address": lines}});
+    let order = order(&body.to_string()).unwrap();
+    assert_eq!(
+        (order.order_id.as_deref(), order.details.successurl.as_deref()),
+        (Some(long.as_str()), Some(url.as_str()))
+    );
+    assert_eq!(
+        (order.details.billing.unwrap().address.len(), order.details.items[0].name.as_deref()),
+        (20, Some(long.as_str()))
+    );
+}
+
+#[test]
 fn what_php_makes_of_nothing_is_nothing() {
     assert_eq!(order("[]"), order("{}"));
     let empty = order(r#"{"items":[],"billing":[],"shipping":[],"subscriber":[]}"#).unwrap();
