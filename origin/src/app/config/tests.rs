@@ -2,7 +2,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
 
+use super::files::parse_link_keys;
 use super::*;
+use crate::ceremonies::operators::Operators;
 
 #[derive(Parser)]
 struct Wrapper {
