@@ -5,7 +5,8 @@ use std::sync::Arc;
 use scanvault_origin::acquirers::Resolution;
 use scanvault_origin::clock::ManualClock;
 use scanvault_origin::db::Tx;
-use scanvault_origin::payments::engine::{Hook, HookFuture, Means, Order};
+use scanvault_origin::outbox::strict::{self, Verdict};
+use scanvault_origin::payments::engine::{ActRequest, Hook, HookFuture, Means, Order, no_hook};
 use scanvault_origin::payments::ledger::{ActEnd, ActKind, Stage};
 use scanvault_origin::payments::pay::PayOutcome;
 use scanvault_origin::payments::store::{Transaction, transactions};
@@ -16,6 +17,7 @@ use crate::bank::{Play, REPEATS, at_a_bank};
 use crate::card::code;
 use crate::engine::{ABANDONED_MS, PAN, code_state, find, pay};
 use crate::on_both;
+use crate::receiver::until;
 use crate::world::World;
 
 /// Longer than any pause before the next void.
@@ -33,6 +35,25 @@ impl Hook for Sleeps {
 }
 
 on_both! {
+    async fn what_the_merchant_undoes_is_not_told_as_paid_later(world: World) {
+        let mut world = world;
+        let auth = world.ready().await;
+        world.execute("UPDATE accounts SET webhook_url = 'https://shop.example/hook', webhook_strict = 1").await;
+        let (payments, bank) = at_a_bank(&world, REPEATS).await;
+        let code = code(&world, &auth, "undone", "10.00").await;
+        let undone = async {
+            let waiting = "SELECT COUNT(*) FROM outbox WHERE deadline_at_ms IS NOT NULL AND state = 'pending'";
+            until("it waits for its receiver", async || world.number(waiting).await == 1).await;
+            payments.act(1, ActRequest::Void, None, no_hook()).await.unwrap()
+        };
+        let (_, acted) = tokio::join!(pay(&world, &payments, &code), undone);
+        assert_eq!((acted.end, bank.booked("void")), (ActEnd::Done, vec![1000]));
+        assert_eq!(strict::find(&world.app.db, 1).await.unwrap(), Some(Verdict::Withdrawn));
+        // What is still sent is its end.
+        let told = "SELECT COUNT(*) FROM outbox WHERE state = 'pending' AND body LIKE '%END_REVERSED%'";
+        assert_eq!((world.number("SELECT COUNT(*) FROM outbox").await, world.number(told).await), (2, 1));
+    }
+
     async fn a_lost_hold_whose_void_was_not_taken_is_given_back_later(world: World) {
         let mut world = world;
         let auth = world.ready().await;

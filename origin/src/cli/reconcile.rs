@@ -200,6 +200,11 @@ fn sentence(finding: &Finding) -> String {
         }
         Finding::UnknownWasBooked { ours: act, theirs } => format!("was booked: {} ({})", ours(act), theirs.id),
         Finding::UnknownNotInReport { ours: act } => format!("unknown, and not in the report: {}", ours(act)),
+        Finding::Ambiguous { ours: act, theirs } => format!(
+            "unknown: {}; the one line that fits ({}) may be that of an earlier act of the same amount",
+            ours(act),
+            theirs.id
+        ),
         Finding::Twice { theirs } => {
             format!("twice in the report, counted once: {}: {} ({})", theirs.reference, theirs.kind, theirs.id)
         }

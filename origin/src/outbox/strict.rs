@@ -60,6 +60,19 @@ pub async fn withdraw(db: &Db, due: &Due, why: &str, now_ms: i64) -> Result<bool
     Ok(query.execute(db.write()).await?.rows_affected() > 0)
 }
 
+/// The merchant undoes the payment before its receiver has answered: what would tell of it as paid is not sent any more.
+/// One that is on its way just now cannot be called back.
+///
+/// # Errors
+/// From the database.
+pub async fn undo(tx: &mut Tx, transaction_id: i64, now_ms: i64) -> Result<(), DbError> {
+    let statement = "UPDATE outbox SET state = 'withdrawn', lease_until_ms = 0, next_at_ms = $2, \
+                     last_error = 'the payment was undone' WHERE transaction_id = $1 AND deadline_at_ms IS NOT NULL \
+                     AND state IN ('pending', 'parked') AND delivered_at_ms IS NULL";
+    sqlx::query(statement).bind(transaction_id).bind(now_ms).execute(&mut **tx).await?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use super::ledger::ActKind;
 use super::store::Transaction;
 use super::{notification, view};
 use crate::db::{DbError, Tx};
@@ -38,6 +39,9 @@ pub async fn of_step(
     now_ms: i64,
     entropy: &mut (dyn Entropy + Send),
 ) -> Result<(), NotifyError> {
+    if is_undone(before, transaction) {
+        outbox::strict::undo(tx, transaction.id, now_ms).await?;
+    }
     let Some(news) = news(before, transaction) else { return Ok(()) };
     let Some((url, format)) = identity::store::webhook(tx, &transaction.account).await? else { return Ok(()) };
     if news == News::Paid && outbox::strict::was_answered(tx, transaction.id).await? {
@@ -73,6 +77,12 @@ enum News {
     Paid,
     /// Another final state, or a refund.
     Other,
+}
+
+/// A hold that waited for its receiver, and now is given back.
+fn is_undone(before: &Transaction, after: &Transaction) -> bool {
+    let is_void = after.ledger.pending.is_some_and(|act| act.kind == ActKind::Void);
+    before.held_until_ms.is_some() && after.held_until_ms.is_none() && is_void
 }
 
 fn news(before: &Transaction, after: &Transaction) -> Option<News> {
@@ -119,6 +129,7 @@ mod tests {
             (&voiding, &voided, Some(News::Other)),
         ] {
             assert_eq!(news(before, after), told, "{} to {}", before.tx_state(), after.tx_state());
+            assert_eq!(is_undone(before, after), std::ptr::eq(after, &voiding), "{}", after.tx_state());
         }
         // Taken later by the merchant: to the receiver it is paid as soon as it is held for good.
         let held = Transaction { autocapture: false, ..held };

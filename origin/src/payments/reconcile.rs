@@ -97,6 +97,14 @@ pub enum Finding {
         /// Ours.
         ours: OurAct,
     },
+    /// Nobody knows, and the one line that fits may as well be that of an act that another day's report may have: an
+    /// operator decides, with the party's word.
+    Ambiguous {
+        /// Ours.
+        ours: OurAct,
+        /// Theirs.
+        theirs: Line,
+    },
     /// The report has the same line once more, with the same id: it counts once.
     Twice {
         /// Theirs.
@@ -134,6 +142,12 @@ impl Comparison {
     #[must_use]
     pub fn disagreements(&self) -> usize {
         self.findings.iter().filter(|finding| !matches!(finding, Finding::PerhapsBefore { .. })).count()
+    }
+}
+
+impl Line {
+    fn is_of(&self, act: &OurAct) -> bool {
+        self.amount_minor == act.amount_minor && self.currency == act.currency
     }
 }
 
@@ -225,13 +239,15 @@ fn compare_group(
     comparison: &mut Comparison,
 ) {
     ours.sort_by_key(|act| (act.state != "done", act.act));
-    let mut unmatched = Vec::new();
+    let (mut unmatched, mut shared) = (Vec::new(), Vec::new());
     for act in ours {
-        let equal = |line: &&Line| line.amount_minor == act.amount_minor && line.currency == act.currency;
-        match theirs.iter().position(equal) {
+        match theirs.iter().position(|line| line.is_of(act)) {
             Some(at) if act.state == "done" => {
-                theirs.remove(at);
+                let line = theirs.remove(at);
                 comparison.agreed += 1;
+                if due(act) != Due::Here {
+                    shared.push(line);
+                }
             }
             Some(at) => {
                 let theirs = theirs.remove(at).clone();
@@ -245,9 +261,12 @@ fn compare_group(
     for act in unmatched {
         let (ours, due) = (act.clone(), due(act));
         if act.state != "done" {
-            if due != Due::Elsewhere {
-                comparison.findings.push(Finding::UnknownNotInReport { ours });
-            }
+            let shared = shared.iter().position(|line| line.is_of(&ours)).map(|at| shared.swap_remove(at).clone());
+            comparison.findings.extend(match (shared, due) {
+                (_, Due::Elsewhere) => None,
+                (Some(theirs), _) => Some(Finding::Ambiguous { ours, theirs }),
+                (None, _) => Some(Finding::UnknownNotInReport { ours }),
+            });
             continue;
         }
         comparison.findings.extend(match (theirs.pop(), due) {

@@ -142,3 +142,20 @@ proptest! {
         let _ = parse(&format!("{HEADER}\n{text}"));
     }
 }
+
+#[test]
+fn a_line_that_may_be_an_earlier_acts_settles_nothing() {
+    let all = [ours(2, "capture", 500, "done"), ours(3, "capture", 500, "unknown")];
+    let line = booked("capture", 500, "a");
+    for earlier in [Due::Elsewhere, Due::HereOrBefore] {
+        let due = |act: &OurAct| if act.act == 2 { earlier } else { Due::Here };
+        let ambiguous = Finding::Ambiguous { ours: all[1].clone(), theirs: line.clone() };
+        assert_eq!(compare(&all, from_ref(&line), due).findings, [ambiguous]);
+        // Two lines are two bookings.
+        let second = booked("capture", 500, "b");
+        let found = compare(&all, &[line.clone(), second.clone()], due).findings;
+        assert_eq!(found, [Finding::UnknownWasBooked { ours: all[1].clone(), theirs: second }]);
+    }
+    // Where the earlier one must be in this report, the line is that one's.
+    assert_eq!(findings(&all, from_ref(&line)), [Finding::UnknownNotInReport { ours: all[1].clone() }]);
+}
