@@ -88,7 +88,8 @@ class Lane {
   async lifeAndDeath() {
     const { stand } = this;
     const { origin } = stand;
-    const killing = pause(Math.floor(this.random() * LONGEST_MS)).then(() => stand.stop("SIGKILL"));
+    const life = Math.floor(this.random() * LONGEST_MS);
+    const killing = this.atWork().then(() => pause(life)).then(() => stand.stop("SIGKILL"));
     const tills = this.shops.flatMap(({ shop }) => Array.from({ length: TILLS }, () => this.till(shop, origin)));
     await Promise.all([killing, ...tills]);
     await origin.ended;
@@ -96,6 +97,13 @@ class Lane {
     counts.kills += 1;
     await stand.start();
     await open(stand);
+  }
+
+  /** A life begins with the first answers, however busy the machine is: an idle origin has nothing to lose. */
+  async atWork() {
+    const answered = () => this.shops.reduce((all, { shop }) => all + shop.counts.answered, 0);
+    const before = answered();
+    await until("business goes on", () => answered() >= before + 4 * this.shops.length, { seconds: 120 });
   }
 
   async till(shop, origin) {

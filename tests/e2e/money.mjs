@@ -33,7 +33,7 @@ export class Shop {
   acknowledged = new Map();
   /** Transactions that a shopper was told of, by what they were told. */
   told = new Map();
-  counts = { calls: 0, faults: 0, unanswered: 0 };
+  counts = { calls: 0, answered: 0, faults: 0, unanswered: 0 };
 
   /** `account` is {account, password}; `party` is the simulator's address; `card` pays, `way` says with what besides. */
   constructor({ stand, account, currency, party, card, way = "card", random, largest = 900_000, faulty = 0.2 }) {
@@ -168,11 +168,13 @@ export class Shop {
     this.acknowledged.set(id, row);
   }
 
-  ask(method, path, extra = {}, body = "", query = "") {
+  async ask(method, path, extra = {}, body = "", query = "") {
     this.counts.calls += 1;
     const text = typeof body === "string" ? body : JSON.stringify(body);
     const type = text && typeof body !== "string" ? JSON_TYPE : {};
-    return persistently(this.stand, { method, path, query, body: text, extra: { ...type, ...extra } });
+    const answer = await persistently(this.stand, { method, path, query, body: text, extra: { ...type, ...extra } });
+    this.counts.answered += 1;
+    return answer;
   }
 
   /** The party misbehaves for one of these calls, now and then. Amounts are drawn from a wide range: it hits this call. */
