@@ -118,7 +118,7 @@ pub enum PlainHttp {
     Loopback,
 }
 
-/// Plain HTTP: 308 for a GET or HEAD of a public path that gives nothing away, 403 for everything else.
+/// Plain HTTP: 308 for a GET or HEAD of a public path, or of the root, that gives nothing away, 403 for everything else.
 ///
 /// A redirect of a request with a credential would teach its client nothing: the credential has been sent in clear.
 ///
@@ -132,7 +132,9 @@ pub fn transport(inbound: &Inbound, target: &Target, policy: PlainHttp) -> Resul
         matches!(inbound.method.as_str(), "GET" | "HEAD") && inbound.authorization.is_none() && !sends_body(inbound);
     let canonical = path::check(&target.path).is_ok()
         && target.query.as_deref().is_none_or(|query| path::check_query(query).is_ok());
-    if !(gives_nothing_away && canonical && route::is_public(&target.path)) {
+    // Nothing is at the root, over https either; the preload list of browsers asks where it leads.
+    let leads_on = target.path == "/" || route::is_public(&target.path);
+    if !(gives_nothing_away && canonical && leads_on) {
         return Err(Problem::HttpsRequired.into());
     }
     let query = target.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();

@@ -196,7 +196,7 @@ describe("plain HTTP", () => {
 
   test("GET and HEAD of public paths are sent to https", async () => {
     for (const method of ["GET", "HEAD"]) {
-      for (const path of ["/Q/0123456789", "/q/0123456789?a=b", "/pluto/public/qr/0123456789.svg?size=512", "/public/monitor"]) {
+      for (const path of ["/", "/Q/0123456789", "/q/0123456789?a=b", "/pluto/public/qr/0123456789.svg?size=512", "/public/monitor"]) {
         const answer = await refused(strict, path, { method, headers: host });
         assert.deepEqual([answer.status, answer.headers.location], [308, `https://pay.example${path}`]);
         assert.equal(answer.body.length, 0);

@@ -56,6 +56,8 @@ fn plain_http_is_redirected_only_where_nothing_was_given_away() {
     for method in ["GET", "HEAD"] {
         assert_eq!(check(&inbound(method), "http://Pay.example:80/Q/1?a=b"), to("https://pay.example/Q/1?a=b"));
     }
+    assert_eq!(check(&inbound("GET"), "http://pay.example"), to("https://pay.example/"));
+    assert_eq!(check(&inbound("GET"), "http://pay.example//"), no());
     assert_eq!(check(&inbound("GET"), "https://pay.example/pluto/code/1"), Ok(()));
     assert_eq!(check(&inbound("GET"), "http://pay.example/pluto/code/1"), no());
     assert_eq!(check(&inbound("GET"), "http://pay.example/Q/../pluto/code/1"), no());
