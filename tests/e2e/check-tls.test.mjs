@@ -39,7 +39,7 @@ before(async () => {
       { ...edge, name: "plain", listen: `127.0.0.1:${ports.plain}` },
     ],
   });
-  const ready = async () => (await fetch(`http://127.0.0.1:${ports.plain}/`, { redirect: "manual" })).status === 403;
+  const ready = async () => (await fetch(`http://127.0.0.1:${ports.plain}/`, { redirect: "manual" })).status === 308;
   await children.start("edge", command, { ready });
   resolver = await startResolver();
 });
