@@ -32,6 +32,7 @@ const settings = {
   changes: Number(values.changes ?? 1_000_000),
 };
 if (Object.values(settings).some((value) => !(value > 0))) throw new Error("every setting is a positive number");
+if (settings.codes <= FEW) throw new Error(`--codes: more than the ${FEW} that they are held against`);
 const key = { id: "bench", secret: randomBytes(32).toString("base64") };
 const agent = new Agent({ keepAlive: true, maxSockets: 256 });
 let codesMade = 0;
