@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { setTimeout as pause } from "node:timers/promises";
 import { parseArgs } from "node:util";
+import { fetchPatiently } from "../lib/patient.mjs";
 import { open } from "./ceremonies.mjs";
 import { KINDS } from "./databases.mjs";
 import { makeOpenTemplate } from "./kills.mjs";
@@ -119,7 +120,7 @@ class Lane {
 
   async finish() {
     const { stand, ground } = this;
-    for (const url of [...ground.parties().map(({ url }) => url), ground.bank, ground.wallet]) await fetch(`${url}/_faults`, { method: "DELETE" });
+    for (const url of [...ground.parties().map(({ url }) => url), ground.bank, ground.wallet]) await fetchPatiently(`${url}/_faults`, { method: "DELETE" });
     await this.rest();
     for (const { party, url } of ground.parties()) await this.holdAgainstReport({ party, url });
     await this.rest();
@@ -162,7 +163,7 @@ class Lane {
   /** The party's own report: nothing may disagree but what nobody could know, and that is settled by it. */
   async holdAgainstReport({ party, url }) {
     const report = this.stand.at(`${party}.csv`);
-    writeFileSync(report, await (await fetch(`${url}/_settlement`)).text());
+    writeFileSync(report, await (await fetchPatiently(`${url}/_settlement`)).text());
     const days = ["--from", day(-1), "--until", day(2), "--party", party];
     const first = await this.compare(["reconcile", "compare", ...days, report, "--settle"]);
     for (const { finding, ours } of first.findings) {
@@ -192,7 +193,7 @@ class Lane {
 
   /** No reference was authorised twice where one answer was known, and nothing was taken on a lost one. */
   async assertHolds(party, url) {
-    const book = await (await fetch(`${url}/_book`)).json();
+    const book = await (await fetchPatiently(`${url}/_book`)).json();
     const rows = await this.stand.database.rowsLater(`SELECT id, state FROM transactions WHERE acquirer = '${party}'`);
     const holds = new Map();
     for (const entry of book) {
@@ -276,7 +277,7 @@ class Lane {
 
   /** What the other parties' books say, and what the strict receivers have answered. */
   async assertOthers(rows) {
-    const book = async (url) => (await fetch(`${url}/_book`)).json();
+    const book = async (url) => (await fetchPatiently(`${url}/_book`)).json();
     const of = (wanted) => {
       const names = this.shops.filter(wanted).map(({ name }) => name);
       return rows.filter(({ account }) => names.includes(account));
@@ -299,7 +300,7 @@ class Lane {
     for (const { amount } of bank.filter(({ kind, status }) => ["auth", "challenge"].includes(kind) && status === "Y")) passed.set(amount, (passed.get(amount) ?? 0) + 1);
     const asked = new Map(rows.map(({ id, card_last_four: last }) => [`sv-${id}`, last]));
     const { url } = this.ground.parties()[0];
-    for (const { kind, reference, amount } of await (await fetch(`${url}/_book`)).json()) {
+    for (const { kind, reference, amount } of await (await fetchPatiently(`${url}/_book`)).json()) {
       if (kind !== "authorization" || !asked.has(reference)) continue;
       assert.notEqual(asked.get(reference), NOT_THEIRS.pan.slice(-4), `${reference}: the bank has said no`);
       assert.ok(passed.get(amount) > 0, `${reference}: the bank was not asked, or has not said yes`);

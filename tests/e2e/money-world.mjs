@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { setTimeout as pause } from "node:timers/promises";
+import { fetchPatiently } from "../lib/patient.mjs";
 import { open } from "./ceremonies.mjs";
 import { makeOpenTemplate } from "./kills.mjs";
 import { BOOKS, Gone, LEFT, TIME_PASSES, assertBooks, assertWalletBook, numbers, persistently } from "./money.mjs";
@@ -87,7 +88,7 @@ export class MoneyWorld {
   }
 
   async fault(url, order) {
-    const answer = await fetch(`${url}/_faults`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(order) });
+    const answer = await fetchPatiently(`${url}/_faults`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(order) });
     assert.equal(answer.status, 204, await answer.text());
   }
 
@@ -154,7 +155,7 @@ export class MoneyWorld {
   async booked(party) {
     const { url } = this.ground.parties().find((one) => one.party === party);
     const words = { credit: "refund", reversal: "void" };
-    const book = await (await fetch(`${url}/_book`)).json();
+    const book = await (await fetchPatiently(`${url}/_book`)).json();
     return book.filter(({ booked }) => booked).map(({ reference, kind, amount }) => ({ id: Number(/^sv-(\d+)$/.exec(reference)?.[1]), kind: words[kind] ?? kind, amount }));
   }
 
@@ -218,7 +219,7 @@ export class MoneyWorld {
 
   /** MobilePay's book says the same of each payment as ours. */
   async assertWallet() {
-    const book = await (await fetch(`${this.ground.wallet}/_book`)).json();
+    const book = await (await fetchPatiently(`${this.ground.wallet}/_book`)).json();
     const rows = (await this.database.rowsLater("SELECT id, state, authorised_minor, captured_minor, refunded_minor FROM transactions WHERE method = 'mobilepay'")).map(numbers);
     assertWalletBook(book, rows);
   }

@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
+import { fetchPatiently } from "../lib/patient.mjs";
 import { CHALLENGED, CHALLENGED_AT_ONCE, FRICTIONLESS, NOT_THEIRS, Visit } from "./parties.mjs";
 
 const FAULTS = ["drop_before", "drop_after", "500", "garbage", "delay"];
@@ -184,7 +185,7 @@ export class Shop {
     const match = { kind: kinds[this.below(kinds.length)], amount };
     const faults = match.kind === "callback" ? [...FAULTS, "duplicate"] : FAULTS;
     const order = { match, fault: faults[this.below(faults.length)], delay_ms: 300, times: 1 };
-    const answer = await fetch(`${party}/_faults`, { method: "POST", headers: JSON_TYPE, body: JSON.stringify(order) });
+    const answer = await fetchPatiently(`${party}/_faults`, { method: "POST", headers: JSON_TYPE, body: JSON.stringify(order) });
     assert.equal(answer.status, 204, await answer.text());
   }
 

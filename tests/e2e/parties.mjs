@@ -2,6 +2,7 @@
 // would post, and what the bank's and the wallet's pages are answered.
 
 import { readFileSync, writeFileSync } from "node:fs";
+import { fetchPatiently } from "../lib/patient.mjs";
 import { CARD, pageData, payPath, seal } from "./shopper.mjs";
 
 const JSON_TYPE = { "content-type": "application/json" };
@@ -87,7 +88,8 @@ export class Visit {
   /** Posts to the bank's page, and to us what that page posts. */
   async toBank({ state, url, data, creq }) {
     const sent = state === "method" ? { threeDSMethodData: data } : { creq };
-    const page = await (await fetch(url, { method: "POST", body: new URLSearchParams(sent) })).text();
+    const bank = fetchPatiently(url, { method: "POST", body: new URLSearchParams(sent) });
+    const page = await bank.then((answer) => answer.text()).catch(() => "");
     const action = /action="([^"]+)"/.exec(page)?.[1];
     if (!action) return; // the bank has its own trouble: nothing is answered
     const fields = [...page.matchAll(/name="([^"]+)" value="([^"]*)"/g)].map(([, name, value]) => [name, value]);
@@ -103,7 +105,7 @@ export class Visit {
 
   /** Presses a button in the wallet's app; it answers when the card callback has its answer, or none. */
   async press(outcome = "approve") {
-    const answer = await fetch(this.landing, { method: "POST", body: new URLSearchParams({ outcome }), redirect: "manual" });
+    const answer = await fetchPatiently(this.landing, { method: "POST", body: new URLSearchParams({ outcome }), redirect: "manual" });
     await answer.arrayBuffer();
   }
 
