@@ -45,14 +45,11 @@ UPDATE transactions t SET
         WHEN 'void_unknown' THEN 'authorised' ELSE t.state END;
 ALTER TABLE transactions ALTER COLUMN reference SET NOT NULL;
 DROP INDEX transactions_by_state;
-CREATE INDEX transactions_waiting ON transactions (lease_until_ms) WHERE state = 'waiting';
-CREATE INDEX transactions_stranded ON transactions (updated_at_ms) WHERE state = 'authorised' AND autocapture = 1
-    AND amount_minor > 0 AND captured_minor = 0 AND pending_act IS NULL AND held_until_ms IS NULL AND lease_until_ms IS NULL;
+CREATE INDEX transactions_open ON transactions (state, updated_at_ms) WHERE state IN ('waiting', 'authorising');
 CREATE INDEX transactions_held ON transactions (held_until_ms) WHERE held_until_ms IS NOT NULL;
 CREATE INDEX transactions_pending ON transactions (updated_at_ms) WHERE pending_act IS NOT NULL;
 CREATE INDEX transactions_lost ON transactions (id) WHERE state = 'lost';
 CREATE INDEX transactions_by_code ON transactions (code, id);
-CREATE INDEX transactions_declined ON transactions (code, created_at_ms) WHERE state = 'declined';
 CREATE INDEX transactions_by_reference ON transactions (account, reference, id);
 CREATE INDEX transactions_by_day ON transactions (account, created_at_ms);
 

@@ -32,7 +32,7 @@ CREATE TABLE subscribers (
     created_at_ms   BIGINT NOT NULL,
     updated_at_ms   BIGINT NOT NULL
 );
-CREATE INDEX subscribers_by_card ON subscribers (account, card); -- each payment asks whether its card is one of them
+CREATE INDEX subscribers_by_account ON subscribers (account, id);
 
 -- 3-D Secure under way; gone once the authorisation has its outcome.
 CREATE TABLE authentications (

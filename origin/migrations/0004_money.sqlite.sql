@@ -60,15 +60,12 @@ INSERT INTO new_transactions (id, request_id, account, attempt, code, reference,
     FROM transactions t JOIN payment_requests r ON r.id = t.request_id LEFT JOIN codes c ON c.request_id = t.request_id;
 DROP TABLE transactions;
 ALTER TABLE new_transactions RENAME TO transactions;
-CREATE INDEX transactions_waiting ON transactions (lease_until_ms) WHERE state = 'waiting';
-CREATE INDEX transactions_stranded ON transactions (updated_at_ms) WHERE state = 'authorised' AND autocapture = 1
-    AND amount_minor > 0 AND captured_minor = 0 AND pending_act IS NULL AND held_until_ms IS NULL AND lease_until_ms IS NULL;
+CREATE INDEX transactions_open ON transactions (state, updated_at_ms) WHERE state IN ('waiting', 'authorising');
 CREATE INDEX transactions_held ON transactions (held_until_ms) WHERE held_until_ms IS NOT NULL;
 CREATE INDEX transactions_pending ON transactions (updated_at_ms) WHERE pending_act IS NOT NULL;
 CREATE INDEX transactions_lost ON transactions (id) WHERE state = 'lost';
 CREATE INDEX transactions_by_request ON transactions (request_id);
 CREATE INDEX transactions_by_code ON transactions (code, id);
-CREATE INDEX transactions_declined ON transactions (code, created_at_ms) WHERE state = 'declined';
 CREATE INDEX transactions_by_reference ON transactions (account, reference, id);
 CREATE INDEX transactions_by_day ON transactions (account, created_at_ms);
 

@@ -18,7 +18,7 @@ const MIGRATIONS: &[Migration] = &[
         sqlite: include_str!("../../migrations/0004_money.sqlite.sql"),
         postgres: include_str!("../../migrations/0004_money.postgres.sql"),
     },
-    Migration { both: include_str!("../../migrations/0005_outbox.sql"), sqlite: "", postgres: "" },
+    Migration { both: include_str!("../../migrations/0005_indexes.sql"), sqlite: "", postgres: "" },
 ];
 
 /// One step of the schema: the text for both databases, then what each needs of its own.

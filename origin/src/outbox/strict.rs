@@ -60,16 +60,34 @@ pub async fn withdraw(db: &Db, due: &Due, why: &str, now_ms: i64) -> Result<bool
     Ok(query.execute(db.write()).await?.rows_affected() > 0)
 }
 
+macro_rules! undo {
+    ($of:literal) => {
+        concat!(
+            "UPDATE outbox SET state = 'withdrawn', lease_until_ms = 0, next_at_ms = $2, last_error = $3 WHERE ",
+            $of,
+            " = $1 AND state IN ('pending', 'parked') AND transaction_id IS NOT NULL AND deadline_at_ms IS NOT NULL \
+             AND delivered_at_ms IS NULL"
+        )
+    };
+}
+
 /// The merchant undoes the payment before its receiver has answered: what would tell of it as paid is not sent any more.
 /// One that is on its way just now cannot be called back.
 ///
 /// # Errors
 /// From the database.
 pub async fn undo(tx: &mut Tx, transaction_id: i64, now_ms: i64) -> Result<(), DbError> {
-    let statement = "UPDATE outbox SET state = 'withdrawn', lease_until_ms = 0, next_at_ms = $2, \
-                     last_error = 'the payment was undone' WHERE transaction_id = $1 AND deadline_at_ms IS NOT NULL \
-                     AND state IN ('pending', 'parked') AND delivered_at_ms IS NULL";
-    sqlx::query(statement).bind(transaction_id).bind(now_ms).execute(&mut **tx).await?;
+    let query = sqlx::query(undo!("transaction_id")).bind(transaction_id).bind(now_ms);
+    query.bind("the payment was undone").execute(&mut **tx).await?;
+    Ok(())
+}
+
+/// The same for all that an account's receiver has not answered.
+///
+/// # Errors
+/// From the database.
+pub async fn undo_all(tx: &mut Tx, account: &str, why: &str, now_ms: i64) -> Result<(), DbError> {
+    sqlx::query(undo!("account")).bind(account).bind(now_ms).bind(why).execute(&mut **tx).await?;
     Ok(())
 }
 

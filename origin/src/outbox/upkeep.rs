@@ -3,6 +3,7 @@
 use sqlx::Row;
 use sqlx::any::AnyRow;
 
+use super::strict;
 use crate::db::{Db, DbError, Tx};
 
 /// How long a delivery that is done stays to be looked at and to be sent again.
@@ -144,11 +145,7 @@ pub async fn replay(tx: &mut Tx, which: Replay<'_>, now_ms: i64) -> Result<u64, 
 pub async fn redirect(tx: &mut Tx, account: &str, url: Option<&str>, now_ms: i64) -> Result<(), DbError> {
     let Some(url) = url else {
         const NO_RECEIVER: &str = "the account has no receiver";
-        let statement = "UPDATE outbox SET state = 'withdrawn', lease_until_ms = 0, next_at_ms = $3, last_error = $2 \
-                         WHERE account = $1 AND state IN ('pending', 'parked') AND transaction_id IS NOT NULL \
-                         AND deadline_at_ms IS NOT NULL AND delivered_at_ms IS NULL";
-        let query = sqlx::query(statement).bind(account).bind(NO_RECEIVER).bind(now_ms);
-        query.execute(&mut **tx).await?;
+        strict::undo_all(tx, account, NO_RECEIVER, now_ms).await?;
         let statement = "UPDATE outbox SET state = 'parked', lease_until_ms = 0, \
                          last_error = $2 WHERE account = $1 AND state = 'pending'";
         sqlx::query(statement).bind(account).bind(NO_RECEIVER).execute(&mut **tx).await?;
