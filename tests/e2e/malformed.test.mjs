@@ -88,7 +88,8 @@ class Maker {
       () => "",
       () => parts[(at + 1) % 3],
     ])();
-    const value = parts.join(".");
+    // Spaces around a token are not part of it (RFC 9110, 11.4): with those alone it would still be the right one.
+    const value = parts.join(".").trim();
     return { path: CODE, headers: { authorization: `Bearer ${value === this.right ? `${value}A` : value}` } };
   }
 
