@@ -71,7 +71,7 @@ pub const ROUTES: &[RouteSpec] = &[
     internal(Route::CardRead, "/pluto/internal/vault/cards/{token}/read").post(SMALL_JSON),
     internal(Route::CardShow, "/pluto/internal/vault/cards/{token}"),
     internal(Route::CardDelete, "/pluto/internal/vault/cards/{token}").delete(),
-    open(Route::RegionState, "/pluto/internal/region").to_edges(),
+    open(Route::RegionState, "/pluto/internal/region").for_edges(),
 ];
 
 /// What anybody may read without a body or a query, answered by the origin: what every row begins as.
@@ -153,7 +153,7 @@ impl RouteSpec {
     }
 
     /// What an edge asks for itself.
-    const fn to_edges(self) -> Self {
+    const fn for_edges(self) -> Self {
         Self { answerer: Answerer::OriginToEdge, ..self.within(STATE_MS) }
     }
 
