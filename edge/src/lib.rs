@@ -19,7 +19,9 @@ pub mod forward;
 pub mod halves;
 pub mod harden;
 pub mod log;
+pub mod monitor;
 pub mod records;
+pub mod regions;
 pub mod reply;
 pub mod route;
 pub mod runtime;
@@ -62,6 +64,11 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(dialect, &request_id, inbound.is_head()));
     if let Some(address) = trace.failed_address {
         context.wait_until(tell_limiter(env.into(), address));
+    }
+    if let Some(config) = config.ok().filter(|_| trace.spec.is_some_and(|spec| spec.answerer == Answerer::Origin)) {
+        for at in ask::due(config) {
+            context.wait_until(ask::probe(config, at));
+        }
     }
     let is_development = config.is_ok_and(|config| config.plain_http == PlainHttp::Loopback);
     harden::harden(&mut reply.head, trace.spec, &request_id, is_development);
@@ -123,7 +130,11 @@ async fn respond(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<
         (Answerer::Edge, Route::QrImage) => {
             answer::image(&target.path, target.query.as_deref(), inbound.if_none_match.as_deref(), &config.qr)
         }
-        (Answerer::Edge, Route::Monitor) => Ok(answer::monitor()),
+        (Answerer::Edge, Route::Monitor) => {
+            ask::look(config).await;
+            let (accept, now_ms) = (inbound.accept.as_deref(), runtime::now_ms());
+            Ok(state::with(|state| monitor::answer(&state.regions, &config.origins, accept, now_ms)))
+        }
         (Answerer::Origin, _) => ask::origin(request, body, config).await,
         (Answerer::Edge | Answerer::OriginInternal | Answerer::OriginToEdge, _) => Err(Problem::NotFound.into()),
     }
@@ -162,7 +173,7 @@ async fn tell_limiter(env: JsValue, address: u128) {
 }
 
 /// 32 lower-case hex digits.
-fn random_id() -> Option<String> {
+pub(crate) fn random_id() -> Option<String> {
     let mut id = String::with_capacity(32);
     for byte in random::<16>()? {
         write!(id, "{byte:02x}").ok()?;

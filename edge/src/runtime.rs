@@ -35,6 +35,11 @@ pub fn now_ms() -> u64 {
     worker::Date::now().as_millis()
 }
 
+/// Writes a line to the log.
+pub fn log(line: &str) {
+    worker::console_log!("{line}");
+}
+
 /// Reads what the screen and the steps after it look at, in one pass: a credential is copied once, and wiped.
 #[must_use]
 pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inbound {
