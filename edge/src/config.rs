@@ -15,10 +15,14 @@ use crate::screen::{Mode, PlainHttp, Target, is_loopback};
 /// Who an EMV payload names. It is made without a look-up of the code, so it names the scheme and not the shop.
 const EMV_MERCHANT: (&str, &str, &str, &str) = ("ZA", "710", "Scan to Pay", "Online");
 
+/// The most regions that an edge asks.
+pub const MAX_REGIONS: usize = 4;
+
 /// What the edge knows.
 #[derive(Debug)]
 pub struct Config {
-    pub origin: Origin,
+    /// The origins of the regions, the first before the others. There is one at least.
+    pub origins: Vec<Origin>,
     pub link_key: LinkKey,
     /// What goes into a QR: the public address above all.
     pub qr: Settings,
@@ -117,10 +121,7 @@ impl Config {
             ConfigError { binding: "LINK_SECRET", reason: "and LINK_KEY_ID are not a name and 32 bytes" }
         })?;
         Ok(Self {
-            origin: Origin {
-                authority: origin_authority(&required("ORIGIN_URL")?)?,
-                region: region(&required("ORIGIN_REGION")?)?,
-            },
+            origins: origins(&required("ORIGINS")?)?,
             link_key,
             qr: qr_settings(&required("PUBLIC_URL")?, plain_http)?,
             plain_http,
@@ -132,17 +133,28 @@ impl Config {
     }
 }
 
-/// The link is TLS always: there is no spelling of an origin without it.
-fn origin_authority(url: &str) -> Result<String, ConfigError> {
-    let target = base_of(url).filter(|target| target.is_https && target.path == "/");
-    let target = target.ok_or(ConfigError { binding: "ORIGIN_URL", reason: "is not https://host[:port]" })?;
-    Ok(target.host.strip_suffix(":443").map_or_else(|| target.host.clone(), str::to_owned))
+/// `name=https://host[:port]`, the first choice first, with spaces or commas between.
+fn origins(list: &str) -> Result<Vec<Origin>, ConfigError> {
+    let error = |reason| ConfigError { binding: "ORIGINS", reason };
+    let mut origins: Vec<Origin> = Vec::new();
+    for entry in list.split([' ', ',', '\t', '\n', '\r']).filter(|entry| !entry.is_empty()) {
+        let (region, url) = entry.split_once('=').ok_or(error("is not a list of name=https://host[:port]"))?;
+        if !link::is_name(region) {
+            return Err(error("has a name that is not of letters, digits, - and _"));
+        }
+        let authority = origin_authority(url).ok_or(error("has an address that is not https://host[:port]"))?;
+        if origins.iter().any(|known| known.region == region || known.authority == authority) {
+            return Err(error("has a name or an address twice"));
+        }
+        origins.push(Origin { authority, region: region.to_owned() });
+    }
+    if (1..=MAX_REGIONS).contains(&origins.len()) { Ok(origins) } else { Err(error("has not one to four regions")) }
 }
 
-fn region(name: &str) -> Result<String, ConfigError> {
-    let name = name.trim();
-    let error = ConfigError { binding: "ORIGIN_REGION", reason: "is not a name of letters, digits, - and _" };
-    if link::is_name(name) { Ok(name.to_owned()) } else { Err(error) }
+/// The link is TLS always: there is no spelling of an origin without it.
+fn origin_authority(url: &str) -> Option<String> {
+    let target = base_of(url).filter(|target| target.is_https && target.path == "/")?;
+    Some(target.host.strip_suffix(":443").map_or_else(|| target.host.clone(), str::to_owned))
 }
 
 /// A printed code lives for years, so it leads to https; on loopback, in development, to whatever runs there.
@@ -172,8 +184,7 @@ mod tests {
     fn parse(changes: &[(&str, Option<&str>)]) -> Result<Config, ConfigError> {
         let secret = STANDARD.encode([7; 32]);
         let defaults = [
-            ("ORIGIN_URL", "https://Origin.example:8443"),
-            ("ORIGIN_REGION", "a"),
+            ("ORIGINS", "a=https://Origin.example:8443"),
             ("LINK_KEY_ID", "edge-1"),
             ("LINK_SECRET", secret.as_str()),
             ("PUBLIC_URL", "https://pay.example/"),
@@ -185,6 +196,10 @@ mod tests {
         })
     }
 
+    fn origin(region: &str, authority: &str) -> Origin {
+        Origin { authority: authority.into(), region: region.into() }
+    }
+
     fn code_url(config: &Config) -> String {
         config.qr.code_url(scanvault_qr::request::Code::parse("0123456789").unwrap())
     }
@@ -192,7 +207,7 @@ mod tests {
     #[test]
     fn a_whole_configuration_is_read() {
         let config = parse(&[]).unwrap();
-        assert_eq!(config.origin, Origin { authority: "origin.example:8443".into(), region: "a".into() });
+        assert_eq!(config.origins, [origin("a", "origin.example:8443")]);
         assert_eq!((code_url(&config).as_str(), config.link_key.id()), ("HTTPS://PAY.EXAMPLE/Q/0123456789", "edge-1"));
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Refuse, ClientAddress::Unknown));
         assert_eq!((config.has_rate_limits, config.is_513_asked_for, config.screen), (true, false, Mode::Enforce));
@@ -200,7 +215,7 @@ mod tests {
             ("ALLOW_PLAIN_HTTP", Some("loopback")),
             ("PUBLIC_URL", Some("http://127.0.0.1:8787")),
             ("CLIENT_ADDRESS", Some("cf-connecting-ip")),
-            ("ORIGIN_URL", Some("https://origin.example:443/")),
+            ("ORIGINS", Some("b=https://origin-b.example:443/, a=https://origin-a.example\n")),
             ("RATE_LIMITS", Some("off")),
             ("SECURITY_VIOLATION_513", Some(" on ")),
             ("SCREEN", Some("monitor")),
@@ -208,19 +223,25 @@ mod tests {
         .unwrap();
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Loopback, ClientAddress::CfConnectingIp));
         assert_eq!(code_url(&config), "HTTP://127.0.0.1:8787/Q/0123456789");
-        assert_eq!(config.origin.authority, "origin.example");
+        assert_eq!(config.origins, [origin("b", "origin-b.example"), origin("a", "origin-a.example")]);
         assert_eq!((config.has_rate_limits, config.is_513_asked_for, config.screen), (false, true, Mode::Monitor));
     }
 
     #[test]
     fn each_broken_binding_is_named_and_not_repeated() {
         for (binding, value) in [
-            ("ORIGIN_URL", None),
-            ("ORIGIN_URL", Some("")),
-            ("ORIGIN_URL", Some("http://localhost:8443")),
-            ("ORIGIN_URL", Some("https://localhost/base")),
-            ("ORIGIN_URL", Some("https://user@localhost")),
-            ("ORIGIN_REGION", Some("a b")),
+            ("ORIGINS", None),
+            ("ORIGINS", Some("")),
+            ("ORIGINS", Some(" , ")),
+            ("ORIGINS", Some("https://localhost:8443")),
+            ("ORIGINS", Some("a=http://localhost:8443")),
+            ("ORIGINS", Some("a=https://localhost/base")),
+            ("ORIGINS", Some("a=https://user@localhost")),
+            ("ORIGINS", Some("a.b=https://localhost")),
+            ("ORIGINS", Some("=https://localhost")),
+            ("ORIGINS", Some("a=https://localhost:1 a=https://localhost:2")),
+            ("ORIGINS", Some("a=https://localhost b=https://localhost:443")),
+            ("ORIGINS", Some("a=https://h:1 b=https://h:2 c=https://h:3 d=https://h:4 e=https://h:5")),
             ("LINK_KEY_ID", Some(" ")),
             ("LINK_SECRET", Some("c2hvcnQ=")),
             ("PUBLIC_URL", Some("http://pay.example")),

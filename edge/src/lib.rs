@@ -10,6 +10,7 @@
 //! the origin's could make right.
 
 pub mod answer;
+pub mod ask;
 pub mod authenticate;
 pub mod authorise;
 pub mod budget;
@@ -29,7 +30,6 @@ pub mod tokens;
 use core::fmt::Write;
 
 use scanvault_protocol::Problem;
-use scanvault_protocol::link::NONCE_BYTES;
 use scanvault_protocol::route::{self as protocol_route, Answerer, Dialect, Route, RouteSpec};
 use worker::wasm_bindgen::JsValue;
 use worker::{Context, Env, console_log, event, web_sys};
@@ -39,7 +39,7 @@ use crate::budget::{Charge, Client, is_told};
 use crate::config::{ClientAddress, Config};
 use crate::forward::Admitted;
 use crate::log::Line;
-use crate::reply::{Body, Refusal, Reply};
+use crate::reply::Refusal;
 use crate::runtime::RuntimeReply;
 use crate::screen::{Inbound, Mode, PlainHttp, Rule, Screening};
 
@@ -140,7 +140,7 @@ async fn respond(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<
             answer::image(&target.path, target.query.as_deref(), inbound.if_none_match.as_deref(), &config.qr)
         }
         (Answerer::Edge, Route::Monitor) => Ok(answer::monitor()),
-        (Answerer::Origin, _) => ask_origin(request, body, config).await,
+        (Answerer::Origin, _) => ask::origin(request, body, config).await,
         (Answerer::Edge | Answerer::OriginInternal, _) => Err(Problem::NotFound.into()),
     }
 }
@@ -194,53 +194,6 @@ async fn tell_of_request(env: JsValue, client: Client) {
     }
 }
 
-/// Lets through what the origin says to this very request.
-async fn ask_origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<RuntimeReply, Refusal> {
-    let asked_at_ms = runtime::now_ms();
-    let answer = send_to_origin(request, body, config).await?;
-    let mut head = answer.head;
-    if let Err(refusal) = forward::judge(head.status, answer.echoed_id.as_deref(), request.request_id) {
-        runtime::discard(answer.body).await;
-        return Err(refusal);
-    }
-    let now_ms = runtime::now_ms();
-    state::with(|state| state.learn(&answer.told, asked_at_ms, now_ms));
-    if forward::is_unchanged(request.spec, &head, request.inbound.if_none_match.as_deref()) {
-        runtime::discard(answer.body).await;
-        (head.status, head.reason) = (304, None);
-        head.headers.retain(|(name, _)| !matches!(*name, "content-length" | "content-type"));
-        return Ok(Reply { head, body: Body::Empty });
-    }
-    Ok(Reply { head, body: answer.body.map_or(Body::Empty, Body::Stream) })
-}
-
-/// Signs and sends, each try anew.
-///
-/// An origin that was killed leaves connections behind that the runtime keeps and finds dead one by one, by using them.
-/// A read is tried again on the next connection for as long as they fail at once and its deadline lasts; anything that
-/// may have an effect is sent once.
-async fn send_to_origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<runtime::FromOrigin, Refusal> {
-    let began_ms = runtime::now_ms();
-    for tries in 1.. {
-        let nonce = random::<NONCE_BYTES>().ok_or_else(|| Refusal::caused(Problem::Internal, "no randomness"))?;
-        let sent_ms = runtime::now_ms();
-        let mut outgoing = forward::sign(request, body, &config.origin, &config.link_key, sent_ms / 1000, &nonce)?;
-        let spent_ms = u32::try_from(sent_ms.saturating_sub(began_ms)).unwrap_or(u32::MAX);
-        outgoing.deadline_ms = outgoing.deadline_ms.saturating_sub(spent_ms);
-        match runtime::send(&outgoing).await {
-            Ok(answer) => return Ok(answer),
-            Err(none) => {
-                let took_ms = runtime::now_ms().saturating_sub(sent_ms);
-                let was_dead = none.is_lost_connection() && forward::was_dead_before(tries, took_ms);
-                if !(was_dead && request.spec.is_repeatable()) {
-                    return Err(none.refusal());
-                }
-            }
-        }
-    }
-    Err(Problem::OriginUnreachable.into())
-}
-
 /// 32 lower-case hex digits.
 fn random_id() -> Option<String> {
     let mut id = String::with_capacity(32);
@@ -250,7 +203,8 @@ fn random_id() -> Option<String> {
     Some(id)
 }
 
-fn random<const N: usize>() -> Option<[u8; N]> {
+/// Random bytes, `None` when the runtime has none.
+pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).ok().map(|()| bytes)
 }

@@ -24,8 +24,7 @@ before(async () => {
   ports = await freePorts("tls", "plain");
   await made(run(SANDBOX, ["dev-ca", "--dir", at("ca"), "--name", HOST]));
   const bindings = {
-    ORIGIN_URL: "https://localhost:1",
-    ORIGIN_REGION: "a",
+    ORIGINS: "a=https://localhost:1",
     LINK_KEY_ID: "check-tls",
     LINK_SECRET: randomBytes(32).toString("base64"),
     PUBLIC_URL: `https://${HOST}`,

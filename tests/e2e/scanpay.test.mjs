@@ -143,8 +143,7 @@ async function again(ask) {
 async function startTlsEdge(world, port, base) {
   const [key] = world.linkKeys;
   const bindings = {
-    ORIGIN_URL: world.origin,
-    ORIGIN_REGION: key.region,
+    ORIGINS: `${key.region}=${world.origin}`,
     LINK_KEY_ID: key.id,
     LINK_SECRET: key.secret.toString("base64"),
     PUBLIC_URL: base,

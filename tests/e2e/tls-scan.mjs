@@ -50,8 +50,7 @@ async function start(ports) {
   };
   await children.start("origin", [SCANVAULT, "serve"], { env, ready: READY });
   const bindings = {
-    ORIGIN_URL: `https://localhost:${ports.origin}`,
-    ORIGIN_REGION: "a",
+    ORIGINS: `a=https://localhost:${ports.origin}`,
     LINK_KEY_ID: "scan",
     LINK_SECRET: secret,
     PUBLIC_URL: "https://pay.example",

@@ -172,8 +172,7 @@ export class World {
   #startEdge(name, port) {
     const [key] = this.linkKeys;
     const bindings = {
-      ORIGIN_URL: this.origin,
-      ORIGIN_REGION: key.region,
+      ORIGINS: `${key.region}=${this.origin}`,
       LINK_KEY_ID: key.id,
       LINK_SECRET: key.secret.toString("base64"),
       PUBLIC_URL: this.edge,

@@ -20,8 +20,8 @@ before(async () => {
   edge = await startEdge(origin, {
     dev: {},
     addressed: { CLIENT_ADDRESS: "cf-connecting-ip" },
-    down: { ORIGIN_URL: "https://localhost:1" },
-    stranger: { ORIGIN_URL: origin.url.replace("localhost", "127.0.0.1") },
+    down: { ORIGINS: "a=https://localhost:1" },
+    stranger: { ORIGINS: `a=${origin.url.replace("localhost", "127.0.0.1")}` },
   });
   dev = edge.urls.dev;
 });

@@ -20,8 +20,7 @@ const BUILD = join(ROOT, "edge/build");
 export async function startEdge(origin, workers) {
   const logs = [];
   const defaults = {
-    ORIGIN_URL: origin.url,
-    ORIGIN_REGION: LINK_KEY.region,
+    ORIGINS: `${LINK_KEY.region}=${origin.url}`,
     LINK_KEY_ID: LINK_KEY.id,
     LINK_SECRET: LINK_KEY.secret.toString("base64"),
     PUBLIC_URL: "https://pay.example",

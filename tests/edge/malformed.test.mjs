@@ -15,7 +15,7 @@ const BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/
 // What a header may hold, without the comma that makes lists and the dot that makes tokens; bytes over 127 among it.
 const ANY = Array.from({ length: 256 }, (_, code) => String.fromCharCode(code)).filter((it) => /[!-+\-/-~\x80-\xff ]/.test(it)).join("");
 
-const SEED = Number(process.env.SEED ?? Date.now() % 2 ** 31);
+const SEED = Number(process.env.SCANVAULT_SEED ?? Date.now() % 2 ** 31);
 const accounts = startAccounts();
 const good = token(accounts.keys[0], claims());
 // A header that is changed may name another key, which would be the origin's to judge.
@@ -70,7 +70,7 @@ const KINDS = [
   (r) => [",".repeat(1 + r.number(3000)), ...BAD],
 ];
 
-test(`${COUNT} headers, seed ${SEED}`, async () => {
+test(`${COUNT} headers (SCANVAULT_SEED=${SEED})`, async () => {
   const r = random(SEED);
   const agent = new Agent({ keepAlive: true, maxSockets: AT_ONCE });
   const forwarded = origin.requests.length;

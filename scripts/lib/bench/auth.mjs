@@ -134,8 +134,7 @@ function tokens(roles) {
 
 function edge(port, origin) {
   const bindings = {
-    ORIGIN_URL: origin,
-    ORIGIN_REGION: "a",
+    ORIGINS: `a=${origin}`,
     LINK_KEY_ID: "bench",
     LINK_SECRET: randomBytes(32).toString("base64"),
     PUBLIC_URL: `http://127.0.0.1:${port}`,

@@ -70,7 +70,7 @@ async function setUp(name, database) {
   const gateway = createPublicKey(spki);
   // With limits, as behind Cloudflare: all of the flood is one address. Without, only the origin's own bound on the work is left.
   const bindings = (limits) => ({
-    ORIGIN_URL: `https://localhost:${port}`, ORIGIN_REGION: "a", LINK_KEY_ID: key.id, LINK_SECRET: key.secret.toString("base64"),
+    ORIGINS: `a=https://localhost:${port}`, LINK_KEY_ID: key.id, LINK_SECRET: key.secret.toString("base64"),
     PUBLIC_URL: publicUrl, ALLOW_PLAIN_HTTP: "loopback", CLIENT_ADDRESS: limits === "on" ? "cf-connecting-ip" : "none", RATE_LIMITS: limits,
   });
   const workers = [["off", edgePort], ["on", limitedPort]].map(([limits, listen]) => ({

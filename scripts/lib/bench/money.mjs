@@ -198,7 +198,7 @@ async function setUp(label, database, gateway, known) {
   const origin = await startOrigin(name, { database: database.url, port, publicUrl, dir: WORK, ca: CA, binary: ORIGIN, env });
   const password = known?.password ?? createMerchant(origin);
   const bindings = {
-    ORIGIN_URL: `https://localhost:${port}`, ORIGIN_REGION: "a", LINK_KEY_ID: key.id, LINK_SECRET: key.secret,
+    ORIGINS: `a=https://localhost:${port}`, LINK_KEY_ID: key.id, LINK_SECRET: key.secret,
     PUBLIC_URL: publicUrl, ALLOW_PLAIN_HTTP: "loopback", CLIENT_ADDRESS: "none", RATE_LIMITS: "off",
   };
   const worker = { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${edgePort}` };

@@ -110,8 +110,7 @@ function createAccount(admin, dir) {
 
 function edge(port, origin) {
   const bindings = {
-    ORIGIN_URL: origin,
-    ORIGIN_REGION: "a",
+    ORIGINS: `a=${origin}`,
     LINK_KEY_ID: link.id,
     LINK_SECRET: link.secret,
     PUBLIC_URL: `http://127.0.0.1:${port}`,

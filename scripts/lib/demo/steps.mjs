@@ -74,8 +74,7 @@ async function startEdge(demo) {
   demo.edgeTlsUrl = `https://127.0.0.1:${ports.edgeTls}`;
   const [keyId, secret] = readFileSync(at("link-keys"), "utf8").trim().split(" ");
   const bindings = {
-    ORIGIN_URL: demo.origin.url,
-    ORIGIN_REGION: "a",
+    ORIGINS: `a=${demo.origin.url}`,
     LINK_KEY_ID: keyId,
     LINK_SECRET: secret,
     PUBLIC_URL: demo.edgeUrl,
