@@ -15,6 +15,7 @@ fn inbound(method: &str) -> Inbound {
         content_length: None,
         content_encoding: None,
         idempotency_key: None,
+        accept: None,
         if_none_match: None,
         client_address: None,
         has_body: false,
