@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::config::ClientAddress;
 use crate::forward::{Outgoing, PASSED_HEADERS};
+use crate::platform;
 use crate::reply::{Body, Head, Refusal, Reply};
 use crate::screen::{BodyPlan, Inbound, Target};
 use crate::state::Told;
@@ -56,7 +57,24 @@ pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inboun
             _ => {}
         }
     }
+    if client_address != ClientAddress::Unknown {
+        read_platform(request, client_address, &mut inbound);
+    }
     inbound
+}
+
+/// What the host of the edge says of the connection. It costs the runtime an object, so it is not asked for where a host
+/// that nobody knows would say nothing.
+fn read_platform(request: &web_sys::Request, client_address: ClientAddress, inbound: &mut Inbound) {
+    // Without `cf` it is undefined and has no members.
+    let said = |name: &str| {
+        let cf = js_sys::Reflect::get(request, &"cf".into()).ok()?;
+        js_sys::Reflect::get(&cf, &name.into()).ok()?.as_string()
+    };
+    inbound.tls_version = said("tlsVersion");
+    if client_address == ClientAddress::Runtime {
+        inbound.client_address = said("clientIp").as_deref().and_then(platform::peer_address);
+    }
 }
 
 /// Reads the body into one buffer, and stops at the first byte over the limit, or when its time is over.
