@@ -126,7 +126,7 @@ async fn respond(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<
         }
         (Answerer::Edge, Route::Monitor) => Ok(answer::monitor()),
         (Answerer::Origin, _) => ask::origin(request, body, config).await,
-        (Answerer::Edge | Answerer::OriginInternal, _) => Err(Problem::NotFound.into()),
+        (Answerer::Edge | Answerer::OriginInternal | Answerer::OriginToEdge, _) => Err(Problem::NotFound.into()),
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Inbound {
     pub content_length: Option<String>,
     pub content_encoding: Option<String>,
     pub idempotency_key: Option<String>,
+    /// What the client would like to be answered. Only the monitor asks.
+    pub accept: Option<String>,
     pub if_none_match: Option<String>,
     /// The client's address from the one configured source.
     pub client_address: Option<String>,

@@ -3,18 +3,19 @@
 
 use libfuzzer_sys::fuzz_target;
 use scanvault_protocol::link::{self, LinkKey, Message};
-use scanvault_protocol::{AccountName, authorization, path, route};
+use scanvault_protocol::{AccountName, authorization, path, region, route};
 
 fuzz_target!(|text: &str| {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
     let (second, third) = rest.split_once('\n').unwrap_or((rest, ""));
     let _ = path::check_query(second);
     if path::check(first).is_ok() {
-        for door in [route::Door::Public, route::Door::Internal] {
+        for door in [route::Door::Public, route::Door::Internal, route::Door::Edge] {
             let _ = route::resolve("GET", first, door);
         }
     }
     let _ = authorization::parse(Some(text));
+    let _ = region::State::parse(text.as_bytes());
     if let Ok(name) = first.parse::<AccountName>() {
         assert_eq!(name.to_string().parse(), Ok(name));
     }

@@ -18,6 +18,12 @@ pub const CREDENTIAL: &str = "scanvault-credential";
 pub const CREDENTIAL_RECORD: &str = "scanvault-credential-record";
 /// On an answer to an edge: the public keys of tokens, see [`crate::record::TokenKeys`].
 pub const TOKEN_KEYS: &str = "scanvault-token-keys";
+/// [`STANDBY_VALUE`] on an answer to an edge: nothing was done, since this region stands by. Another may be asked.
+pub const STANDBY: &str = "scanvault-standby";
+/// The one value of [`STANDBY`].
+pub const STANDBY_VALUE: &str = "1";
+/// On an edge's answer that came from an origin: which region answered.
+pub const REGION: &str = "scanvault-region";
 /// The client's credentials, forwarded as they came.
 pub const AUTHORIZATION: &str = "authorization";
 /// The client's idempotency key.

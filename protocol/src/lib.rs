@@ -1,7 +1,8 @@
 //! What crosses the link between edge and origin, and nothing else.
 //!
 //! In scope: account names and roles, the one route table, the one table of problems, the `Authorization`
-//! header, API passwords, credential records, session tokens, and the link signature (RFC 9421) with its header names.
+//! header, API passwords, credential records, session tokens, the link signature (RFC 9421) with its header names, and what
+//! an origin tells of its region.
 //!
 //! Out of scope: clocks, randomness and I/O. The time and random bytes are arguments, so every decision here
 //! is tested natively and runs the same in the worker's wasm.
@@ -16,6 +17,7 @@ pub mod password;
 pub mod path;
 pub mod problem;
 pub mod record;
+pub mod region;
 pub mod route;
 pub mod token;
 pub mod told;

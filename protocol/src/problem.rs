@@ -65,6 +65,8 @@ pub enum Problem {
     Sealed,
     /// The origin did not answer: the outcome is unknown.
     OriginUnreachable,
+    /// Another region serves. Never said after something was done.
+    Standby,
     /// More work than can be taken now.
     Overloaded,
     /// Wrong credentials on a refund or reversal, where the reference's own status is asked for.
@@ -126,6 +128,7 @@ const TABLE: &[(Problem, u16, &str, &str)] = &[
         "origin-unreachable",
         "The origin did not answer; the outcome is unknown, retry with the same key",
     ),
+    (Problem::Standby, 503, "standby", "This region stands by; nothing was done, try again later"),
     (Problem::Overloaded, 503, "overloaded", "Too much to do at the moment; nothing was done, try again later"),
     (Problem::SecurityViolation, 513, "security-violation", "SECURITY_VIOLATION"),
 ];
@@ -173,7 +176,7 @@ impl Problem {
     pub fn retry_after_secs(self) -> Option<u32> {
         match self {
             Self::Sealed => Some(30),
-            Self::TooManyRequests | Self::OriginUnreachable => Some(5),
+            Self::TooManyRequests | Self::OriginUnreachable | Self::Standby => Some(5),
             Self::Overloaded | Self::CodeBusy => Some(2),
             _ => None,
         }

@@ -3,6 +3,7 @@
 //!
 //! The edge screens with it, the origin checks it again. A path that is not in the table does not exist (404 before
 //! authentication). Internal rows do not exist at the edge, and no others exist for whoever comes in by an internal key.
+//! One row is for the edges themselves: no client of theirs reaches it.
 
 mod table;
 
@@ -92,6 +93,8 @@ pub enum Route {
     CardShow,
     /// The end of a kept card.
     CardDelete,
+    /// How a region's origin stands: for the edges themselves.
+    RegionState,
 }
 
 /// A request method that some route takes.
@@ -129,15 +132,19 @@ pub enum Answerer {
     Origin,
     /// The origin, only for systems of the same operator: the edge answers 404 whoever asks.
     OriginInternal,
+    /// The origin, only to an edge that asks for itself: the edge answers 404 whoever asks it.
+    OriginToEdge,
 }
 
-/// By which door a request comes in. The two sides of the table share no row.
+/// By which door a request comes in. The parts of the table share no row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Door {
     /// At the edge, or forwarded by one.
     Public,
     /// At the origin, signed with a link key that is bound to an account.
     Internal,
+    /// At the origin, signed by an edge, with no client behind it.
+    Edge,
 }
 
 /// The media type that a body must have.
@@ -270,14 +277,24 @@ impl RouteSpec {
     /// Where the row exists.
     #[must_use]
     pub fn door(&self) -> Door {
-        if self.answerer == Answerer::OriginInternal { Door::Internal } else { Door::Public }
+        match self.answerer {
+            Answerer::Edge | Answerer::Origin => Door::Public,
+            Answerer::OriginInternal => Door::Internal,
+            Answerer::OriginToEdge => Door::Edge,
+        }
+    }
+
+    /// The first row of a route.
+    #[must_use]
+    pub fn of(route: Route) -> Option<&'static Self> {
+        ROUTES.iter().find(|spec| spec.route == route)
     }
 
     /// The one path under which this call of an object is remembered: its number in the place of the parameter, in the
     /// first of the rows that answer it. A call that is spelled in two ways is the same call.
     #[must_use]
     pub fn path_of(&self, object: i64) -> String {
-        let first = ROUTES.iter().find(|spec| spec.route == self.route).map_or(self.path, |spec| spec.path);
+        let first = Self::of(self.route).map_or(self.path, |spec| spec.path);
         let number = object.to_string();
         let named = first.split('/').map(|segment| if segment.starts_with('{') { number.as_str() } else { segment });
         named.collect::<Vec<_>>().join("/")

@@ -85,7 +85,7 @@ describe("credentials", () => {
 
 describe("paths", () => {
   const authorization = basic("merchant-25");
-  for (const path of ["/", "/pluto", "/pluto/internal", "/pluto/internal/vault/cards", "/PLUTO/code/create", "/pluto/code", "/public", "/index.php"]) {
+  for (const path of ["/", "/pluto", "/pluto/internal", "/pluto/internal/vault/cards", "/pluto/internal/region", "/PLUTO/code/create", "/pluto/code", "/public", "/index.php"]) {
     for (const headers of [{}, { authorization }]) {
       test(`${path} does not exist ${headers.authorization ? "with" : "without"} a credential`, async () => {
         for (const method of ["GET", "POST"]) {

@@ -49,6 +49,7 @@ mod queries;
 mod receiver;
 mod reconcile;
 mod records;
+mod regions;
 mod sealed;
 mod settings;
 mod shop;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use scanvault_origin::app::router::answer_public;
 use scanvault_protocol::Role;
-use scanvault_protocol::route::{Answerer, Audience, Dialect, Method, ROUTES, Route, RouteSpec};
+use scanvault_protocol::route::{Answerer, Audience, Dialect, Door, Method, ROUTES, Route, RouteSpec};
 use serde_json::json;
 
 use crate::on_both;
@@ -43,7 +43,7 @@ fn status_when_allowed(spec: &RouteSpec, method: &str) -> u16 {
         // The edge's own, and the other door's.
         Route::QrImage | Route::Monitor => 404,
         Route::VaultKey | Route::VaultSession | Route::CardStore => panic!("{method} {}", spec.path),
-        Route::CardRead | Route::CardShow | Route::CardDelete => panic!("{method} {}", spec.path),
+        Route::CardRead | Route::CardShow | Route::CardDelete | Route::RegionState => panic!("{method} {}", spec.path),
     }
 }
 
@@ -133,7 +133,7 @@ on_both! {
         let mut world = world;
         let knockers = knockers(&mut world).await;
         let mut asked = 0;
-        for spec in ROUTES.iter().filter(|spec| spec.answerer != Answerer::OriginInternal) {
+        for spec in ROUTES.iter().filter(|spec| spec.door() == Door::Public) {
             for method in methods(spec.method) {
                 for knocker in &knockers {
                     let forward = match *method {
@@ -166,7 +166,7 @@ on_both! {
     async fn the_other_door_is_not_there(world: World) {
         let mut world = world;
         let knockers = knockers(&mut world).await;
-        for spec in ROUTES.iter().filter(|spec| spec.answerer == Answerer::OriginInternal) {
+        for spec in ROUTES.iter().filter(|spec| spec.door() == Door::Internal) {
             for knocker in &knockers {
                 let forward = Forward { method: methods(spec.method)[0], ..Forward::get(path(spec)) };
                 let forward = Forward { authorization: knocker.authorization.clone(), ..forward };

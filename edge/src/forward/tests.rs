@@ -33,6 +33,7 @@ fn inbound(method: &str) -> Inbound {
         content_length: None,
         content_encoding: None,
         idempotency_key: None,
+        accept: None,
         if_none_match: None,
         client_address: Some("203.0.113.7".into()),
         has_body: false,

@@ -14,6 +14,7 @@ fn inbound(method: &str) -> Inbound {
         content_length: None,
         content_encoding: None,
         idempotency_key: None,
+        accept: None,
         if_none_match: None,
         client_address: None,
         tls_version: None,

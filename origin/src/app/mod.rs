@@ -5,6 +5,7 @@ mod listeners;
 pub mod notifications;
 mod parties;
 pub mod provider;
+mod region;
 mod reload;
 pub mod router;
 pub mod serve;

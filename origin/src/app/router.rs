@@ -72,9 +72,7 @@ async fn route_public(app: &Arc<App>, signed: Signed) -> (Option<&'static RouteS
         return (None, fail(problem));
     }
     let path = signed.path.clone();
-    // A key that is bound to an account opens the internal paths and no others; an edge's opens the others.
-    let door = if signed.account.is_some() { Door::Internal } else { Door::Public };
-    let found = match route::resolve(&signed.method, &path, door) {
+    let found = match resolve(&signed, &path) {
         Resolution::Found(found) if found.spec.answerer != Answerer::Edge => found,
         Resolution::Found(_) | Resolution::NotFound => return (None, fail(Problem::NotFound)),
         Resolution::MethodNotAllowed(allow) => {
@@ -84,6 +82,17 @@ async fn route_public(app: &Arc<App>, signed: Signed) -> (Option<&'static RouteS
     let parameter = found.parameter.unwrap_or_default().to_owned();
     let call = Call { spec: found.spec, parameter, signed };
     (Some(found.spec), dispatch(app, &call).await.unwrap_or_else(axum::response::IntoResponse::into_response))
+}
+
+/// A key that is bound to an account opens the internal paths and no others; an edge's opens the others. What an edge asks
+/// for itself comes by the same key as what its clients ask: it lets no client's request through to that path.
+fn resolve<'p>(signed: &Signed, path: &'p str) -> Resolution<'p> {
+    let at = |door| route::resolve(&signed.method, path, door);
+    match (signed.is_from_edge(), at(Door::Public)) {
+        (false, _) => at(Door::Internal),
+        (true, Resolution::NotFound) => at(Door::Edge),
+        (true, found) => found,
+    }
 }
 
 /// Who calls, and then the handler. What an edge is told of credentials rides on the answer, whatever the answer is.
@@ -149,6 +158,7 @@ async fn answer_of(app: &Arc<App>, call: &Call, caller: Option<Caller>) -> Resul
         Route::ThreeDsMethod => pages::threeds::method(&app.db, call).await,
         Route::ThreeDsChallenge => pages::threeds::challenge(call),
         Route::Asset => pages::asset(call),
+        Route::RegionState => Ok(app.region_state()),
         Route::LoginChallenge => app.logins.challenge(call).await,
         Route::Login => app.logins.login(call).await,
         Route::Logout => app.logins.logout(&needed(caller)?.account, call).await,

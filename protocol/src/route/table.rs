@@ -15,6 +15,8 @@ const V1_BODY: usize = 32 * 1000;
 const SMALL_JSON: usize = 16 * 1024;
 
 const READ_MS: u32 = 8_000;
+/// No database is asked: who does not answer by then does not answer.
+const STATE_MS: u32 = 2_000;
 /// One acquirer call (origin: 16 s), and what is written around it.
 const ACT_MS: u32 = 25_000;
 /// Longer than the acquirer call inside it (origin: 40 s), so that the payer is told what the origin knows.
@@ -69,6 +71,7 @@ pub const ROUTES: &[RouteSpec] = &[
     internal(Route::CardRead, "/pluto/internal/vault/cards/{token}/read").post(SMALL_JSON),
     internal(Route::CardShow, "/pluto/internal/vault/cards/{token}"),
     internal(Route::CardDelete, "/pluto/internal/vault/cards/{token}").delete(),
+    open(Route::RegionState, "/pluto/internal/region").for_edges(),
 ];
 
 /// What anybody may read without a body or a query, answered by the origin: what every row begins as.
@@ -147,6 +150,11 @@ impl RouteSpec {
 
     const fn at_edge(self) -> Self {
         Self { answerer: Answerer::Edge, ..self }
+    }
+
+    /// What an edge asks for itself.
+    const fn for_edges(self) -> Self {
+        Self { answerer: Answerer::OriginToEdge, ..self.within(STATE_MS) }
     }
 
     const fn within(self, deadline_ms: u32) -> Self {

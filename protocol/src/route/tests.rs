@@ -1,7 +1,11 @@
 use super::*;
 
 fn door_of(path: &str) -> Door {
-    if path.starts_with("/pluto/internal/") { Door::Internal } else { Door::Public }
+    match path {
+        "/pluto/internal/region" => Door::Edge,
+        path if path.starts_with("/pluto/internal/") => Door::Internal,
+        _ => Door::Public,
+    }
 }
 
 fn found(method: &str, path: &'static str) -> (Route, Option<&'static str>) {
@@ -56,15 +60,15 @@ fn other_methods_are_told_which_are_allowed_and_other_paths_do_not_exist() {
 }
 
 #[test]
-fn no_row_exists_at_both_doors() {
+fn no_row_exists_at_two_doors() {
     for spec in ROUTES {
         let (path, method) = (spec.path, spec.method.names()[0]);
-        let is_internal = spec.door() == Door::Internal;
-        assert_eq!(path.starts_with("/pluto/internal/"), is_internal, "{path}");
-        assert_eq!(spec.audience == Audience::Role(Role::Internal), is_internal, "{path}");
-        let other = if is_internal { Door::Public } else { Door::Internal };
-        for method in [method, "GET", "POST", "DELETE", "TRACE"] {
-            assert!(matches!(resolve(method, path, other), Resolution::NotFound), "{method} {path}");
+        assert_eq!(spec.door(), door_of(path), "{path}");
+        assert_eq!(spec.audience == Audience::Role(Role::Internal), spec.door() == Door::Internal, "{path}");
+        for other in [Door::Public, Door::Internal, Door::Edge].into_iter().filter(|door| *door != spec.door()) {
+            for method in [method, "GET", "POST", "DELETE", "TRACE"] {
+                assert!(matches!(resolve(method, path, other), Resolution::NotFound), "{method} {path} {other:?}");
+            }
         }
     }
     let path = "/pluto/internal/vault/cards/card_A";
