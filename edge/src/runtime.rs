@@ -191,11 +191,18 @@ pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
     let answered = response.headers();
     let get = |name: &str| answered.get(name).ok().flatten();
     let told = |name: &str| outgoing.is_told(response.status()).then(|| get(name)).flatten();
+    // The length of what is packed is not that of what the runtime unpacks.
+    let is_packed = answered.has("content-encoding").unwrap_or(true);
+    let is_passed = |name: &str| !(is_packed && name == "content-length");
     Ok(FromOrigin {
         head: Head {
             status: response.status(),
             reason: Some(response.status_text()).filter(|text| !text.is_empty()),
-            headers: PASSED_HEADERS.iter().filter_map(|name| Some((*name, get(name)?))).collect(),
+            headers: PASSED_HEADERS
+                .iter()
+                .filter(|name| is_passed(name))
+                .filter_map(|name| Some((*name, get(name)?)))
+                .collect(),
         },
         echoed_id: get(headers::REQUEST_ID),
         is_standby: response.status() == STANDBY_STATUS
