@@ -24,9 +24,6 @@ use crate::state::Told;
 /// The status of an answer that may say that a region stands by: others are not looked at for it.
 const STANDBY_STATUS: u16 = 503;
 
-/// The binding of the platform's limiter.
-const LIMITER: &str = "LIMITER";
-
 /// An answer whose body the runtime pumps by itself.
 pub type RuntimeReply = Reply<ReadableStream>;
 
@@ -52,6 +49,7 @@ pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inboun
         match name.as_str() {
             "authorization" => inbound.authorization = Some(Zeroizing::new(value)),
             "content-type" => inbound.content_type = Some(value),
+            "cookie" => inbound.cookie_bytes = value.len(),
             "content-length" => inbound.content_length = Some(value),
             "content-encoding" => inbound.content_encoding = Some(value),
             "accept" => inbound.accept = Some(value),
@@ -275,13 +273,13 @@ async fn imported(bytes: &[u8; 32]) -> Option<JsValue> {
     Some(key)
 }
 
-/// Tells the platform's limiter, where there is one, of a refused credential of this address. Whether it has had enough.
-pub async fn is_over_limit(env: JsValue, address: u128) -> bool {
+/// Tells a limiter of the platform, where there is one of this name, of one more of a key. Whether it has had enough.
+pub async fn is_over_limit(env: &JsValue, binding: &str, key: &str) -> bool {
     let asked = || -> Result<Promise, JsValue> {
-        let limiter = js_sys::Reflect::get(&env, &LIMITER.into())?;
+        let limiter = js_sys::Reflect::get(env, &binding.into())?;
         let limit: js_sys::Function = js_sys::Reflect::get(&limiter, &"limit".into())?.dyn_into()?;
         let options = js_sys::Object::new();
-        js_sys::Reflect::set(&options, &"key".into(), &format!("{address:032x}").into())?;
+        js_sys::Reflect::set(&options, &"key".into(), &key.into())?;
         limit.call1(&limiter, &options)?.dyn_into()
     };
     // Without the binding, `limiter` is undefined and has no members. A limiter that fails has not had enough.

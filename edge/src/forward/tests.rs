@@ -28,6 +28,7 @@ fn inbound(method: &str) -> Inbound {
         target: None,
         header_count: 3,
         header_bytes: 100,
+        cookie_bytes: 0,
         authorization: Some("Basic bWVyY2hhbnQtMjU6eA==".to_owned().into()),
         content_type: Some("application/json".into()),
         content_length: None,
@@ -122,7 +123,7 @@ fn what_cannot_be_signed_is_refused() {
         let spec = spec("POST", &target.path);
         let request = Admitted { inbound: &inbound, target: &target, spec, caller: &caller, request_id: ID };
         let refusal = sign(request, b"", &origin(), &key(), NOW, &[3; 16]).map(|_| ()).unwrap_err();
-        assert_eq!(refusal.rule(), "bad-request", "{odd:?}");
+        assert_eq!(refusal.rule(), "header-form", "{odd:?}");
     }
 }
 
