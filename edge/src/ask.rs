@@ -14,10 +14,20 @@ use crate::config::{Config, Origin};
 use crate::forward::{self, Admitted};
 use crate::log;
 use crate::regions::{self, Came, Health, Then, Tried};
-use crate::reply::{Body, Refusal, Reply};
-use crate::runtime::{self, FromOrigin, RuntimeReply};
+use crate::reply::{Body, Head, Refusal, Reply};
+use crate::runtime::{self, FromOrigin, RuntimeReply, Stream};
 use crate::screen::{Inbound, Target};
-use crate::state;
+use crate::state::{self, Told};
+
+/// The most that is read of an answer that does not say how long it is.
+const MAX_UNMEASURED_BYTES: usize = 4 << 20;
+
+/// An answer that can be passed on.
+struct Answer {
+    head: Head,
+    body: Body<Stream>,
+    told: Told,
+}
 
 /// Why a region gave no answer that can be passed on.
 struct Failed {
@@ -82,18 +92,24 @@ fn left_ms(deadline_ms: u32, began_ms: u64, now_ms: u64) -> u32 {
 }
 
 /// Takes what the answer tells, and makes ours of it.
-async fn pass(request: Admitted<'_>, answer: FromOrigin, origin: &Origin, asked_at_ms: u64) -> RuntimeReply {
+async fn pass(request: Admitted<'_>, answer: Answer, origin: &Origin, asked_at_ms: u64) -> RuntimeReply {
     let mut head = answer.head;
     let now_ms = runtime::now_ms();
     state::with(|state| state.learn(&answer.told, asked_at_ms, now_ms));
     head.headers.push((headers::REGION, origin.region.clone()));
     if forward::is_unchanged(request.spec, &head, request.inbound.if_none_match.as_deref()) {
-        runtime::discard(answer.body).await;
+        discard(answer.body).await;
         (head.status, head.reason) = (304, None);
         head.headers.retain(|(name, _)| !matches!(*name, "content-length" | "content-type"));
         return Reply { head, body: Body::Empty };
     }
-    Reply { head, body: answer.body.map_or(Body::Empty, Body::Stream) }
+    Reply { head, body: answer.body }
+}
+
+async fn discard(body: Body<Stream>) {
+    if let Body::Stream(stream) = body {
+        runtime::discard(Some(stream)).await;
+    }
 }
 
 /// Asks one region. An answer that is not passed on is dropped here.
@@ -103,7 +119,8 @@ async fn ask(
     config: &Config,
     origin: &Origin,
     within_ms: u32,
-) -> Result<Result<FromOrigin, Failed>, Refusal> {
+) -> Result<Result<Answer, Failed>, Refusal> {
+    let began_ms = runtime::now_ms();
     let answer = match send(request, body, config, origin, within_ms).await? {
         Ok(answer) => answer,
         Err(refusal) => return Ok(Err(Failed { came: Came::Nothing, refusal })),
@@ -111,10 +128,29 @@ async fn ask(
     let failed = match forward::judge(answer.head.status, answer.echoed_id.as_deref(), request.request_id) {
         Err(refusal) => Failed { came: Came::Garbage, refusal },
         Ok(()) if answer.is_standby => Failed { came: Came::Standby, refusal: Problem::Standby.into() },
-        Ok(()) => return Ok(Ok(answer)),
+        Ok(()) => {
+            let FromOrigin { head, body, told, .. } = answer;
+            let left_ms = left_ms(within_ms, began_ms, runtime::now_ms());
+            let whole = passable(body, &head, left_ms).await.map(|body| Answer { head, body, told });
+            return Ok(whole.map_err(|refusal| Failed { came: Came::Garbage, refusal }));
+        }
     };
     runtime::discard(answer.body).await;
     Ok(Err(failed))
+}
+
+/// The runtime pumps a body by itself, and when that breaks off, it closes the connection to the client: a body with a
+/// length is then seen to be cut. One without would look like a whole one (seen in workerd 1.20260426), so it is read
+/// here first. Our origin sends none; what stands between may unpack or rewrite its answers, and lose the length.
+async fn passable(body: Option<Stream>, head: &Head, within_ms: u32) -> Result<Body<Stream>, Refusal> {
+    let Some(stream) = body else { return Ok(Body::Empty) };
+    if head.headers.iter().any(|(name, _)| *name == "content-length") {
+        return Ok(Body::Stream(stream));
+    }
+    runtime::collect(&stream, MAX_UNMEASURED_BYTES, within_ms)
+        .await
+        .map(Body::Bytes)
+        .map_err(|error| Refusal::caused(Problem::BadGateway, format!("a body without a length: {error:?}")))
 }
 
 /// Signs and sends, each try anew.
@@ -199,9 +235,12 @@ async fn statement(config: &Config, origin: &Origin) -> Option<Result<Statement,
         Ok(answer) => answer,
         Err(failed) => return Some(Err(failed.came)),
     };
-    let Some(stream) = answer.body.filter(|_| answer.head.status == 200) else { return Some(Err(Came::Garbage)) };
-    let body = runtime::collect(&stream, MAX_STATE_BYTES, spec.deadline_ms).await;
-    let said = body.ok().and_then(|body| Statement::parse(&body).ok());
+    let body = match answer.body {
+        Body::Stream(stream) => runtime::collect(&stream, MAX_STATE_BYTES, spec.deadline_ms).await.unwrap_or_default(),
+        Body::Bytes(bytes) => bytes,
+        Body::Empty => Vec::new(),
+    };
+    let said = Statement::parse(&body).ok().filter(|_| answer.head.status == 200);
     // Another name there is a wrong address here.
     Some(said.filter(|said| said.region == origin.region).ok_or(Came::Garbage))
 }

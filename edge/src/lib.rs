@@ -20,6 +20,7 @@ pub mod halves;
 pub mod harden;
 pub mod log;
 pub mod monitor;
+pub mod platform;
 pub mod records;
 pub mod regions;
 pub mod reply;
