@@ -10,7 +10,7 @@ use scanvault_qr::request::Settings;
 use worker::Env;
 use zeroize::Zeroizing;
 
-use crate::screen::{PlainHttp, Target, is_loopback};
+use crate::screen::{Mode, PlainHttp, Target, is_loopback};
 
 /// Who an EMV payload names. It is made without a look-up of the code, so it names the scheme and not the shop.
 const EMV_MERCHANT: (&str, &str, &str, &str) = ("ZA", "710", "Scan to Pay", "Online");
@@ -27,6 +27,8 @@ pub struct Config {
     /// What goes into a QR: the public address above all.
     pub qr: Settings,
     pub plain_http: PlainHttp,
+    /// What the screen does with what breaks a rule that is policy.
+    pub screen: Mode,
     pub client_address: ClientAddress,
     /// Off for tests and the demo, where everybody shares an address.
     pub has_rate_limits: bool,
@@ -103,6 +105,11 @@ impl Config {
                 });
             }
         };
+        let screen = match read("SCREEN").as_ref().map_or("", |value| value.trim()) {
+            "" | "enforce" => Mode::Enforce,
+            "monitor" => Mode::Monitor,
+            _ => return Err(ConfigError { binding: "SCREEN", reason: "is neither `enforce` nor `monitor`" }),
+        };
         let switch =
             |binding: &'static str, default: bool| match read(binding).as_ref().map_or("", |value| value.trim()) {
                 "" => Ok(default),
@@ -118,6 +125,7 @@ impl Config {
             link_key,
             qr: qr_settings(&required("PUBLIC_URL")?, plain_http)?,
             plain_http,
+            screen,
             client_address,
             has_rate_limits: switch("RATE_LIMITS", true)?,
             is_513_asked_for: switch("SECURITY_VIOLATION_513", false)?,
@@ -202,7 +210,7 @@ mod tests {
         assert_eq!(config.origins, [origin("a", "origin.example:8443")]);
         assert_eq!((code_url(&config).as_str(), config.link_key.id()), ("HTTPS://PAY.EXAMPLE/Q/0123456789", "edge-1"));
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Refuse, ClientAddress::Unknown));
-        assert_eq!((config.has_rate_limits, config.is_513_asked_for), (true, false));
+        assert_eq!((config.has_rate_limits, config.is_513_asked_for, config.screen), (true, false, Mode::Enforce));
         let config = parse(&[
             ("ALLOW_PLAIN_HTTP", Some("loopback")),
             ("PUBLIC_URL", Some("http://127.0.0.1:8787")),
@@ -210,12 +218,13 @@ mod tests {
             ("ORIGINS", Some("b=https://origin-b.example:443/, a=https://origin-a.example\n")),
             ("RATE_LIMITS", Some("off")),
             ("SECURITY_VIOLATION_513", Some(" on ")),
+            ("SCREEN", Some("monitor")),
         ])
         .unwrap();
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Loopback, ClientAddress::CfConnectingIp));
         assert_eq!(code_url(&config), "HTTP://127.0.0.1:8787/Q/0123456789");
         assert_eq!(config.origins, [origin("b", "origin-b.example"), origin("a", "origin-a.example")]);
-        assert_eq!((config.has_rate_limits, config.is_513_asked_for), (false, true));
+        assert_eq!((config.has_rate_limits, config.is_513_asked_for, config.screen), (false, true, Mode::Monitor));
     }
 
     #[test]
@@ -242,6 +251,7 @@ mod tests {
             ("CLIENT_ADDRESS", Some("x-forwarded-for")),
             ("RATE_LIMITS", Some("false")),
             ("SECURITY_VIOLATION_513", Some("yes")),
+            ("SCREEN", Some("off")),
         ] {
             let error = parse(&[(binding, value)]).unwrap_err();
             assert_eq!(error.binding, binding, "{value:?}");

@@ -35,13 +35,13 @@ use worker::wasm_bindgen::JsValue;
 use worker::{Context, Env, console_log, event, web_sys};
 
 use crate::authenticate::{Caller, Judgement};
-use crate::budget::Charge;
+use crate::budget::{Charge, Client, is_told};
 use crate::config::{ClientAddress, Config};
 use crate::forward::Admitted;
 use crate::log::Line;
 use crate::reply::Refusal;
 use crate::runtime::RuntimeReply;
-use crate::screen::{Inbound, PlainHttp};
+use crate::screen::{Inbound, Mode, PlainHttp, Rule, Screening};
 
 /// The entry. It never returns `Err`: the runtime's own error page would leave without our headers.
 #[event(fetch)]
@@ -49,7 +49,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     let began_ms = runtime::now_ms();
     let config = config::of_isolate(&env);
     let inbound = runtime::read(&request, config.map_or(ClientAddress::Unknown, |config| config.client_address));
-    let mut trace = Trace::default();
+    let mut trace = Trace::new(config.map_or(Mode::Enforce, |config| config.screen));
     let request_id = random_id();
     let outcome = match (config, &request_id) {
         (Ok(config), Some(request_id)) => serve(&request, &inbound, config, request_id, &mut trace).await,
@@ -60,25 +60,40 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     let refused = outcome.as_ref().err().map(Refusal::for_log);
     let dialect = inbound.target.as_ref().map_or(Dialect::Problem, |target| protocol_route::dialect(&target.path));
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(dialect, &request_id, inbound.is_head()));
-    if let Some(address) = trace.failed_address {
-        context.wait_until(tell_limiter(env.into(), address));
+    if trace.failed_address.is_some() || trace.counted.is_some() {
+        let env: JsValue = env.into();
+        if let Some(address) = trace.failed_address {
+            context.wait_until(tell_of_refusal(env.clone(), address));
+        }
+        if let Some(client) = trace.counted.take() {
+            context.wait_until(tell_of_request(env, client));
+        }
     }
     let is_development = config.is_ok_and(|config| config.plain_http == PlainHttp::Loopback);
     harden::harden(&mut reply.head, trace.spec, &request_id, is_development);
     let took_ms = runtime::now_ms().saturating_sub(began_ms);
     let pattern = trace.spec.map(|spec| spec.path);
     let line = Line::new(&request_id, &inbound.method, pattern, reply.head.status, took_ms, refused.as_ref());
-    console_log!("{}", line.to_json());
+    console_log!("{}", line.reporting(trace.screening.would_refuse()).to_json());
     Ok(runtime::into_response(reply).unwrap_or_else(|_| web_sys::Response::error()))
 }
 
 /// What is worth knowing of a request when it is over.
-#[derive(Default)]
 struct Trace {
     /// The row that it went to.
     spec: Option<&'static RouteSpec>,
     /// Where a credential came from that the origin refused.
     failed_address: Option<u128>,
+    /// Who was counted, where the platform is told of it.
+    counted: Option<Client>,
+    /// The screen's own.
+    screening: Screening,
+}
+
+impl Trace {
+    fn new(mode: Mode) -> Self {
+        Self { spec: None, failed_address: None, counted: None, screening: Screening::new(mode) }
+    }
 }
 
 /// The steps after one another; the first that refuses ends it.
@@ -93,18 +108,19 @@ async fn serve(
     request_id: &str,
     trace: &mut Trace,
 ) -> Result<RuntimeReply, Refusal> {
-    let target = inbound.target.as_ref().ok_or(Problem::BadPath)?;
+    let target = inbound.target.as_ref().ok_or_else(|| Refusal::from(Problem::BadPath).by(Rule::Address))?;
     screen::transport(inbound, target, config.plain_http)?;
-    screen::limits(inbound, target)?;
+    screen::limits(inbound, target, &mut trace.screening)?;
     let spec = route::find(&inbound.method, &target.path)?.spec;
     trace.spec = Some(spec);
-    protocol_route::check_query(spec, target.query.as_deref())?;
+    screen::query(spec, target, &mut trace.screening)?;
     let caller = identify(spec, inbound).await.map_err(|problem| spec.in_dialect(problem, config.is_513_asked_for))?;
     authorise::check(&caller, spec.audience)?;
-    let plan = screen::body(inbound, spec)?;
-    let charge = if config.has_rate_limits { charge(spec, inbound, &caller)? } else { None };
+    let plan = screen::body(inbound, spec, &mut trace.screening)?;
+    let charge = if config.has_rate_limits { charge(spec, inbound, &caller, request_id, trace)? } else { None };
     let outcome = async {
         let body = runtime::read_body(request, plan, spec.deadline_ms).await?;
+        screen::body_size(spec, body.len(), &mut trace.screening)?;
         let admitted = Admitted { inbound, target, spec, caller: &caller, request_id };
         respond(admitted, &body, config).await
     }
@@ -145,19 +161,36 @@ async fn identify(spec: &RouteSpec, inbound: &Inbound) -> Result<Caller, Problem
 }
 
 /// Takes from the budgets what this request costs.
-fn charge(spec: &RouteSpec, inbound: &Inbound, caller: &Caller) -> Result<Option<Charge>, Refusal> {
+fn charge(
+    spec: &RouteSpec,
+    inbound: &Inbound,
+    caller: &Caller,
+    request_id: &str,
+    trace: &mut Trace,
+) -> Result<Option<Charge>, Refusal> {
     let (client, now_ms) = (inbound.client_address.as_deref(), runtime::now_ms());
     state::with(|state| {
-        state.budgets.login(client, spec, now_ms)?;
-        state.budgets.admit(client, caller, now_ms)
+        let counted = state.budgets.requests.take(client, caller, spec, now_ms);
+        trace.counted = counted.map_err(|wait| Refusal::wait(wait.ms, wait.limit))?.filter(|_| is_told(request_id));
+        state.budgets.login(client, spec, now_ms).map_err(|ms| Refusal::wait(ms, "limit-logins"))?;
+        state.budgets.admit(client, caller, now_ms).map_err(|ms| Refusal::wait(ms, "limit-refusals"))
     })
-    .map_err(Refusal::wait)
 }
 
-async fn tell_limiter(env: JsValue, address: u128) {
-    if runtime::is_over_limit(env, address).await {
+/// Tells the platform's limiter of a refused credential of this address.
+async fn tell_of_refusal(env: JsValue, address: u128) {
+    if runtime::is_over_limit(&env, "LIMITER", &format!("{address:032x}")).await {
         let now_ms = runtime::now_ms();
         state::with(|state| state.budgets.block(address, now_ms));
+    }
+}
+
+/// Tells the platform's limiter of a request of this client.
+async fn tell_of_request(env: JsValue, client: Client) {
+    let (binding, key) = client.told();
+    if runtime::is_over_limit(&env, binding, &key).await {
+        let now_ms = runtime::now_ms();
+        state::with(|state| state.budgets.requests.rest(client, now_ms));
     }
 }
 

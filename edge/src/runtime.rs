@@ -20,8 +20,8 @@ use crate::reply::{Body, Head, Refusal, Reply};
 use crate::screen::{BodyPlan, Inbound, Target};
 use crate::state::Told;
 
-/// The binding of the platform's limiter.
-const LIMITER: &str = "LIMITER";
+/// The status of an answer that may say that a region stands by: others are not looked at for it.
+const STANDBY_STATUS: u16 = 503;
 
 /// An answer whose body the runtime pumps by itself.
 pub type RuntimeReply = Reply<ReadableStream>;
@@ -48,8 +48,10 @@ pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inboun
         match name.as_str() {
             "authorization" => inbound.authorization = Some(Zeroizing::new(value)),
             "content-type" => inbound.content_type = Some(value),
+            "cookie" => inbound.cookie_bytes = value.len(),
             "content-length" => inbound.content_length = Some(value),
             "content-encoding" => inbound.content_encoding = Some(value),
+            "accept" => inbound.accept = Some(value),
             "idempotency-key" => inbound.idempotency_key = Some(value),
             "if-none-match" => inbound.if_none_match = Some(value),
             name if client_address.header() == Some(name) => inbound.client_address = Some(value),
@@ -65,7 +67,30 @@ pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inboun
 /// The plan's, [`Problem::RequestTimeout`], or [`Problem::BadRequest`] when the client goes away in the middle.
 pub async fn read_body(request: &web_sys::Request, plan: BodyPlan, within_ms: u32) -> Result<Vec<u8>, Refusal> {
     let Some(stream) = request.body().filter(|_| plan.read) else { return Ok(Vec::new()) };
-    let broken = |_: JsValue| Refusal::because(Problem::BadRequest, "The body ended early");
+    collect(&stream, plan.max_bytes, within_ms).await.map_err(|error| match error {
+        Unread::Late => Problem::RequestTimeout.into(),
+        Unread::TooLong => plan.over.refusal(),
+        Unread::Broken => Refusal::because(Problem::BadRequest, "The body ended early"),
+    })
+}
+
+/// Why a stream was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Its time was over.
+    Late,
+    /// It is longer than it may be.
+    TooLong,
+    /// Its other end went away.
+    Broken,
+}
+
+/// Reads a stream into one buffer, and stops at the first byte over the limit, or when its time is over.
+///
+/// # Errors
+/// See [`Unread`].
+pub async fn collect(stream: &ReadableStream, max_bytes: usize, within_ms: u32) -> Result<Vec<u8>, Unread> {
+    let broken = |_: JsValue| Unread::Broken;
     let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
     let mut body = Vec::new();
     let its_time = after_ms(within_ms);
@@ -75,15 +100,15 @@ pub async fn read_body(request: &web_sys::Request, plan: BodyPlan, within_ms: u3
         if step.is_undefined() {
             // Not waited for: who sends nothing may not let go either.
             let _ = reader.cancel();
-            return Err(Problem::RequestTimeout.into());
+            return Err(Unread::Late);
         }
         if js_sys::Reflect::get(&step, &"done".into()).map_err(broken)?.is_truthy() {
             return Ok(body);
         }
         let chunk = Uint8Array::new(&js_sys::Reflect::get(&step, &"value".into()).map_err(broken)?);
-        if body.len() + chunk.length() as usize > plan.max_bytes {
+        if body.len() + chunk.length() as usize > max_bytes {
             let _ = JsFuture::from(reader.cancel()).await;
-            return Err(plan.over.refusal());
+            return Err(Unread::TooLong);
         }
         body.extend_from_slice(&chunk.to_vec());
     }
@@ -106,6 +131,8 @@ pub struct FromOrigin {
     pub echoed_id: Option<String>,
     /// What it tells of credentials, where that can be news.
     pub told: Told,
+    /// Nothing was done, since its region stands by.
+    pub is_standby: bool,
 }
 
 /// No answer came. The outcome is unknown.
@@ -151,6 +178,8 @@ pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
             headers: PASSED_HEADERS.iter().filter_map(|name| Some((*name, get(name)?))).collect(),
         },
         echoed_id: get(headers::REQUEST_ID),
+        is_standby: response.status() == STANDBY_STATUS
+            && get(headers::STANDBY).as_deref() == Some(headers::STANDBY_VALUE),
         told: Told { record: told(headers::CREDENTIAL_RECORD), keys: told(headers::TOKEN_KEYS) },
         body: response.body(),
     })
@@ -219,13 +248,13 @@ async fn imported(bytes: &[u8; 32]) -> Option<JsValue> {
     Some(key)
 }
 
-/// Tells the platform's limiter, where there is one, of a refused credential of this address. Whether it has had enough.
-pub async fn is_over_limit(env: JsValue, address: u128) -> bool {
+/// Tells a limiter of the platform, where there is one of this name, of one more of a key. Whether it has had enough.
+pub async fn is_over_limit(env: &JsValue, binding: &str, key: &str) -> bool {
     let asked = || -> Result<Promise, JsValue> {
-        let limiter = js_sys::Reflect::get(&env, &LIMITER.into())?;
+        let limiter = js_sys::Reflect::get(env, &binding.into())?;
         let limit: js_sys::Function = js_sys::Reflect::get(&limiter, &"limit".into())?.dyn_into()?;
         let options = js_sys::Object::new();
-        js_sys::Reflect::set(&options, &"key".into(), &format!("{address:032x}").into())?;
+        js_sys::Reflect::set(&options, &"key".into(), &key.into())?;
         limit.call1(&limiter, &options)?.dyn_into()
     };
     // Without the binding, `limiter` is undefined and has no members. A limiter that fails has not had enough.
