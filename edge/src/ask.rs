@@ -67,7 +67,7 @@ pub async fn origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Resu
             Err(failed) => failed.came,
         };
         let now_ms = runtime::now_ms();
-        note(origin, state::with(|state| state.regions.take(at, came, asked_at_ms, now_ms)));
+        note(config, &state::with(|state| state.regions.take(at, came, asked_at_ms, now_ms)));
         match asked {
             Ok(answer) => return Ok(pass(request, answer, origin, asked_at_ms).await),
             Err(failed) if came != Came::Standby || refusal.is_none() => refusal = Some(failed.refusal),
@@ -216,11 +216,11 @@ pub async fn probe(config: &Config, at: usize) {
     let asked_at_ms = runtime::now_ms();
     let Some(said) = statement(config, origin).await else { return };
     let now_ms = runtime::now_ms();
-    let change = state::with(|state| match said {
+    let changes = state::with(|state| match said {
         Ok(statement) => state.regions.learn(at, statement, asked_at_ms, now_ms),
         Err(came) => state.regions.take(at, came, asked_at_ms, now_ms),
     });
-    note(origin, change);
+    note(config, &changes);
 }
 
 /// What a region says of itself; `None` when we could not even ask.
@@ -245,9 +245,11 @@ async fn statement(config: &Config, origin: &Origin) -> Option<Result<Statement,
     Some(said.filter(|said| said.region == origin.region).ok_or(Came::Garbage))
 }
 
-/// One line for operators when a region changes.
-fn note(origin: &Origin, change: Option<Health>) {
-    if let Some(health) = change {
-        runtime::log(&log::region_line(&origin.region, health));
+/// One line for operators for each region that has changed.
+fn note(config: &Config, changes: &[(usize, Health)]) {
+    for (at, health) in changes {
+        if let Some(origin) = config.origins.get(*at) {
+            runtime::log(&log::region_line(&origin.region, *health));
+        }
     }
 }

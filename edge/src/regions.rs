@@ -103,8 +103,8 @@ pub enum Health {
     Standby,
     /// Its last answers were lost. It is asked when there is no other: it may be back.
     Down,
-    /// It says that it serves, by an older decision than another region knows of. It is never asked: what it does may be
-    /// lost, or done in both places.
+    /// It says that it serves, and another one does by a later decision. It is never asked: what it does may be lost, or
+    /// done in both places.
     Superseded,
 }
 
@@ -190,13 +190,15 @@ impl Regions {
         }
     }
 
-    /// The latest decision that any region told of, also one that is down now.
+    /// The latest decision by which a region serves, also one that is down now. One that only knows of it and stands by
+    /// does not count: it may be the other one that was chosen, and has not told yet.
     fn epoch(&self) -> u64 {
-        self.each.iter().filter_map(|region| region.told.as_ref()).map(|(told, _)| told.epoch).max().unwrap_or(0)
+        let serving = self.each.iter().filter(|region| !region.stands_by).filter_map(|region| region.told.as_ref());
+        serving.filter(|(told, _)| told.serves).map(|(told, _)| told.epoch).max().unwrap_or(0)
     }
 
-    /// Takes what came of a request that was sent at `asked_at_ms`. Returns the region's health when that changed it.
-    pub fn take(&mut self, at: usize, came: Came, asked_at_ms: u64, now_ms: u64) -> Option<Health> {
+    /// Takes what came of a request that was sent at `asked_at_ms`. Returns the regions whose health that changed.
+    pub fn take(&mut self, at: usize, came: Came, asked_at_ms: u64, now_ms: u64) -> Vec<(usize, Health)> {
         self.change(at, now_ms, |region| match came {
             Came::Answer => region.answered(false, asked_at_ms, now_ms),
             Came::Standby => region.answered(true, asked_at_ms, now_ms),
@@ -205,8 +207,8 @@ impl Regions {
         })
     }
 
-    /// Takes what a region told of itself. Returns its health when that changed it.
-    pub fn learn(&mut self, at: usize, told: Statement, asked_at_ms: u64, now_ms: u64) -> Option<Health> {
+    /// Takes what a region told of itself. Returns the regions whose health that changed: one's word may supersede another.
+    pub fn learn(&mut self, at: usize, told: Statement, asked_at_ms: u64, now_ms: u64) -> Vec<(usize, Health)> {
         self.change(at, now_ms, |region| {
             region.answered(!told.serves, asked_at_ms, now_ms);
             if region.told.as_ref().is_none_or(|(_, known_at_ms)| *known_at_ms <= asked_at_ms) {
@@ -215,19 +217,31 @@ impl Regions {
         })
     }
 
-    /// A change in one region is a reason to look at all of them soon.
-    fn change(&mut self, at: usize, now_ms: u64, step: impl FnOnce(&mut Region)) -> Option<Health> {
-        let before = self.health(at);
-        step(self.each.get_mut(at)?);
-        let after = self.health(at);
+    /// A change, or a decision that was not known, is a reason to look at all of them soon.
+    fn change(&mut self, at: usize, now_ms: u64, step: impl FnOnce(&mut Region)) -> Vec<(usize, Health)> {
+        let before = (self.healths(), self.latest());
+        if let Some(region) = self.each.get_mut(at) {
+            step(region);
+        }
+        let after = (self.healths(), self.latest());
         if before == after {
-            return None;
+            return Vec::new();
         }
         for region in &mut self.each {
             let since_ms = region.probed_at_ms.map_or(0, |probed_at_ms| now_ms.saturating_sub(probed_at_ms));
             region.probe_after_ms = region.probe_after_ms.min(since_ms.saturating_add(PROMPT_MS));
         }
-        Some(after)
+        let pairs = before.0.iter().zip(after.0).enumerate();
+        pairs.filter(|(_, (before, after))| *before != after).map(|(at, (_, after))| (at, after)).collect()
+    }
+
+    fn healths(&self) -> [Health; MAX_REGIONS] {
+        core::array::from_fn(|at| self.health(at))
+    }
+
+    /// The latest decision that any region knows of.
+    fn latest(&self) -> u64 {
+        self.each.iter().filter_map(|region| region.told.as_ref()).map(|(told, _)| told.epoch).max().unwrap_or(0)
     }
 
     /// The regions to ask now how they stand; they count as asked. `roll` gives random numbers, so that the isolates of a

@@ -83,17 +83,17 @@ fn a_loss_that_was_sent_before_the_last_answer_came_says_nothing_new() {
 #[test]
 fn one_word_of_the_region_itself_is_enough_and_the_later_one_counts() {
     let mut regions = Regions::default();
-    assert_eq!(regions.take(0, Came::Standby, NOW + 10, NOW + 11), Some(Health::Standby));
+    assert_eq!(regions.take(0, Came::Standby, NOW + 10, NOW + 11), [(0, Health::Standby)]);
     assert_eq!(regions.choose(2, NONE), Some(1));
     // Sent before, or at the same time: it says what was.
     for asked_at_ms in [NOW, NOW + 10] {
-        assert_eq!(regions.take(0, Came::Answer, asked_at_ms, NOW + 12), None);
-        assert_eq!(regions.learn(0, told(true, 0), asked_at_ms, NOW + 12), None);
+        assert_eq!(regions.take(0, Came::Answer, asked_at_ms, NOW + 12), []);
+        assert_eq!(regions.learn(0, told(true, 0), asked_at_ms, NOW + 12), []);
     }
-    assert_eq!(regions.learn(0, told(true, 0), NOW + 13, NOW + 14), Some(Health::Up));
-    assert_eq!(regions.take(0, Came::Standby, NOW + 12, NOW + 15), None, "overtaken");
-    assert_eq!(regions.learn(0, told(false, 1), NOW + 16, NOW + 17), Some(Health::Standby));
-    assert_eq!(regions.take(0, Came::Answer, NOW + 18, NOW + 19), Some(Health::Up));
+    assert_eq!(regions.learn(0, told(true, 0), NOW + 13, NOW + 14), [(0, Health::Up)]);
+    assert_eq!(regions.take(0, Came::Standby, NOW + 12, NOW + 15), [], "overtaken");
+    assert_eq!(regions.learn(0, told(false, 1), NOW + 16, NOW + 17), [(0, Health::Standby)]);
+    assert_eq!(regions.take(0, Came::Answer, NOW + 18, NOW + 19), [(0, Health::Up)]);
 }
 
 #[test]
@@ -102,14 +102,14 @@ fn who_stands_by_is_asked_before_who_is_down() {
     regions.learn(1, told(false, 0), NOW + 100, NOW + 101);
     assert_eq!((regions.choose(2, NONE), regions.choose(2, NONE.and(1))), (Some(1), Some(0)));
     // It was told to serve meanwhile: the first answer shows it.
-    assert_eq!(regions.take(1, Came::Answer, NOW + 102, NOW + 103), Some(Health::Up));
+    assert_eq!(regions.take(1, Came::Answer, NOW + 102, NOW + 103), [(1, Health::Up)]);
 }
 
 #[test]
 fn who_was_superseded_is_never_asked_until_it_knows() {
     let mut regions = Regions::default();
     regions.learn(0, told(true, 4), NOW, NOW);
-    assert_eq!(regions.learn(1, told(true, 5), NOW + 1, NOW + 1), None);
+    assert_eq!(regions.learn(1, told(true, 5), NOW + 1, NOW + 1), [(0, Health::Superseded)]);
     assert_eq!((regions.health(0), regions.health(1)), (Health::Superseded, Health::Up));
     assert_eq!((regions.choose(2, NONE), regions.choose(2, NONE.and(1))), (Some(1), None));
     // Answers alone do not change that, nor that the other one goes down.
@@ -118,8 +118,26 @@ fn who_was_superseded_is_never_asked_until_it_knows() {
         regions.take(1, Came::Nothing, NOW + 4 + step, NOW + 5 + step);
     }
     assert_eq!((regions.choose(2, NONE), regions.choose(2, NONE.and(1))), (Some(1), None));
-    assert_eq!(regions.learn(0, told(false, 5), NOW + 10, NOW + 11), Some(Health::Standby));
-    assert_eq!(regions.learn(0, told(true, 6), NOW + 12, NOW + 13), Some(Health::Up));
+    assert_eq!(regions.learn(0, told(false, 5), NOW + 10, NOW + 11), [(0, Health::Standby)]);
+    assert_eq!(regions.learn(0, told(true, 6), NOW + 12, NOW + 13), [(0, Health::Up), (1, Health::Superseded)]);
+}
+
+#[test]
+fn who_stands_by_supersedes_nobody_but_is_a_reason_to_ask() {
+    let mut regions = Regions::default();
+    assert_eq!(regions.due(2, NOW, || 0), [0, 1]);
+    regions.learn(0, told(true, 2), NOW, NOW + 1);
+    regions.learn(1, told(false, 2), NOW, NOW + 1);
+    assert_eq!(regions.due(2, NOW + 1_000, || 0), [0, 1]);
+    // The first one was chosen anew, which the second one knows already: it is not the one that serves.
+    assert_eq!(regions.learn(1, told(false, 3), NOW + 1_001, NOW + 1_002), []);
+    assert_eq!(regions.choose(2, NONE), Some(0));
+    assert_eq!(regions.due(2, NOW + 1_252, || 0), [0, 1]);
+    // One that served by a later decision, and stands by since, supersedes nobody either.
+    regions.learn(1, told(true, 4), NOW + 1_300, NOW + 1_301);
+    assert_eq!(regions.health(0), Health::Superseded);
+    regions.take(1, Came::Standby, NOW + 1_400, NOW + 1_401);
+    assert_eq!(regions.health(0), Health::Up);
 }
 
 #[test]
@@ -228,13 +246,16 @@ fn known(events: &[(usize, Event)], at: usize) -> (bool, bool, bool) {
         let answers = so_far.iter().rev().take_while(|event| weight(event) == 0).count();
         is_down = (is_down && answers < 2) || losses >= 6;
     }
-    let role = own.iter().rev().find_map(|event| match event {
-        Event::Came(Came::Answer) => Some(false),
-        Event::Came(Came::Standby) => Some(true),
-        Event::Told(serves, _) => Some(!serves),
-        Event::Came(_) => None,
-    });
-    let stands_by = role.unwrap_or(false);
+    let is_standby = |at: usize| {
+        let roles = events.iter().filter(|(it, _)| *it == at).filter_map(|(_, event)| match event {
+            Event::Came(Came::Answer) => Some(false),
+            Event::Came(Came::Standby) => Some(true),
+            Event::Told(serves, _) => Some(!serves),
+            Event::Came(_) => None,
+        });
+        roles.last().unwrap_or(false)
+    };
+    let stands_by = is_standby(at);
     let last = |at: usize| {
         let told = |(it, event): &(usize, Event)| match event {
             Event::Told(serves, epoch) if *it == at => Some((*serves, *epoch)),
@@ -242,7 +263,8 @@ fn known(events: &[(usize, Event)], at: usize) -> (bool, bool, bool) {
         };
         events.iter().rev().find_map(told)
     };
-    let newest = (0..3).filter_map(last).map(|(_, epoch)| epoch).max().unwrap_or(0);
+    let serving = (0..3).filter(|at| !is_standby(*at)).filter_map(last).filter(|(serves, _)| *serves);
+    let newest = serving.map(|(_, epoch)| epoch).max().unwrap_or(0);
     let is_superseded = !stands_by && last(at).is_some_and(|(serves, epoch)| serves && epoch < newest);
     (is_down, stands_by, is_superseded)
 }
