@@ -247,13 +247,13 @@ fn known(events: &[(usize, Event)], at: usize) -> (bool, bool, bool) {
         is_down = (is_down && answers < 2) || losses >= 6;
     }
     let is_standby = |at: usize| {
-        let roles = events.iter().filter(|(it, _)| *it == at).filter_map(|(_, event)| match event {
+        let role = |(_, event): &(usize, Event)| match event {
             Event::Came(Came::Answer) => Some(false),
             Event::Came(Came::Standby) => Some(true),
             Event::Told(serves, _) => Some(!serves),
             Event::Came(_) => None,
-        });
-        roles.last().unwrap_or(false)
+        };
+        events.iter().rev().filter(|(it, _)| *it == at).find_map(role).unwrap_or(false)
     };
     let stands_by = is_standby(at);
     let last = |at: usize| {
