@@ -41,6 +41,8 @@ pub struct Inbound {
     pub authorization: Option<Zeroizing<String>>,
     pub content_type: Option<String>,
     pub content_length: Option<String>,
+    /// Whether the body comes in chunks that say their own length.
+    pub has_transfer_encoding: bool,
     pub content_encoding: Option<String>,
     pub idempotency_key: Option<String>,
     /// What the client would like to be answered. Only the monitor asks.
@@ -177,6 +179,10 @@ pub fn limits(inbound: &Inbound, target: &Target, screening: &mut Screening) -> 
         (inbound.cookie_bytes <= MAX_COOKIE_BYTES, Rule::CookieBytes),
     ] {
         screening.policy(holds, || over(rule))?;
+    }
+    // RFC 9112 §6.1: two lengths. The runtime goes by one of them; whoever stands before it may go by the other.
+    if inbound.has_transfer_encoding && inbound.content_length.is_some() {
+        return Err(Refusal::from(Problem::BadRequest).by(Rule::LengthForm));
     }
     path::check(&target.path).map_err(|problem| length_or_form(problem, Rule::PathLength, Rule::PathForm))?;
     target.query.as_deref().map_or(Ok(()), |query| {

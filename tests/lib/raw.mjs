@@ -99,7 +99,7 @@ function chunked(answer, bytes, from) {
   }
 }
 
-/** Whether an answer is the runtime's own: what came was no HTTP to it, so no worker saw it. The connection is closed. */
+/** Whether an answer is the runtime's own: what came was no HTTP to it, and no worker saw it. */
 export function isRuntimesOwn({ status, headers, body }) {
-  return status >= 400 && headers.connection === "close" && headers["content-type"] === "text/plain" && /^ERROR: /.test(body.toString());
+  return status >= 400 && headers["scanvault-request-id"] === undefined && /^(ERROR: .*|Internal Server Error|Bad Request)$/.test(body.toString().trim());
 }

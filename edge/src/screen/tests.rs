@@ -13,6 +13,7 @@ fn inbound(method: &str) -> Inbound {
         authorization: None,
         content_type: None,
         content_length: None,
+        has_transfer_encoding: false,
         content_encoding: None,
         idempotency_key: None,
         accept: None,
@@ -132,6 +133,15 @@ fn sizes_have_their_statuses() {
     ] {
         assert_eq!(limits(&inbound("GET"), &target(url)), by(rule, Problem::BadPath), "{url}");
     }
+}
+
+#[test]
+fn two_lengths_are_no_length() {
+    let here = target("https://h/pluto/code/create");
+    let chunked = Inbound { has_transfer_encoding: true, ..post(Some("application/json")) };
+    assert_eq!(limits(&chunked, &here), Ok(()));
+    let both = Inbound { content_length: Some("5".into()), ..chunked };
+    assert_eq!(limits(&both, &here), by(Rule::LengthForm, Problem::BadRequest));
 }
 
 #[test]
