@@ -246,7 +246,10 @@ pub fn body(inbound: &Inbound, spec: &RouteSpec, screening: &mut Screening) -> R
         None => None,
         Some(text) => Some(content_length(text).ok_or_else(no_length)?),
     };
-    let over = if spec.max_body_bytes == 0 { OverLimit::NoneTaken } else { OverLimit::TooLarge };
+    // Neither GET nor HEAD has one, on a row that takes any method either: the runtime would not send it on.
+    let reads = matches!(inbound.method.as_str(), "GET" | "HEAD");
+    let row_bytes = if reads { 0 } else { spec.max_body_bytes };
+    let over = if row_bytes == 0 { OverLimit::NoneTaken } else { OverLimit::TooLarge };
     // A row that takes any method has a body only where one is sent.
     let has_body = spec.method != Method::Any || sends_body(inbound);
     if over == OverLimit::TooLarge && has_body {
@@ -255,7 +258,7 @@ pub fn body(inbound: &Inbound, spec: &RouteSpec, screening: &mut Screening) -> R
     // Where it is only reported, the largest body of any route still is one: it is read into memory here.
     let max_bytes = match over {
         OverLimit::TooLarge if screening.mode() == Mode::Monitor => route::MAX_BODY_BYTES,
-        _ => spec.max_body_bytes,
+        _ => row_bytes,
     };
     if announced.is_some_and(|bytes| bytes > max_bytes as u64) {
         return Err(over.refusal());

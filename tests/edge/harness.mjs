@@ -19,14 +19,7 @@ const BUILD = join(ROOT, "edge/build");
  */
 export async function startEdge(origin, workers) {
   const logs = [];
-  const defaults = {
-    ORIGINS: `${LINK_KEY.region}=${origin.url}`,
-    LINK_KEY_ID: LINK_KEY.id,
-    LINK_SECRET: LINK_KEY.secret.toString("base64"),
-    PUBLIC_URL: "https://pay.example",
-    ALLOW_PLAIN_HTTP: "loopback",
-    CLIENT_ADDRESS: "none",
-  };
+  const defaults = edgeBindings(origin);
   const worker = ([name, { ratelimits, ...bindings }]) => ({
     name,
     modules: true,
@@ -51,6 +44,18 @@ export async function startEdge(origin, workers) {
   const urls = {};
   for (const name of Object.keys(workers)) urls[name] = await miniflare.unsafeGetDirectURL(name);
   return { urls, logs, miniflare, close: () => miniflare.dispose() };
+}
+
+/** The bindings of a worker before this origin, where a test says nothing else. */
+export function edgeBindings(origin) {
+  return {
+    ORIGINS: `${LINK_KEY.region}=${origin.url}`,
+    LINK_KEY_ID: LINK_KEY.id,
+    LINK_SECRET: LINK_KEY.secret.toString("base64"),
+    PUBLIC_URL: "https://pay.example",
+    ALLOW_PLAIN_HTTP: "loopback",
+    CLIENT_ADDRESS: "none",
+  };
 }
 
 /** The log lines of these answers, in their order, once they are all there: exactly one each. */

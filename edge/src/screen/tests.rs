@@ -269,6 +269,13 @@ fn a_row_of_any_method_has_a_body_where_one_is_sent() {
     assert!(body(&none, area).is_ok_and(|plan| !plan.read));
     assert_eq!(body(&sent, area), by(Rule::MediaType, Problem::UnsupportedMediaType));
     assert!(body(&post(Some("application/json")), area).is_ok_and(|plan| plan.read));
+    for method in ["GET", "HEAD"] {
+        let with_length = Inbound { content_length: Some("2".into()), ..post(Some("application/json")) };
+        let refused = body(&Inbound { method: method.into(), ..with_length }, area);
+        assert_eq!(refused, Err(OverLimit::NoneTaken.refusal()), "{method}");
+        let in_chunks = Inbound { method: method.into(), ..post(Some("application/json")) };
+        assert!(body(&in_chunks, area).is_ok_and(|plan| plan.read && plan.max_bytes == 0));
+    }
 }
 
 #[test]
