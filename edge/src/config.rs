@@ -51,6 +51,8 @@ pub enum ClientAddress {
     Unknown,
     /// Cloudflare's header, which it sets over anything that a client sends.
     CfConnectingIp,
+    /// The other end of the connection, as a workerd that clients connect to tells it.
+    Runtime,
 }
 
 impl ClientAddress {
@@ -58,7 +60,7 @@ impl ClientAddress {
     #[must_use]
     pub fn header(self) -> Option<&'static str> {
         match self {
-            Self::Unknown => None,
+            Self::Unknown | Self::Runtime => None,
             Self::CfConnectingIp => Some("cf-connecting-ip"),
         }
     }
@@ -98,10 +100,11 @@ impl Config {
         let client_address = match read("CLIENT_ADDRESS").as_ref().map_or("", |value| value.trim()) {
             "" | "none" => ClientAddress::Unknown,
             "cf-connecting-ip" => ClientAddress::CfConnectingIp,
+            "runtime" => ClientAddress::Runtime,
             _ => {
                 return Err(ConfigError {
                     binding: "CLIENT_ADDRESS",
-                    reason: "is neither `none` nor `cf-connecting-ip`",
+                    reason: "is not `none`, `cf-connecting-ip` or `runtime`",
                 });
             }
         };
@@ -228,6 +231,18 @@ mod tests {
     }
 
     #[test]
+    fn the_source_of_the_client_address_is_named() {
+        for (value, source, header) in [
+            ("none", ClientAddress::Unknown, None),
+            ("cf-connecting-ip", ClientAddress::CfConnectingIp, Some("cf-connecting-ip")),
+            ("runtime", ClientAddress::Runtime, None),
+        ] {
+            let config = parse(&[("CLIENT_ADDRESS", Some(value))]).unwrap();
+            assert_eq!((config.client_address, config.client_address.header()), (source, header));
+        }
+    }
+
+    #[test]
     fn each_broken_binding_is_named_and_not_repeated() {
         for (binding, value) in [
             ("ORIGINS", None),
@@ -249,6 +264,7 @@ mod tests {
             ("PUBLIC_URL", Some("https://pay.example/?a")),
             ("ALLOW_PLAIN_HTTP", Some("true")),
             ("CLIENT_ADDRESS", Some("x-forwarded-for")),
+            ("CLIENT_ADDRESS", Some("Runtime")),
             ("RATE_LIMITS", Some("false")),
             ("SECURITY_VIOLATION_513", Some("yes")),
             ("SCREEN", Some("off")),

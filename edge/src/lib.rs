@@ -19,6 +19,7 @@ pub mod forward;
 pub mod halves;
 pub mod harden;
 pub mod log;
+pub mod platform;
 pub mod records;
 pub mod reply;
 pub mod route;

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::config::ClientAddress;
 use crate::forward::{Outgoing, PASSED_HEADERS};
+use crate::platform;
 use crate::reply::{Body, Head, Refusal, Reply};
 use crate::screen::{BodyPlan, Inbound, Target};
 use crate::state::Told;
@@ -59,7 +60,24 @@ pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inboun
             _ => {}
         }
     }
+    if client_address != ClientAddress::Unknown {
+        read_platform(request, client_address, &mut inbound);
+    }
     inbound
+}
+
+/// What the host of the edge says of the connection. It costs the runtime an object, so it is not asked for where a host
+/// that nobody knows would say nothing.
+fn read_platform(request: &web_sys::Request, client_address: ClientAddress, inbound: &mut Inbound) {
+    // Without `cf` it is undefined and has no members.
+    let said = |name: &str| {
+        let cf = js_sys::Reflect::get(request, &"cf".into()).ok()?;
+        js_sys::Reflect::get(&cf, &name.into()).ok()?.as_string()
+    };
+    inbound.tls_version = said("tlsVersion");
+    if client_address == ClientAddress::Runtime {
+        inbound.client_address = said("clientIp").as_deref().and_then(platform::peer_address);
+    }
 }
 
 /// Reads the body into one buffer, and stops at the first byte over the limit, or when its time is over.
@@ -172,11 +190,18 @@ pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
     let answered = response.headers();
     let get = |name: &str| answered.get(name).ok().flatten();
     let told = |name: &str| outgoing.is_told(response.status()).then(|| get(name)).flatten();
+    // The length of what is packed is not that of what the runtime unpacks.
+    let is_packed = answered.has("content-encoding").unwrap_or(true);
+    let is_passed = |name: &str| !(is_packed && name == "content-length");
     Ok(FromOrigin {
         head: Head {
             status: response.status(),
             reason: Some(response.status_text()).filter(|text| !text.is_empty()),
-            headers: PASSED_HEADERS.iter().filter_map(|name| Some((*name, get(name)?))).collect(),
+            headers: PASSED_HEADERS
+                .iter()
+                .filter(|name| is_passed(name))
+                .filter_map(|name| Some((*name, get(name)?)))
+                .collect(),
         },
         echoed_id: get(headers::REQUEST_ID),
         is_standby: response.status() == STANDBY_STATUS

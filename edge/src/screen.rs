@@ -8,6 +8,7 @@ use scanvault_protocol::route::{self, BodyType, Dialect, Method, RouteSpec};
 use scanvault_protocol::{Problem, path};
 use zeroize::Zeroizing;
 
+use crate::platform;
 use crate::reply::Refusal;
 
 mod rule;
@@ -50,6 +51,8 @@ pub struct Inbound {
     pub if_none_match: Option<String>,
     /// The client's address from the one configured source.
     pub client_address: Option<String>,
+    /// The connection's TLS version, where the host of the edge tells it.
+    pub tls_version: Option<String>,
     /// Whether the runtime offers a body to read, however long.
     pub has_body: bool,
 }
@@ -133,6 +136,7 @@ pub enum PlainHttp {
     Loopback,
 }
 
+/// TLS below 1.2: 403 where the host of the edge tells the version; its own setting is what keeps such connections away.
 /// Plain HTTP: 308 for a GET or HEAD of a public path, or of the root, that gives nothing away, 403 for everything else.
 ///
 /// A redirect of a request with a credential would teach its client nothing: the credential has been sent in clear.
@@ -140,6 +144,9 @@ pub enum PlainHttp {
 /// # Errors
 /// [`Refusal::Redirect`] or [`Problem::HttpsRequired`].
 pub fn transport(inbound: &Inbound, target: &Target, policy: PlainHttp) -> Result<(), Refusal> {
+    if inbound.tls_version.as_deref().is_some_and(platform::is_outdated_tls) {
+        return Err(Refusal::because(Problem::HttpsRequired, "TLS 1.2 or newer is required"));
+    }
     if target.is_https || (policy == PlainHttp::Loopback && is_loopback(target.host_name())) {
         return Ok(());
     }

@@ -37,6 +37,7 @@ fn inbound(method: &str) -> Inbound {
         idempotency_key: None,
         accept: None,
         if_none_match: None,
+        tls_version: None,
         client_address: Some("203.0.113.7".into()),
         has_body: false,
     }

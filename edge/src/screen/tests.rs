@@ -19,6 +19,7 @@ fn inbound(method: &str) -> Inbound {
         accept: None,
         if_none_match: None,
         client_address: None,
+        tls_version: None,
         has_body: false,
     }
 }
@@ -60,6 +61,23 @@ fn an_address_is_taken_apart_and_not_repaired() {
     assert_eq!(target("http://h/a#b").path, "/a#b"); // refused as a path
     for url in ["", "/a", "ftp://h/", "https:///a", "https://a b/", "https://u@h/", "https://\u{e4}/"] {
         assert_eq!(Target::parse(url), None, "{url}");
+    }
+}
+
+#[test]
+fn a_connection_of_an_outdated_tls_is_refused_before_anything_else() {
+    let over = |version: Option<&str>, url: &str| {
+        let inbound = Inbound { tls_version: version.map(str::to_owned), ..inbound("GET") };
+        transport(&inbound, &target(url), PlainHttp::Loopback)
+    };
+    for version in ["SSLv3", "TLSv1", "TLSv1.1"] {
+        for url in ["https://pay.example/Q/1", "http://pay.example/Q/1", "http://127.0.0.1/Q/1"] {
+            let refusal = over(Some(version), url).unwrap_err();
+            assert!(matches!(refusal, Refusal::Problem { problem: Problem::HttpsRequired, .. }), "{version} {url}");
+        }
+    }
+    for version in [Some("TLSv1.2"), Some("TLSv1.3"), Some(""), None] {
+        assert_eq!(over(version, "https://pay.example/Q/1"), Ok(()));
     }
 }
 
