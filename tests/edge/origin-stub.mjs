@@ -18,7 +18,8 @@ const INPUT =
 export async function startOrigin() {
   const tls = selfSigned();
   const origin = { requests: [], respond: answerJson, ca: tls.cert, nonces: new Set(), connections: 0 };
-  const server = createServer(tls, async (request, response) => {
+  // As much of a head as the origin's listener takes.
+  const server = createServer({ ...tls, maxHeaderSize: 32 * 1024 }, async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const seen = {
