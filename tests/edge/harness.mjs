@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Miniflare } from "miniflare";
+import { watch } from "../lib/hardened.mjs";
 import { LINK_KEY } from "./origin-stub.mjs";
 
 export * from "../lib/answers.mjs";
@@ -42,7 +43,7 @@ export async function startEdge(origin, workers) {
   });
   await miniflare.ready;
   const urls = {};
-  for (const name of Object.keys(workers)) urls[name] = await miniflare.unsafeGetDirectURL(name);
+  for (const name of Object.keys(workers)) urls[name] = watch(String(await miniflare.unsafeGetDirectURL(name)));
   return { urls, logs, miniflare, close: () => miniflare.dispose() };
 }
 
