@@ -19,8 +19,10 @@ pub mod forward;
 pub mod halves;
 pub mod harden;
 pub mod log;
+pub mod monitor;
 pub mod platform;
 pub mod records;
+pub mod regions;
 pub mod reply;
 pub mod route;
 pub mod runtime;
@@ -68,6 +70,11 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
         }
         if let Some(client) = trace.counted.take() {
             context.wait_until(tell_of_request(env, client));
+        }
+    }
+    if let Some(config) = config.ok().filter(|_| trace.spec.is_some_and(|spec| spec.answerer == Answerer::Origin)) {
+        for at in ask::due(config) {
+            context.wait_until(ask::probe(config, at));
         }
     }
     let is_development = config.is_ok_and(|config| config.plain_http == PlainHttp::Loopback);
@@ -140,7 +147,11 @@ async fn respond(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<
         (Answerer::Edge, Route::QrImage) => {
             answer::image(&target.path, target.query.as_deref(), inbound.if_none_match.as_deref(), &config.qr)
         }
-        (Answerer::Edge, Route::Monitor) => Ok(answer::monitor()),
+        (Answerer::Edge, Route::Monitor) => {
+            ask::look(config).await;
+            let (accept, now_ms) = (inbound.accept.as_deref(), runtime::now_ms());
+            Ok(state::with(|state| monitor::answer(&state.regions, &config.origins, accept, now_ms)))
+        }
         (Answerer::Origin, _) => ask::origin(request, body, config).await,
         (Answerer::Edge | Answerer::OriginInternal | Answerer::OriginToEdge, _) => Err(Problem::NotFound.into()),
     }
@@ -196,7 +207,7 @@ async fn tell_of_request(env: JsValue, client: Client) {
 }
 
 /// 32 lower-case hex digits.
-fn random_id() -> Option<String> {
+pub(crate) fn random_id() -> Option<String> {
     let mut id = String::with_capacity(32);
     for byte in random::<16>()? {
         write!(id, "{byte:02x}").ok()?;

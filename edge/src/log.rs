@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::regions::Health;
 use crate::reply::Refused;
 
 const MAX_CAUSE_CHARS: usize = 200;
@@ -68,9 +69,23 @@ impl<'a> Line<'a> {
     }
 }
 
+/// A region's health has changed, as this isolate sees it.
+#[must_use]
+pub fn region_line(region: &str, health: Health) -> String {
+    let level = if health == Health::Up { "info" } else { "warn" };
+    serde_json::json!({ "level": level, "message": "region", "region": region, "health": health.name() }).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_region_s_change_is_a_line() {
+        let line = region_line("a", Health::Down);
+        assert_eq!(line, r#"{"health":"down","level":"warn","message":"region","region":"a"}"#);
+        assert!(region_line("a", Health::Up).contains(r#""level":"info""#));
+    }
 
     #[test]
     fn a_line_has_exactly_these_fields() {

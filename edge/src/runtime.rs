@@ -24,13 +24,21 @@ use crate::state::Told;
 /// The status of an answer that may say that a region stands by: others are not looked at for it.
 const STANDBY_STATUS: u16 = 503;
 
-/// An answer whose body the runtime pumps by itself.
-pub type RuntimeReply = Reply<ReadableStream>;
+/// A body that the runtime pumps by itself.
+pub type Stream = ReadableStream;
+
+/// An answer with such a body.
+pub type RuntimeReply = Reply<Stream>;
 
 /// Milliseconds since the epoch. On Cloudflare the clock stands still between I/O.
 #[must_use]
 pub fn now_ms() -> u64 {
     worker::Date::now().as_millis()
+}
+
+/// Writes a line to the log.
+pub fn log(line: &str) {
+    worker::console_log!("{line}");
 }
 
 /// Reads what the screen and the steps after it look at, in one pass: a credential is copied once, and wiped.

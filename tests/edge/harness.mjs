@@ -15,12 +15,14 @@ const BUILD = join(ROOT, "edge/build");
 
 /**
  * Starts workers {name: changed bindings} in one workerd, each on a socket of its own with nothing in between, so that
- * paths and headers arrive as they are sent. `ratelimits` among the bindings are the platform's limiters. `logs` are the
+ * paths and headers arrive as they are sent. `origin` is the stub of a region, or a list of them, the first choice first.
+ * `ratelimits` among the bindings are the platform's limiters. `logs` are the
  * JSON lines that they wrote.
  */
 export async function startEdge(origin, workers) {
+  const origins = [origin].flat();
   const logs = [];
-  const defaults = edgeBindings(origin);
+  const defaults = edgeBindings(origins);
   const worker = ([name, { ratelimits, ...bindings }]) => ({
     name,
     modules: true,
@@ -30,7 +32,7 @@ export async function startEdge(origin, workers) {
     compatibilityDate: compatibilityDate(),
     bindings: { ...defaults, ...bindings },
     ratelimits,
-    outboundService: { network: { allow: ["private"], tlsOptions: { trustedCertificates: [origin.ca] } } },
+    outboundService: { network: { allow: ["private"], tlsOptions: { trustedCertificates: origins.map(({ ca }) => ca) } } },
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
   });
   const miniflare = new Miniflare({
@@ -47,10 +49,10 @@ export async function startEdge(origin, workers) {
   return { urls, logs, miniflare, close: () => miniflare.dispose() };
 }
 
-/** The bindings of a worker before this origin, where a test says nothing else. */
-export function edgeBindings(origin) {
+/** The bindings of a worker before these origins, where a test says nothing else. */
+export function edgeBindings(origins) {
   return {
-    ORIGINS: `${LINK_KEY.region}=${origin.url}`,
+    ORIGINS: origins.map(({ region, url }) => `${region}=${url}`).join(" "),
     LINK_KEY_ID: LINK_KEY.id,
     LINK_SECRET: LINK_KEY.secret.toString("base64"),
     PUBLIC_URL: "https://pay.example",

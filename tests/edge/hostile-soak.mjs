@@ -67,7 +67,7 @@ try {
 async function start() {
   writeFileSync(join(dir, "ca.pem"), origin.ca);
   const names = Object.keys(WORKERS);
-  const worker = (name) => ({ name, modules: EDGE_MODULES, bindings: { ...edgeBindings(origin), ...WORKERS[name] }, listen: "127.0.0.1:0" });
+  const worker = (name) => ({ name, modules: EDGE_MODULES, bindings: { ...edgeBindings([origin]), ...WORKERS[name] }, listen: "127.0.0.1:0" });
   const workers = names.map(worker);
   const [program, ...args] = writeConfig({ dir: join(dir, "edge"), workers, trust: join(dir, "ca.pem") });
   const errors = join(dir, "stderr");
