@@ -34,7 +34,9 @@ test("free text is data: kept and told byte for byte, and escaped on the page", 
     assert.equal(page.status, 200);
     assert.equal(pageData(page.body).state, "ready");
     const html = page.body.toString();
-    assert.ok(unescape(html).includes(text), `${category}: ${text} is not shown`);
+    // What turns the direction of a line is kept for the merchant, and not shown to the payer.
+    if (/\p{Cf}/u.test(text)) assert.ok(!html.includes(text), category);
+    else assert.ok(unescape(html).includes(text), `${category}: ${text} is not shown`);
     if (/[<>"]/.test(text)) assert.ok(!html.includes(text), `${category}: ${text} is not escaped`);
     assert.equal((html.match(/<(script|img|svg|iframe)\b/g) ?? []).length, (plain(html).match(/<(script|img|svg|iframe)\b/g) ?? []).length);
   }
