@@ -21,6 +21,7 @@ pub mod harden;
 pub mod log;
 pub mod monitor;
 pub mod platform;
+pub mod pool;
 pub mod records;
 pub mod regions;
 pub mod reply;

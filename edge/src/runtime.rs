@@ -59,6 +59,7 @@ pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inboun
             "content-type" => inbound.content_type = Some(value),
             "cookie" => inbound.cookie_bytes = value.len(),
             "content-length" => inbound.content_length = Some(value),
+            "transfer-encoding" => inbound.has_transfer_encoding = true,
             "content-encoding" => inbound.content_encoding = Some(value),
             "accept" => inbound.accept = Some(value),
             "idempotency-key" => inbound.idempotency_key = Some(value),
