@@ -18,6 +18,7 @@ pub mod config;
 pub mod forward;
 pub mod halves;
 pub mod harden;
+mod host;
 pub mod log;
 pub mod records;
 pub mod reply;
@@ -25,30 +26,56 @@ pub mod route;
 pub mod runtime;
 pub mod screen;
 pub mod state;
+pub mod step;
 pub mod tokens;
 
 use core::fmt::Write;
 
 use scanvault_protocol::Problem;
 use scanvault_protocol::route::{self as protocol_route, Answerer, Dialect, Route, RouteSpec};
-use worker::wasm_bindgen::JsValue;
-use worker::{Context, Env, console_log, event, web_sys};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use zeroize::Zeroizing;
 
 use crate::authenticate::{Caller, Judgement};
 use crate::budget::Charge;
 use crate::config::{ClientAddress, Config};
 use crate::forward::Admitted;
-use crate::log::Line;
+use crate::log::{Line, LogLines};
 use crate::reply::Refusal;
-use crate::runtime::RuntimeReply;
+use crate::runtime::{Context, Env, Request, RuntimeReply};
 use crate::screen::{Inbound, PlainHttp};
+use crate::step::Task;
 
-/// The entry. It never returns `Err`: the runtime's own error page would leave without our headers.
-#[event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+/// The entry: `js/entry.js` calls it with the head of a request. What comes back is the answer, or a task to go on with.
+///
+/// # Errors
+/// None that is meant; the caller answers with [`failed`].
+#[wasm_bindgen]
+pub fn handle(head: String, request: Request, env: Env, context: Context) -> Result<JsValue, JsValue> {
+    Task::new(answer_to(Zeroizing::new(head), request, env, context)).start()
+}
+
+/// The answer when this module had to be started anew under a request, and could not finish it.
+///
+/// # Errors
+/// What the runtime throws; then there is no answer of ours.
+#[wasm_bindgen]
+pub fn failed(is_head: bool) -> Result<JsValue, JsValue> {
+    let request_id = random_id().unwrap_or_default();
+    let refusal = Refusal::caused(Problem::Internal, "the module was started anew");
+    let refused = refusal.for_log();
+    let mut reply = refusal.into_reply(Dialect::Problem, &request_id, is_head);
+    harden::harden(&mut reply.head, None, &request_id, false);
+    runtime::log(&Line::new(&request_id, "-", None, reply.head.status, 0, Some(&refused)).to_json());
+    runtime::into_response(&reply)
+}
+
+async fn answer_to(head: Zeroizing<String>, request: Request, env: Env, context: Context) -> JsValue {
     let began_ms = runtime::now_ms();
     let config = config::of_isolate(&env);
-    let inbound = runtime::read(&request, config.map_or(ClientAddress::Unknown, |config| config.client_address));
+    let inbound = runtime::read(&head, config.map_or(ClientAddress::Unknown, |config| config.client_address));
+    drop(head);
     let mut trace = Trace::default();
     let request_id = random_id();
     let outcome = match (config, &request_id) {
@@ -61,15 +88,19 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     let dialect = inbound.target.as_ref().map_or(Dialect::Problem, |target| protocol_route::dialect(&target.path));
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(dialect, &request_id, inbound.is_head()));
     if let Some(address) = trace.failed_address {
-        context.wait_until(tell_limiter(env.into(), address));
+        runtime::wait_until(&context, tell_limiter(env, address));
     }
     let is_development = config.is_ok_and(|config| config.plain_http == PlainHttp::Loopback);
     harden::harden(&mut reply.head, trace.spec, &request_id, is_development);
-    let took_ms = runtime::now_ms().saturating_sub(began_ms);
-    let pattern = trace.spec.map(|spec| spec.path);
-    let line = Line::new(&request_id, &inbound.method, pattern, reply.head.status, took_ms, refused.as_ref());
-    console_log!("{}", line.to_json());
-    Ok(runtime::into_response(reply).unwrap_or_else(|_| web_sys::Response::error()))
+    let lines = config.map_or(LogLines::All, |config| config.log_lines);
+    if lines.has(trace.spec, reply.head.status) {
+        let took_ms = runtime::now_ms().saturating_sub(began_ms);
+        let pattern = trace.spec.map(|spec| spec.path);
+        let line = Line::new(&request_id, &inbound.method, pattern, reply.head.status, took_ms, refused.as_ref());
+        runtime::log(&line.to_json());
+    }
+    // What the runtime does not take as an answer ends in `failed`.
+    runtime::into_response(&reply).unwrap_or_else(|error| wasm_bindgen::throw_val(error))
 }
 
 /// What is worth knowing of a request when it is over.
@@ -87,7 +118,7 @@ struct Trace {
 /// (405), query names (400), credentials (401, 400), roles (403), bodies by their headers (415, 413), budgets (429),
 /// bodies as they are read (408, 413, 400).
 async fn serve(
-    request: &web_sys::Request,
+    request: &Request,
     inbound: &Inbound,
     config: &Config,
     request_id: &str,
@@ -104,7 +135,8 @@ async fn serve(
     let plan = screen::body(inbound, spec)?;
     let charge = if config.has_rate_limits { charge(spec, inbound, &caller)? } else { None };
     let outcome = async {
-        let body = runtime::read_body(request, plan, spec.deadline_ms).await?;
+        let is_announced = inbound.content_length.is_some();
+        let body = runtime::read_body(request, is_announced, plan, spec.deadline_ms).await?;
         let admitted = Admitted { inbound, target, spec, caller: &caller, request_id };
         respond(admitted, &body, config).await
     }
@@ -154,7 +186,7 @@ fn charge(spec: &RouteSpec, inbound: &Inbound, caller: &Caller) -> Result<Option
     .map_err(Refusal::wait)
 }
 
-async fn tell_limiter(env: JsValue, address: u128) {
+async fn tell_limiter(env: Env, address: u128) {
     if runtime::is_over_limit(env, address).await {
         let now_ms = runtime::now_ms();
         state::with(|state| state.budgets.block(address, now_ms));

@@ -14,8 +14,8 @@ const BUILD = join(ROOT, "edge/build");
 
 /**
  * Starts workers {name: changed bindings} in one workerd, each on a socket of its own with nothing in between, so that
- * paths and headers arrive as they are sent. `ratelimits` among the bindings are the platform's limiters. `logs` are the
- * JSON lines that they wrote.
+ * paths and headers arrive as they are sent. `ratelimits` among the bindings are the platform's limiters; `around` is the
+ * text of a module that stands before the worker. `logs` are the JSON lines that they wrote.
  */
 export async function startEdge(origin, workers) {
   const logs = [];
@@ -27,12 +27,13 @@ export async function startEdge(origin, workers) {
     ALLOW_PLAIN_HTTP: "loopback",
     CLIENT_ADDRESS: "none",
   };
-  const worker = ([name, { ratelimits, ...bindings }]) => ({
+  const worker = ([name, { ratelimits, around, ...bindings }]) => ({
     name,
-    modules: true,
-    scriptPath: join(BUILD, "index.js"),
-    modulesRoot: BUILD,
-    modulesRules: [{ type: "CompiledWasm", include: ["**/*.wasm"], fallthrough: true }],
+    modules: [
+      ...(around ? [{ type: "ESModule", path: "around.js", contents: around }] : []),
+      { type: "ESModule", path: "index.js", contents: readFileSync(join(BUILD, "index.js"), "utf8") },
+      { type: "CompiledWasm", path: "index_bg.wasm", contents: readFileSync(join(BUILD, "index_bg.wasm")) },
+    ],
     compatibilityDate: compatibilityDate(),
     bindings: { ...defaults, ...bindings },
     ratelimits,
