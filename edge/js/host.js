@@ -6,6 +6,12 @@ export function pack(request) {
   return lines(`${request.method}\n${request.url}\n${request.body === null ? "" : "body"}`, request.headers);
 }
 
+/** What the host of the edge says of a connection: version of TLS, address of the other end. */
+export function platform(request) {
+  const text = (value) => (typeof value === "string" ? value : "");
+  return `${text(request.cf?.tlsVersion)}\n${text(request.cf?.clientIp)}`;
+}
+
 /** Status, its phrase, and the headers of an answer of the origin. */
 export function packAnswer(response) {
   return lines(`${response.status}\n${response.statusText}`, response.headers);
@@ -54,13 +60,13 @@ function withHeaders(headers, all, from) {
 }
 
 /**
- * A request's body in one piece: `undefined` when its time is over, `null` when it is longer than `maxBytes`. One whose
- * length was announced, and found short enough, cannot get longer, so the runtime collects it by itself.
+ * A stream, or the body of a request, in one piece: `undefined` when its time is over, `null` when it is longer than
+ * `maxBytes`. A body whose length was announced, and found short enough, cannot get longer, so the runtime collects it.
  */
-export async function readBody(request, isAnnounced, maxBytes, withinMs) {
+export async function readWhole(source, isAnnounced, maxBytes, withinMs) {
   let timer;
   const late = new Promise((keep) => (timer = setTimeout(keep, withinMs)));
-  const reading = isAnnounced ? request.bytes() : collect(request.body.getReader(), maxBytes, late);
+  const reading = isAnnounced ? source.bytes() : collect((source.body ?? source).getReader(), maxBytes, late);
   try {
     return await Promise.race([reading, late]);
   } finally {

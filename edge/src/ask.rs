@@ -5,9 +5,12 @@ use scanvault_protocol::link::NONCE_BYTES;
 
 use crate::config::Config;
 use crate::forward::{self, Admitted};
-use crate::reply::{Body, Refusal, Reply};
-use crate::runtime::{self, RuntimeReply};
+use crate::reply::{Body, Head, Refusal, Reply};
+use crate::runtime::{self, RuntimeReply, Stream};
 use crate::state;
+
+/// The most that is read of an answer that does not say how long it is.
+const MAX_UNMEASURED_BYTES: usize = 4 << 20;
 
 /// Lets through what the origin says to this very request.
 ///
@@ -29,7 +32,22 @@ pub async fn origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Resu
         head.headers.retain(|(name, _)| !matches!(*name, "content-length" | "content-type"));
         return Ok(Reply { head, body: Body::Empty });
     }
-    Ok(Reply { head, body: answer.body.map_or(Body::Empty, Body::Stream) })
+    let body = passable(answer.body, &head, request.spec.deadline_ms).await?;
+    Ok(Reply { head, body })
+}
+
+/// The runtime pumps a body by itself, and when that breaks off, it closes the connection to the client: a body with a
+/// length is then seen to be cut. One without would look like a whole one (seen in workerd 1.20260426), so it is read
+/// here first. Our origin sends none; what stands between may unpack or rewrite its answers, and lose the length.
+async fn passable(body: Option<Stream>, head: &Head, within_ms: u32) -> Result<Body<Stream>, Refusal> {
+    let Some(stream) = body else { return Ok(Body::Empty) };
+    if head.headers.iter().any(|(name, _)| *name == "content-length") {
+        return Ok(Body::Stream(stream));
+    }
+    runtime::collect(&stream, MAX_UNMEASURED_BYTES, within_ms)
+        .await
+        .map(Body::Bytes)
+        .map_err(|error| Refusal::caused(Problem::BadGateway, format!("a body without a length: {error:?}")))
 }
 
 /// Signs and sends, each try anew.

@@ -22,7 +22,7 @@ pub enum Caller {
     /// A name with a well-formed password.
     Named { account: AccountName, mark: Mark },
     /// A token that holds, as far as that can be known without asking.
-    Session { hash: TokenHash, roles: Vec<Role>, mark: Mark },
+    Session { hash: TokenHash, account: AccountName, roles: Vec<Role>, mark: Mark },
     /// A token that the edge cannot judge.
     Unread { mark: Mark },
 }
@@ -76,7 +76,8 @@ impl Check {
         match holds {
             Some(true) => {
                 tokens.remember(self.hash, &self.session, &self.key);
-                Ok(Caller::Session { hash: self.hash, roles: self.session.roles, mark: tokens.mark(now_ms) })
+                let Session { account, roles, .. } = self.session;
+                Ok(Caller::Session { hash: self.hash, account, roles, mark: tokens.mark(now_ms) })
             }
             Some(false) => self.otherwise,
             None => Ok(unread(&self.otherwise)),
@@ -129,7 +130,8 @@ fn judge_token(
         let caller = if known.is_doubted {
             unread(&otherwise)
         } else {
-            Caller::Session { hash, roles: known.roles.clone(), mark: tokens.mark(now_ms) }
+            let (account, roles) = (known.account.clone(), known.roles.clone());
+            Caller::Session { hash, account, roles, mark: tokens.mark(now_ms) }
         };
         return Ok(Judgement::Settled(caller));
     }

@@ -49,7 +49,12 @@ mod tests {
 
     #[test]
     fn a_token_has_access_to_what_its_roles_are_for() {
-        let session = |roles: &[Role]| Caller::Session { hash: [0; 32], roles: roles.to_vec(), mark: Mark::Verified };
+        let session = |roles: &[Role]| Caller::Session {
+            hash: [0; 32],
+            account: AccountName::Merchant(25),
+            roles: roles.to_vec(),
+            mark: Mark::Verified,
+        };
         assert_eq!(check(&session(&[Role::External]), Audience::Role(Role::External)), Ok(()));
         assert_eq!(check(&session(&[Role::Stk, Role::External]), Audience::Role(Role::External)), Ok(()));
         assert_eq!(check(&session(&[Role::Stk]), Audience::Authenticated), Ok(()));

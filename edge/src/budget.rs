@@ -13,6 +13,9 @@ use sha2::{Digest, Sha256};
 use crate::authenticate::Caller;
 use crate::halves::Halves;
 
+pub mod requests;
+pub use requests::{Client, Requests, Wait, is_told};
+
 /// Of one address. The burst is also what a client may have under way while this isolate has not been told of it: a
 /// busy merchant's servers behind one address, right after a start. Two a second is what is left to somebody who is
 /// wrong all the time.
@@ -39,6 +42,8 @@ type NameKey = [u8; 16];
 /// What has been taken.
 #[derive(Debug)]
 pub struct Budgets {
+    /// Of all that is asked, right or wrong.
+    pub requests: Requests,
     addresses: Limiter<u128>,
     strangers: Limiter<Stranger>,
     names: Limiter<NameKey>,
@@ -71,6 +76,7 @@ pub struct Charge {
 impl Default for Budgets {
     fn default() -> Self {
         Self {
+            requests: Requests::default(),
             addresses: Limiter::new(ADDRESS, MAX_ADDRESSES),
             strangers: Limiter::new(STRANGERS, 2),
             names: Limiter::new(PROVEN_NAME, MAX_NAMES),

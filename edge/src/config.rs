@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::log::LogLines;
 use crate::runtime::{self, Env};
-use crate::screen::{PlainHttp, Target, is_loopback};
+use crate::screen::{Mode, PlainHttp, Target, is_loopback};
 
 /// Who an EMV payload names. It is made without a look-up of the code, so it names the scheme and not the shop.
 const EMV_MERCHANT: (&str, &str, &str, &str) = ("ZA", "710", "Scan to Pay", "Online");
@@ -28,6 +28,8 @@ pub struct Config {
     /// What goes into a QR: the public address above all.
     pub qr: Settings,
     pub plain_http: PlainHttp,
+    /// What the screen does with what breaks a rule that is policy.
+    pub screen: Mode,
     pub client_address: ClientAddress,
     /// Off for tests and the demo, where everybody shares an address.
     pub has_rate_limits: bool,
@@ -51,6 +53,8 @@ pub enum ClientAddress {
     Unknown,
     /// Cloudflare's header, which it sets over anything that a client sends.
     CfConnectingIp,
+    /// The other end of the connection, as a workerd that clients connect to tells it.
+    Runtime,
 }
 
 impl ClientAddress {
@@ -58,7 +62,7 @@ impl ClientAddress {
     #[must_use]
     pub fn header(self) -> Option<&'static str> {
         match self {
-            Self::Unknown => None,
+            Self::Unknown | Self::Runtime => None,
             Self::CfConnectingIp => Some("cf-connecting-ip"),
         }
     }
@@ -95,12 +99,18 @@ impl Config {
         let client_address = match read("CLIENT_ADDRESS").as_ref().map_or("", |value| value.trim()) {
             "" | "none" => ClientAddress::Unknown,
             "cf-connecting-ip" => ClientAddress::CfConnectingIp,
+            "runtime" => ClientAddress::Runtime,
             _ => {
                 return Err(ConfigError {
                     binding: "CLIENT_ADDRESS",
-                    reason: "is neither `none` nor `cf-connecting-ip`",
+                    reason: "is not `none`, `cf-connecting-ip` or `runtime`",
                 });
             }
+        };
+        let screen = match read("SCREEN").as_ref().map_or("", |value| value.trim()) {
+            "" | "enforce" => Mode::Enforce,
+            "monitor" => Mode::Monitor,
+            _ => return Err(ConfigError { binding: "SCREEN", reason: "is neither `enforce` nor `monitor`" }),
         };
         let switch =
             |binding: &'static str, default: bool| match read(binding).as_ref().map_or("", |value| value.trim()) {
@@ -117,6 +127,7 @@ impl Config {
             link_key,
             qr: qr_settings(&required("PUBLIC_URL")?, plain_http)?,
             plain_http,
+            screen,
             client_address,
             has_rate_limits: switch("RATE_LIMITS", true)?,
             log_lines: match read("LOG").as_ref().map_or("", |value| value.trim()) {
@@ -206,7 +217,7 @@ mod tests {
         assert_eq!(config.origins, [origin("a", "origin.example:8443")]);
         assert_eq!((code_url(&config).as_str(), config.link_key.id()), ("HTTPS://PAY.EXAMPLE/Q/0123456789", "edge-1"));
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Refuse, ClientAddress::Unknown));
-        assert_eq!((config.has_rate_limits, config.is_513_asked_for), (true, false));
+        assert_eq!((config.has_rate_limits, config.is_513_asked_for, config.screen), (true, false, Mode::Enforce));
         assert_eq!(config.log_lines, LogLines::Decisions);
         let config = parse(&[
             ("ALLOW_PLAIN_HTTP", Some("loopback")),
@@ -216,13 +227,26 @@ mod tests {
             ("RATE_LIMITS", Some("off")),
             ("SECURITY_VIOLATION_513", Some(" on ")),
             ("LOG", Some("all")),
+            ("SCREEN", Some("monitor")),
         ])
         .unwrap();
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Loopback, ClientAddress::CfConnectingIp));
         assert_eq!(code_url(&config), "HTTP://127.0.0.1:8787/Q/0123456789");
         assert_eq!(config.origins, [origin("b", "origin-b.example"), origin("a", "origin-a.example")]);
-        assert_eq!((config.has_rate_limits, config.is_513_asked_for), (false, true));
+        assert_eq!((config.has_rate_limits, config.is_513_asked_for, config.screen), (false, true, Mode::Monitor));
         assert_eq!(config.log_lines, LogLines::All);
+    }
+
+    #[test]
+    fn the_source_of_the_client_address_is_named() {
+        for (value, source, header) in [
+            ("none", ClientAddress::Unknown, None),
+            ("cf-connecting-ip", ClientAddress::CfConnectingIp, Some("cf-connecting-ip")),
+            ("runtime", ClientAddress::Runtime, None),
+        ] {
+            let config = parse(&[("CLIENT_ADDRESS", Some(value))]).unwrap();
+            assert_eq!((config.client_address, config.client_address.header()), (source, header));
+        }
     }
 
     #[test]
@@ -248,8 +272,10 @@ mod tests {
             ("PUBLIC_URL", Some("https://pay.example/?a")),
             ("ALLOW_PLAIN_HTTP", Some("true")),
             ("CLIENT_ADDRESS", Some("x-forwarded-for")),
+            ("CLIENT_ADDRESS", Some("Runtime")),
             ("RATE_LIMITS", Some("false")),
             ("SECURITY_VIOLATION_513", Some("yes")),
+            ("SCREEN", Some("off")),
         ] {
             let error = parse(&[(binding, value)]).unwrap_err();
             assert_eq!(error.binding, binding, "{value:?}");

@@ -16,7 +16,7 @@ use crate::answer::matches_etag;
 use crate::authenticate::Caller;
 use crate::config::Origin;
 use crate::reply::{Head, Refusal};
-use crate::screen::{Inbound, Target};
+use crate::screen::{Inbound, Rule, Target};
 
 /// The headers of an answer that pass; the rest is the origin's own business.
 pub const PASSED_HEADERS: &[&str] = &[
@@ -97,8 +97,7 @@ pub fn sign<'a>(
         idempotency_key,
         content_type,
     };
-    let signed = link::sign(key, &message, &origin.region, created, nonce)
-        .map_err(|_| Refusal::because(Problem::BadRequest, "A header holds characters that are not taken"))?;
+    let signed = link::sign(key, &message, &origin.region, created, nonce).map_err(|_| unsigned())?;
     let url = match message.query {
         Some(query) => format!("https://{}{}?{query}", origin.authority, target.path),
         None => format!("https://{}{}", origin.authority, target.path),
@@ -125,6 +124,10 @@ pub fn sign<'a>(
         deadline_ms: spec.deadline_ms,
         mark: caller.mark(),
     })
+}
+
+fn unsigned() -> Refusal {
+    Refusal::because(Problem::BadRequest, "A header holds characters that are not taken").by(Rule::HeaderForm)
 }
 
 /// Whether a connection that was lost on try number `tries`, after `took_ms`, was dead before it was used: that shows at

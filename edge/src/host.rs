@@ -48,8 +48,10 @@ extern "C" {
         within_ms: u32,
     ) -> Result<JsValue, JsValue>;
 
-    #[wasm_bindgen(js_name = readBody)]
-    pub(crate) fn read_body(request: &Request, is_announced: bool, max_bytes: u32, within_ms: u32) -> JsValue;
+    pub(crate) fn platform(request: &Request) -> String;
+
+    #[wasm_bindgen(js_name = readWhole)]
+    pub(crate) fn read_whole(source: &JsValue, is_announced: bool, max_bytes: u32, within_ms: u32) -> JsValue;
 
     #[wasm_bindgen(js_name = lengthOf)]
     pub(crate) fn length_of(bytes: &JsValue) -> u32;

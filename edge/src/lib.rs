@@ -20,6 +20,7 @@ pub mod halves;
 pub mod harden;
 mod host;
 pub mod log;
+pub mod platform;
 pub mod records;
 pub mod reply;
 pub mod route;
@@ -38,13 +39,13 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use zeroize::Zeroizing;
 
 use crate::authenticate::{Caller, Judgement};
-use crate::budget::Charge;
+use crate::budget::{Charge, Client, is_told};
 use crate::config::{ClientAddress, Config};
 use crate::forward::Admitted;
 use crate::log::{Line, LogLines};
 use crate::reply::Refusal;
 use crate::runtime::{Context, Env, Request, RuntimeReply};
-use crate::screen::{Inbound, PlainHttp};
+use crate::screen::{Inbound, Mode, PlainHttp, Rule, Screening};
 use crate::step::Task;
 
 /// The entry: `js/entry.js` calls it with the head of a request. What comes back is the answer, or a task to go on with.
@@ -74,9 +75,9 @@ pub fn failed(is_head: bool) -> Result<JsValue, JsValue> {
 async fn answer_to(head: Zeroizing<String>, request: Request, env: Env, context: Context) -> JsValue {
     let began_ms = runtime::now_ms();
     let config = config::of_isolate(&env);
-    let inbound = runtime::read(&head, config.map_or(ClientAddress::Unknown, |config| config.client_address));
+    let inbound = runtime::read(&head, &request, config.map_or(ClientAddress::Unknown, |config| config.client_address));
     drop(head);
-    let mut trace = Trace::default();
+    let mut trace = Trace::new(config.map_or(Mode::Enforce, |config| config.screen));
     let request_id = random_id();
     let outcome = match (config, &request_id) {
         (Ok(config), Some(request_id)) => serve(&request, &inbound, config, request_id, &mut trace).await,
@@ -88,28 +89,40 @@ async fn answer_to(head: Zeroizing<String>, request: Request, env: Env, context:
     let dialect = inbound.target.as_ref().map_or(Dialect::Problem, |target| protocol_route::dialect(&target.path));
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(dialect, &request_id, inbound.is_head()));
     if let Some(address) = trace.failed_address {
-        runtime::wait_until(&context, tell_limiter(env, address));
+        runtime::wait_until(&context, tell_of_refusal(env.clone(), address));
+    }
+    if let Some(client) = trace.counted.take() {
+        runtime::wait_until(&context, tell_of_request(env, client));
     }
     let is_development = config.is_ok_and(|config| config.plain_http == PlainHttp::Loopback);
     harden::harden(&mut reply.head, trace.spec, &request_id, is_development);
-    let lines = config.map_or(LogLines::All, |config| config.log_lines);
-    if lines.has(trace.spec, reply.head.status) {
+    let (lines, would_refuse) = (config.map_or(LogLines::All, |it| it.log_lines), trace.screening.would_refuse());
+    if lines.has(trace.spec, reply.head.status) || !would_refuse.is_empty() {
         let took_ms = runtime::now_ms().saturating_sub(began_ms);
         let pattern = trace.spec.map(|spec| spec.path);
         let line = Line::new(&request_id, &inbound.method, pattern, reply.head.status, took_ms, refused.as_ref());
-        runtime::log(&line.to_json());
+        runtime::log(&line.reporting(would_refuse).to_json());
     }
     // What the runtime does not take as an answer ends in `failed`.
     runtime::into_response(&reply).unwrap_or_else(|error| wasm_bindgen::throw_val(error))
 }
 
 /// What is worth knowing of a request when it is over.
-#[derive(Default)]
 struct Trace {
     /// The row that it went to.
     spec: Option<&'static RouteSpec>,
     /// Where a credential came from that the origin refused.
     failed_address: Option<u128>,
+    /// Who was counted, where the platform is told of it.
+    counted: Option<Client>,
+    /// The screen's own.
+    screening: Screening,
+}
+
+impl Trace {
+    fn new(mode: Mode) -> Self {
+        Self { spec: None, failed_address: None, counted: None, screening: Screening::new(mode) }
+    }
 }
 
 /// The steps after one another; the first that refuses ends it.
@@ -124,19 +137,20 @@ async fn serve(
     request_id: &str,
     trace: &mut Trace,
 ) -> Result<RuntimeReply, Refusal> {
-    let target = inbound.target.as_ref().ok_or(Problem::BadPath)?;
+    let target = inbound.target.as_ref().ok_or_else(|| Refusal::from(Problem::BadPath).by(Rule::Address))?;
     screen::transport(inbound, target, config.plain_http)?;
-    screen::limits(inbound, target)?;
+    screen::limits(inbound, target, &mut trace.screening)?;
     let spec = route::find(&inbound.method, &target.path)?.spec;
     trace.spec = Some(spec);
-    protocol_route::check_query(spec, target.query.as_deref())?;
+    screen::query(spec, target, &mut trace.screening)?;
     let caller = identify(spec, inbound).await.map_err(|problem| spec.in_dialect(problem, config.is_513_asked_for))?;
     authorise::check(&caller, spec.audience)?;
-    let plan = screen::body(inbound, spec)?;
-    let charge = if config.has_rate_limits { charge(spec, inbound, &caller)? } else { None };
+    let plan = screen::body(inbound, spec, &mut trace.screening)?;
+    let charge = if config.has_rate_limits { charge(spec, inbound, &caller, request_id, trace)? } else { None };
     let outcome = async {
         let is_announced = inbound.content_length.is_some();
         let body = runtime::read_body(request, is_announced, plan, spec.deadline_ms).await?;
+        screen::body_size(spec, body.len(), &mut trace.screening)?;
         let admitted = Admitted { inbound, target, spec, caller: &caller, request_id };
         respond(admitted, &body, config).await
     }
@@ -177,19 +191,36 @@ async fn identify(spec: &RouteSpec, inbound: &Inbound) -> Result<Caller, Problem
 }
 
 /// Takes from the budgets what this request costs.
-fn charge(spec: &RouteSpec, inbound: &Inbound, caller: &Caller) -> Result<Option<Charge>, Refusal> {
+fn charge(
+    spec: &RouteSpec,
+    inbound: &Inbound,
+    caller: &Caller,
+    request_id: &str,
+    trace: &mut Trace,
+) -> Result<Option<Charge>, Refusal> {
     let (client, now_ms) = (inbound.client_address.as_deref(), runtime::now_ms());
     state::with(|state| {
-        state.budgets.login(client, spec, now_ms)?;
-        state.budgets.admit(client, caller, now_ms)
+        let counted = state.budgets.requests.take(client, caller, spec, now_ms);
+        trace.counted = counted.map_err(|wait| Refusal::wait(wait.ms, wait.limit))?.filter(|_| is_told(request_id));
+        state.budgets.login(client, spec, now_ms).map_err(|ms| Refusal::wait(ms, "limit-logins"))?;
+        state.budgets.admit(client, caller, now_ms).map_err(|ms| Refusal::wait(ms, "limit-refusals"))
     })
-    .map_err(Refusal::wait)
 }
 
-async fn tell_limiter(env: Env, address: u128) {
-    if runtime::is_over_limit(env, address).await {
+/// Tells the platform's limiter of a refused credential of this address.
+async fn tell_of_refusal(env: Env, address: u128) {
+    if runtime::is_over_limit(&env, "LIMITER", &format!("{address:032x}")).await {
         let now_ms = runtime::now_ms();
         state::with(|state| state.budgets.block(address, now_ms));
+    }
+}
+
+/// Tells the platform's limiter of a request of this client.
+async fn tell_of_request(env: Env, client: Client) {
+    let (binding, key) = client.told();
+    if runtime::is_over_limit(&env, binding, &key).await {
+        let now_ms = runtime::now_ms();
+        state::with(|state| state.budgets.requests.rest(client, now_ms));
     }
 }
 

@@ -44,6 +44,9 @@ pub struct Line<'a> {
     rule: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     cause: Option<String>,
+    /// The rules of the screen that were only reported.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    would_refuse: &'a [&'static str],
 }
 
 impl<'a> Line<'a> {
@@ -69,7 +72,14 @@ impl<'a> Line<'a> {
             cause: refused
                 .and_then(|refused| refused.cause.as_ref())
                 .map(|it| it.chars().take(MAX_CAUSE_CHARS).collect()),
+            would_refuse: &[],
         }
+    }
+
+    /// The same, with the rules that would have refused the request.
+    #[must_use]
+    pub fn reporting(self, would_refuse: &'a [&'static str]) -> Self {
+        Self { would_refuse, ..self }
     }
 
     /// The line.
@@ -110,6 +120,8 @@ mod tests {
             line,
             r#"{"level":"info","message":"request","requestId":"ab","method":"GET","route":"/pluto/code/{code}","status":200,"durationMs":12}"#
         );
+        let reported = Line::new("ab", "GET", None, 200, 1, None).reporting(&["query-name", "media-type"]).to_json();
+        assert!(reported.ends_with(r#""durationMs":1,"wouldRefuse":["query-name","media-type"]}"#), "{reported}");
         let refused = Refused { rule: "origin-unreachable", cause: Some("x".repeat(500)) };
         let line = Line::new("ab", "EVIL\n{}", None, 503, 1, Some(&refused)).to_json();
         let cause = "x".repeat(200);

@@ -6,6 +6,8 @@ use scanvault_protocol::limit;
 use scanvault_protocol::problem::Problem;
 use scanvault_protocol::route::Dialect;
 
+use crate::screen::Rule;
+
 /// Header names are ours and constant; values may come from the origin. A borrowed value is the same in many answers: the
 /// runtime's side is told it once.
 pub type HeaderList = Vec<(&'static str, Cow<'static, str>)>;
@@ -58,6 +60,8 @@ pub enum Refusal {
         retry_after_secs: Option<u32>,
         /// For the log only, never sent.
         cause: Option<String>,
+        /// The rule that refused, for the log only; without one the problem's code stands there.
+        rule: Option<&'static str>,
     },
 }
 
@@ -71,21 +75,38 @@ pub struct Refused {
 impl Refusal {
     /// A problem with a text of its own.
     #[must_use]
-    pub fn because(problem: Problem, detail: &'static str) -> Self {
-        Self::Problem { problem, detail: Some(detail), allow: None, retry_after_secs: None, cause: None }
+    pub fn because(problem: Problem, text: &'static str) -> Self {
+        Self::Problem { problem, detail: Some(text), allow: None, retry_after_secs: None, cause: None, rule: None }
     }
 
     /// A problem whose cause goes to the log.
     #[must_use]
     pub fn caused(problem: Problem, cause: impl Into<String>) -> Self {
-        Self::Problem { problem, detail: None, allow: None, retry_after_secs: None, cause: Some(cause.into()) }
+        let cause = Some(cause.into());
+        Self::Problem { problem, detail: None, allow: None, retry_after_secs: None, cause, rule: None }
     }
 
-    /// Too many requests; `wait_ms` until there is room for one more.
+    /// Another method would do; the value of `Allow`.
     #[must_use]
-    pub fn wait(wait_ms: u64) -> Self {
-        let retry_after_secs = Some(limit::retry_after_secs(wait_ms));
-        Self::Problem { problem: Problem::TooManyRequests, detail: None, allow: None, retry_after_secs, cause: None }
+    pub fn method(allow: String) -> Self {
+        let (problem, allow) = (Problem::MethodNotAllowed, Some(allow));
+        Self::Problem { problem, detail: None, allow, retry_after_secs: None, cause: None, rule: None }
+    }
+
+    /// Too many requests by this limit; `wait_ms` until there is room for one more.
+    #[must_use]
+    pub fn wait(wait_ms: u64, limit: &'static str) -> Self {
+        let (problem, retry_after_secs) = (Problem::TooManyRequests, Some(limit::retry_after_secs(wait_ms)));
+        Self::Problem { problem, detail: None, allow: None, retry_after_secs, cause: None, rule: Some(limit) }
+    }
+
+    /// The same, by this rule of the screen.
+    #[must_use]
+    pub fn by(mut self, screen_rule: Rule) -> Self {
+        if let Self::Problem { rule, .. } = &mut self {
+            *rule = Some(screen_rule.name());
+        }
+        self
     }
 
     /// The name of the rule, for logs and metrics.
@@ -93,7 +114,7 @@ impl Refusal {
     pub fn rule(&self) -> &'static str {
         match self {
             Self::Redirect { .. } => "https-redirect",
-            Self::Problem { problem, .. } => problem.code(),
+            Self::Problem { problem, rule, .. } => rule.unwrap_or(problem.code()),
         }
     }
 
@@ -131,7 +152,7 @@ impl Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        Self::Problem { problem, detail: None, allow: None, retry_after_secs: None, cause: None }
+        Self::Problem { problem, detail: None, allow: None, retry_after_secs: None, cause: None, rule: None }
     }
 }
 
@@ -151,7 +172,7 @@ mod tests {
         assert_eq!(refused.head.headers, [("content-type", "text/plain; charset=utf-8".into())]);
         assert_eq!(refused.head.reason.as_deref(), Some("invalid apikey"));
         assert_eq!(refused.body, Body::Bytes(b"invalid apikey\n".to_vec()));
-        let later = told(Refusal::wait(5999));
+        let later = told(Refusal::wait(5999, "limit-login"));
         assert!(later.head.headers.contains(&("retry-after", "6".into())));
         assert_eq!(later.body, Body::Bytes(b"Too many requests\n".to_vec()));
     }
@@ -171,14 +192,7 @@ mod tests {
 
     #[test]
     fn head_has_the_headers_and_no_body() {
-        let refusal = Refusal::Problem {
-            problem: Problem::MethodNotAllowed,
-            detail: None,
-            allow: Some("POST".into()),
-            retry_after_secs: None,
-            cause: None,
-        };
-        let reply = reply(refusal, true);
+        let reply = reply(Refusal::method("POST".into()), true);
         assert_eq!(reply.body, Body::Empty);
         assert!(reply.head.headers.contains(&("allow", "POST".into())));
     }
@@ -186,7 +200,7 @@ mod tests {
     #[test]
     fn who_has_to_wait_is_told_how_long() {
         for (wait_ms, secs) in [(1, "1"), (1000, "1"), (5999, "6")] {
-            let reply = reply(Refusal::wait(wait_ms), false);
+            let reply = reply(Refusal::wait(wait_ms, "limit-login"), false);
             assert_eq!(reply.head.status, 429);
             assert!(reply.head.headers.contains(&("retry-after", secs.into())), "{wait_ms}");
         }

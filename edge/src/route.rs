@@ -13,13 +13,7 @@ pub fn find<'p>(method: &str, path: &'p str) -> Result<RouteMatch<'p>, Refusal> 
     match route::resolve(method, path, Door::Public) {
         Resolution::Found(hit) => Ok(hit),
         Resolution::NotFound => Err(Problem::NotFound.into()),
-        Resolution::MethodNotAllowed(allow) => Err(Refusal::Problem {
-            problem: Problem::MethodNotAllowed,
-            detail: None,
-            allow: Some(allow),
-            retry_after_secs: None,
-            cause: None,
-        }),
+        Resolution::MethodNotAllowed(allow) => Err(Refusal::method(allow)),
     }
 }
 

@@ -17,13 +17,14 @@ use crate::config::ClientAddress;
 use crate::forward::{Outgoing, PASSED_HEADERS};
 use crate::host::{self, Response};
 pub use crate::host::{Context, Env, Request, Stream};
+use crate::platform;
 use crate::reply::{Body, Head, HeaderList, Refusal, Reply};
 use crate::screen::{BodyPlan, Inbound, Target};
 use crate::state::Told;
 use crate::step::{Task, settled};
 
-/// The binding of the platform's limiter.
-const LIMITER: &str = "LIMITER";
+/// The status of an answer that may say that a region stands by: others are not looked at for it.
+const STANDBY_STATUS: u16 = 503;
 
 /// An answer whose body the runtime pumps by itself.
 pub type RuntimeReply = Reply<Stream>;
@@ -57,7 +58,7 @@ pub fn wait_until(context: &Context, later: impl Future<Output = ()> + 'static) 
 /// Reads what the screen and the steps after it look at, in one pass over the text that `js/host.js` makes of a request:
 /// method, address, whether there is a body, then name and value of each header. A credential is copied once, and wiped.
 #[must_use]
-pub fn read(text: &str, client_address: ClientAddress) -> Inbound {
+pub fn read(text: &str, request: &Request, client_address: ClientAddress) -> Inbound {
     let mut lines = text.split('\n');
     let mut inbound = Inbound {
         method: lines.next().unwrap_or_default().to_owned(),
@@ -74,9 +75,14 @@ pub fn read(text: &str, client_address: ClientAddress) -> Inbound {
                 inbound.authorization = Some(Zeroizing::new(value.to_owned()));
                 continue;
             }
+            "cookie" => {
+                inbound.cookie_bytes = value.len();
+                continue;
+            }
             "content-type" => &mut inbound.content_type,
             "content-length" => &mut inbound.content_length,
             "content-encoding" => &mut inbound.content_encoding,
+            "accept" => &mut inbound.accept,
             "idempotency-key" => &mut inbound.idempotency_key,
             "if-none-match" => &mut inbound.if_none_match,
             name if client_address.header() == Some(name) => &mut inbound.client_address,
@@ -84,7 +90,21 @@ pub fn read(text: &str, client_address: ClientAddress) -> Inbound {
         };
         *field = Some(value.to_owned());
     }
+    if client_address != ClientAddress::Unknown {
+        read_platform(request, client_address, &mut inbound);
+    }
     inbound
+}
+
+/// What the host of the edge says of the connection. It costs the runtime an object, so it is not asked for where a host
+/// that nobody knows would say nothing.
+fn read_platform(request: &Request, client_address: ClientAddress, inbound: &mut Inbound) {
+    let text = host::platform(request);
+    let mut lines = text.split('\n').map(|line| Some(line.to_owned()).filter(|line| !line.is_empty()));
+    inbound.tls_version = lines.next().flatten();
+    if client_address == ClientAddress::Runtime {
+        inbound.client_address = lines.next().flatten().as_deref().and_then(platform::peer_address);
+    }
 }
 
 /// Reads the body into one buffer, and stops at the first byte over the limit, or when its time is over. `is_announced`
@@ -101,15 +121,41 @@ pub async fn read_body(
     if !plan.read {
         return Ok(Vec::new());
     }
-    let broken = |_: JsValue| Refusal::because(Problem::BadRequest, "The body ended early");
-    let max_bytes = u32::try_from(plan.max_bytes).unwrap_or(u32::MAX);
-    let read = settled(host::read_body(request, is_announced, max_bytes, within_ms)).await.map_err(broken)?;
+    read_whole(request, is_announced, plan.max_bytes, within_ms).await.map_err(|error| match error {
+        Unread::Late => Problem::RequestTimeout.into(),
+        Unread::TooLong => plan.over.refusal(),
+        Unread::Broken => Refusal::because(Problem::BadRequest, "The body ended early"),
+    })
+}
+
+/// Why a stream was not read to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// Its time was over.
+    Late,
+    /// It is longer than it may be.
+    TooLong,
+    /// Its other end went away.
+    Broken,
+}
+
+/// Reads a stream into one buffer, and stops at the first byte over the limit, or when its time is over.
+///
+/// # Errors
+/// See [`Unread`].
+pub async fn collect(stream: &Stream, max_bytes: usize, within_ms: u32) -> Result<Vec<u8>, Unread> {
+    read_whole(stream, false, max_bytes, within_ms).await
+}
+
+async fn read_whole(source: &JsValue, is_announced: bool, max_bytes: usize, within_ms: u32) -> Result<Vec<u8>, Unread> {
+    let most = u32::try_from(max_bytes).unwrap_or(u32::MAX);
+    let read = settled(host::read_whole(source, is_announced, most, within_ms)).await.map_err(|_| Unread::Broken)?;
     if read.is_undefined() {
-        return Err(Problem::RequestTimeout.into());
+        return Err(Unread::Late);
     }
     let length = if read.is_null() { usize::MAX } else { host::length_of(&read) as usize };
-    if length > plan.max_bytes {
-        return Err(plan.over.refusal());
+    if length > max_bytes {
+        return Err(Unread::TooLong);
     }
     let mut body = vec![0; length];
     host::copy_into(&read, &mut body);
@@ -124,6 +170,8 @@ pub struct FromOrigin {
     pub echoed_id: Option<String>,
     /// What it tells of credentials, where that can be news.
     pub told: Told,
+    /// Nothing was done, since its region stands by.
+    pub is_standby: bool,
 }
 
 /// No answer came. The outcome is unknown.
@@ -179,19 +227,27 @@ fn answered(response: &Response, outgoing: &Outgoing<'_>) -> FromOrigin {
         body: host::body_of(response),
         echoed_id: None,
         told: Told::default(),
+        is_standby: false,
     };
+    let mut is_packed = false;
     let is_told = outgoing.is_told(status);
     while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
         match name {
             headers::REQUEST_ID => answer.echoed_id = Some(value.to_owned()),
             headers::CREDENTIAL_RECORD if is_told => answer.told.record = Some(value.to_owned()),
             headers::TOKEN_KEYS if is_told => answer.told.keys = Some(value.to_owned()),
+            headers::STANDBY => answer.is_standby = status == STANDBY_STATUS && value == headers::STANDBY_VALUE,
+            "content-encoding" => is_packed = true,
             name => {
                 if let Some(passed) = PASSED_HEADERS.iter().find(|passed| **passed == name) {
                     answer.head.headers.push((passed, Cow::Owned(value.to_owned())));
                 }
             }
         }
+    }
+    if is_packed {
+        // The length of what is packed is not that of what the runtime unpacks.
+        answer.head.headers.retain(|(name, _)| *name != "content-length");
     }
     answer
 }
@@ -224,10 +280,10 @@ async fn imported(bytes: &[u8; 32]) -> Option<JsValue> {
     Some(key)
 }
 
-/// Tells the platform's limiter, where there is one, of a refused credential of this address. Whether it has had enough.
-pub async fn is_over_limit(env: Env, address: u128) -> bool {
+/// Tells a limiter of the platform, where there is one of this name, of one more of a key. Whether it has had enough.
+pub async fn is_over_limit(env: &Env, binding: &str, key: &str) -> bool {
     // Without the binding there is nothing to call. A limiter that fails has not had enough.
-    let Ok(promise) = host::limit(&env, LIMITER, &format!("{address:032x}")) else { return false };
+    let Ok(promise) = host::limit(env, binding, key) else { return false };
     settled(promise).await.is_ok_and(|outcome| host::is_over_limit(&outcome))
 }
 

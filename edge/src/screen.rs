@@ -8,12 +8,22 @@ use scanvault_protocol::route::{self, BodyType, Dialect, Method, RouteSpec};
 use scanvault_protocol::{Problem, path};
 use zeroize::Zeroizing;
 
+use crate::platform;
 use crate::reply::Refusal;
+
+mod rule;
+pub use rule::{Mode, Rule, Screening};
 
 /// The most headers of one request, repeated ones counted once (the runtime joins them).
 pub const MAX_HEADERS: usize = 64;
 /// The most bytes of all header names and values, with their separators.
 pub const MAX_HEADER_BYTES: usize = 16 * 1024;
+/// The most bytes of cookies. We set none and read none; what is sent belongs to a neighbour of our host's name.
+pub const MAX_COOKIE_BYTES: usize = 8 * 1024;
+/// Above these no mode lets anything through: the origin's listener takes 128 headers in 32 KiB with what we add to them.
+pub const HARD_MAX_HEADERS: usize = 96;
+/// See [`HARD_MAX_HEADERS`].
+pub const HARD_MAX_HEADER_BYTES: usize = 24 * 1024;
 const MAX_HOST_BYTES: usize = 255;
 
 /// A request as it came, read from the runtime once.
@@ -27,14 +37,20 @@ pub struct Inbound {
     pub header_count: usize,
     /// How long they are together.
     pub header_bytes: usize,
+    /// How long `Cookie` is; what it says is never looked at.
+    pub cookie_bytes: usize,
     pub authorization: Option<Zeroizing<String>>,
     pub content_type: Option<String>,
     pub content_length: Option<String>,
     pub content_encoding: Option<String>,
     pub idempotency_key: Option<String>,
+    /// What the client would like to be answered. Only the monitor asks.
+    pub accept: Option<String>,
     pub if_none_match: Option<String>,
     /// The client's address from the one configured source.
     pub client_address: Option<String>,
+    /// The connection's TLS version, where the host of the edge tells it.
+    pub tls_version: Option<String>,
     /// Whether the runtime offers a body to read, however long.
     pub has_body: bool,
 }
@@ -118,6 +134,7 @@ pub enum PlainHttp {
     Loopback,
 }
 
+/// TLS below 1.2: 403 where the host of the edge tells the version; its own setting is what keeps such connections away.
 /// Plain HTTP: 308 for a GET or HEAD of a public path, or of the root, that gives nothing away, 403 for everything else.
 ///
 /// A redirect of a request with a credential would teach its client nothing: the credential has been sent in clear.
@@ -125,6 +142,9 @@ pub enum PlainHttp {
 /// # Errors
 /// [`Refusal::Redirect`] or [`Problem::HttpsRequired`].
 pub fn transport(inbound: &Inbound, target: &Target, policy: PlainHttp) -> Result<(), Refusal> {
+    if inbound.tls_version.as_deref().is_some_and(platform::is_outdated_tls) {
+        return Err(Refusal::because(Problem::HttpsRequired, "TLS 1.2 or newer is required"));
+    }
     if target.is_https || (policy == PlainHttp::Loopback && is_loopback(target.host_name())) {
         return Ok(());
     }
@@ -142,20 +162,48 @@ pub fn transport(inbound: &Inbound, target: &Target, policy: PlainHttp) -> Resul
     Err(Refusal::Redirect { location: format!("https://{}{}{query}", target.host_name(), target.path) })
 }
 
-/// Sizes, and the one canonical form of path and query.
+/// The address, sizes, and the one canonical form of path and query.
 ///
 /// # Errors
-/// [`Problem::HeadersTooLarge`], [`Problem::UriTooLong`] or [`Problem::BadPath`].
-pub fn limits(inbound: &Inbound, target: &Target) -> Result<(), Problem> {
+/// [`Problem::HeadersTooLarge`], [`Problem::UriTooLong`] or [`Problem::BadPath`], with the rule.
+pub fn limits(inbound: &Inbound, target: &Target, screening: &mut Screening) -> Result<(), Refusal> {
+    let over = |rule: Rule| Refusal::from(Problem::HeadersTooLarge).by(rule);
+    if inbound.header_count > HARD_MAX_HEADERS {
+        return Err(over(Rule::HeaderCount));
+    }
+    if inbound.header_bytes > HARD_MAX_HEADER_BYTES {
+        return Err(over(Rule::HeaderBytes));
+    }
     let max_header_bytes = match route::dialect(&target.path) {
         Dialect::Problem => MAX_HEADER_BYTES,
         Dialect::Line => route::V1_HEADER_BYTES,
     };
-    if inbound.header_count > MAX_HEADERS || inbound.header_bytes > max_header_bytes {
-        return Err(Problem::HeadersTooLarge);
+    for (holds, rule) in [
+        (inbound.header_count <= MAX_HEADERS, Rule::HeaderCount),
+        (inbound.header_bytes <= max_header_bytes, Rule::HeaderBytes),
+        (inbound.cookie_bytes <= MAX_COOKIE_BYTES, Rule::CookieBytes),
+    ] {
+        screening.policy(holds, || over(rule))?;
     }
-    path::check(&target.path)?;
-    target.query.as_deref().map_or(Ok(()), path::check_query)
+    path::check(&target.path).map_err(|problem| length_or_form(problem, Rule::PathLength, Rule::PathForm))?;
+    target.query.as_deref().map_or(Ok(()), |query| {
+        path::check_query(query).map_err(|problem| length_or_form(problem, Rule::QueryLength, Rule::QueryForm))
+    })
+}
+
+fn length_or_form(problem: Problem, length: Rule, form: Rule) -> Refusal {
+    Refusal::from(problem).by(if problem == Problem::UriTooLong { length } else { form })
+}
+
+/// The names in the query.
+///
+/// # Errors
+/// [`Problem::BadRequest`] for one that the row does not know.
+pub fn query(spec: &RouteSpec, target: &Target, screening: &mut Screening) -> Result<(), Refusal> {
+    match route::check_query(spec, target.query.as_deref()) {
+        Ok(()) => Ok(()),
+        Err(problem) => screening.policy(false, || Refusal::from(problem).by(Rule::QueryName)),
+    }
 }
 
 /// What to do with the body.
@@ -181,8 +229,10 @@ impl OverLimit {
     #[must_use]
     pub fn refusal(self) -> Refusal {
         match self {
-            Self::TooLarge => Problem::BodyTooLarge.into(),
-            Self::NoneTaken => Refusal::because(Problem::BadRequest, "This path takes no body"),
+            Self::TooLarge => Refusal::from(Problem::BodyTooLarge).by(Rule::BodyBytes),
+            Self::NoneTaken => {
+                Refusal::because(Problem::BadRequest, "This path takes no body").by(Rule::BodyWhereNoneIsTaken)
+            }
         }
     }
 }
@@ -191,34 +241,52 @@ impl OverLimit {
 ///
 /// # Errors
 /// [`Problem::UnsupportedMediaType`], [`Problem::BodyTooLarge`] or [`Problem::BadRequest`].
-pub fn body(inbound: &Inbound, spec: &RouteSpec) -> Result<BodyPlan, Refusal> {
+pub fn body(inbound: &Inbound, spec: &RouteSpec, screening: &mut Screening) -> Result<BodyPlan, Refusal> {
+    let no_length = || Refusal::from(Problem::BadRequest).by(Rule::LengthForm);
     let announced = match inbound.content_length.as_deref().map(str::trim) {
         None => None,
-        Some(text) => Some(content_length(text).ok_or(Problem::BadRequest)?),
+        Some(text) => Some(content_length(text).ok_or_else(no_length)?),
     };
     let over = if spec.max_body_bytes == 0 { OverLimit::NoneTaken } else { OverLimit::TooLarge };
     // A row that takes any method has a body only where one is sent.
     let has_body = spec.method != Method::Any || sends_body(inbound);
     if over == OverLimit::TooLarge && has_body {
-        let media_type = inbound.content_type.as_deref().unwrap_or_default();
-        let is_expected = match spec.body_type {
-            BodyType::Json => is_json(media_type),
-            BodyType::LooseJson => media_type.is_empty() || is_json(media_type) || is_form(media_type),
-            BodyType::Form => is_form(media_type),
-        };
-        // RFC 9110 §15.5.16: 415 is also for a content coding that is not taken. Compressed bodies would hide their size.
-        let is_plain = inbound.content_encoding.as_deref().is_none_or(|it| it.trim().eq_ignore_ascii_case("identity"));
-        if !is_expected || !is_plain {
-            return Err(match spec.body_type {
-                BodyType::Json | BodyType::LooseJson => Problem::UnsupportedMediaType.into(),
-                BodyType::Form => Refusal::because(Problem::UnsupportedMediaType, FORM_EXPECTED),
-            });
-        }
+        body_type(inbound, spec, screening)?;
     }
-    if announced.is_some_and(|bytes| bytes > spec.max_body_bytes as u64) {
+    // Where it is only reported, the largest body of any route still is one: it is read into memory here.
+    let max_bytes = match over {
+        OverLimit::TooLarge if screening.mode() == Mode::Monitor => route::MAX_BODY_BYTES,
+        _ => spec.max_body_bytes,
+    };
+    if announced.is_some_and(|bytes| bytes > max_bytes as u64) {
         return Err(over.refusal());
     }
-    Ok(BodyPlan { read: inbound.has_body && announced != Some(0), max_bytes: spec.max_body_bytes, over })
+    Ok(BodyPlan { read: inbound.has_body && announced != Some(0), max_bytes, over })
+}
+
+/// The rule for a body that has been read: within the row's own size.
+///
+/// # Errors
+/// [`Problem::BodyTooLarge`]; never where it was enforced as it was read.
+pub fn body_size(spec: &RouteSpec, bytes: usize, screening: &mut Screening) -> Result<(), Refusal> {
+    screening.policy(bytes <= spec.max_body_bytes, || OverLimit::TooLarge.refusal())
+}
+
+fn body_type(inbound: &Inbound, spec: &RouteSpec, screening: &mut Screening) -> Result<(), Refusal> {
+    let media_type = inbound.content_type.as_deref().unwrap_or_default();
+    let is_expected = match spec.body_type {
+        BodyType::Json => is_json(media_type),
+        BodyType::LooseJson => media_type.is_empty() || is_json(media_type) || is_form(media_type),
+        BodyType::Form => is_form(media_type),
+    };
+    let refusal = |rule: Rule| match spec.body_type {
+        BodyType::Json | BodyType::LooseJson => Refusal::from(Problem::UnsupportedMediaType).by(rule),
+        BodyType::Form => Refusal::because(Problem::UnsupportedMediaType, FORM_EXPECTED).by(rule),
+    };
+    screening.policy(is_expected, || refusal(Rule::MediaType))?;
+    // RFC 9110 §15.5.16: 415 is also for a content coding that is not taken. Compressed bodies would hide their size.
+    let is_plain = inbound.content_encoding.as_deref().is_none_or(|it| it.trim().eq_ignore_ascii_case("identity"));
+    if is_plain { Ok(()) } else { Err(refusal(Rule::ContentCoding)) }
 }
 
 const FORM_EXPECTED: &str = "The body must be application/x-www-form-urlencoded";

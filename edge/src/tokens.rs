@@ -4,10 +4,10 @@
 //! that a session costs one signature check in an isolate. Whether the session still lives only the origin knows: a
 //! token that it refuses is doubted from then on, and goes the way of what is not verified.
 
-use scanvault_protocol::Role;
 use scanvault_protocol::authorization::BearerToken;
 use scanvault_protocol::record::{Mark, TTL_SECS, TokenKeys};
 use scanvault_protocol::token::{Session, TOLERANCE_SECS};
+use scanvault_protocol::{AccountName, Role};
 use sha2::{Digest, Sha256};
 
 use crate::halves::Halves;
@@ -36,6 +36,8 @@ struct Told {
 /// A token that held.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remembered {
+    /// Whose it is.
+    pub account: AccountName,
     /// What its account may do.
     pub roles: Vec<Role>,
     expires_at_secs: u64,
@@ -95,8 +97,8 @@ impl Tokens {
     pub fn remember(&mut self, hash: TokenHash, session: &Session, key: &[u8; 32]) {
         let is_live = self.told.as_ref().is_some_and(|told| told.keys.keys.iter().any(|(_, live)| live == key));
         if is_live {
-            let (roles, expires_at_secs) = (session.roles.clone(), session.expires_at_secs);
-            self.remembered.put(hash, Remembered { roles, expires_at_secs, is_doubted: false });
+            let Session { account, roles, expires_at_secs, .. } = session.clone();
+            self.remembered.put(hash, Remembered { account, roles, expires_at_secs, is_doubted: false });
         }
     }
 
@@ -111,7 +113,6 @@ impl Tokens {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use scanvault_protocol::AccountName;
 
     const NOW: u64 = 1_790_000_000_000;
     const HASH: TokenHash = [9; 32];

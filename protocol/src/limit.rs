@@ -24,13 +24,15 @@ pub struct Limiter<K> {
     /// For each key, when all that it has used will be free again.
     free_at_ms: HashMap<K, u64>,
     shared_free_at_ms: u64,
+    /// Before that it is not looked through again for what is free: under a flood that would cost more than the flood.
+    next_sweep_ms: u64,
 }
 
 impl<K: Eq + Hash> Limiter<K> {
     /// A limit for each key, with `max_keys` remembered at most.
     #[must_use]
     pub fn new(limit: Limit, max_keys: usize) -> Self {
-        Self { limit, max_keys, free_at_ms: HashMap::new(), shared_free_at_ms: 0 }
+        Self { limit, max_keys, free_at_ms: HashMap::new(), shared_free_at_ms: 0, next_sweep_ms: 0 }
     }
 
     /// How long this key has to wait, in milliseconds; 0: it may go.
@@ -57,12 +59,21 @@ impl<K: Eq + Hash> Limiter<K> {
     pub fn spend(&mut self, key: K, now_ms: u64) {
         let most_ms = self.full_ms().saturating_mul(2);
         if self.free_at_ms.len() >= self.max_keys && !self.free_at_ms.contains_key(&key) {
-            self.free_at_ms.retain(|_, free_at_ms| *free_at_ms > now_ms);
+            self.sweep(now_ms);
         }
         let is_full = self.free_at_ms.len() >= self.max_keys && !self.free_at_ms.contains_key(&key);
         let free_at_ms = if is_full { &mut self.shared_free_at_ms } else { self.free_at_ms.entry(key).or_default() };
         let used_until_ms = (*free_at_ms).max(now_ms).saturating_add(self.limit.every_ms);
         *free_at_ms = used_until_ms.min(now_ms.saturating_add(most_ms));
+    }
+
+    fn sweep(&mut self, now_ms: u64) {
+        // The clock may have been set back.
+        let is_too_early = now_ms < self.next_sweep_ms && self.next_sweep_ms - now_ms <= self.limit.every_ms;
+        if !is_too_early {
+            self.free_at_ms.retain(|_, free_at_ms| *free_at_ms > now_ms);
+            self.next_sweep_ms = now_ms.saturating_add(self.limit.every_ms);
+        }
     }
 
     fn full_ms(&self) -> u64 {

@@ -15,7 +15,7 @@ export const WORKERD = workerdBinary.default ?? workerdBinary;
 export const EDGE_MODULES = ["index.js", "index_bg.wasm"].map((name) => join(ROOT, "edge/build", name));
 
 /** What the origin's own listener takes too. Those of TLS 1.3 cannot be chosen, and need not be. */
-const TLS12_SUITES = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305";
+export const TLS12_SUITES = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-ECDSA-CHACHA20-POLY1305";
 
 /** The one place that fixes the runtime's behaviour is wrangler.toml. */
 export function compatibilityDate() {
@@ -102,7 +102,7 @@ function certificates(file) {
 }
 
 // Cap'n Proto's text syntax has C's escapes; JSON's are a subset of them but for \u, which no name of ours needs.
-function quote(text) {
+export function quote(text) {
   if (/[^\x20-\x7e]/.test(text)) throw new Error(`not plain ASCII: ${JSON.stringify(text)}`);
   return JSON.stringify(text);
 }

@@ -37,8 +37,9 @@ fn what_is_verified_or_open_costs_nothing() {
     until_full(&mut budgets, CLIENT, invented());
     until_full(&mut budgets, None, invented());
     for mark in [Mark::Verified, Mark::Renew] {
-        for caller in [name(25, mark), Caller::Unread { mark }, Caller::Session { hash: [0; 32], roles: vec![], mark }]
-        {
+        let account = AccountName::Merchant(25);
+        let session = Caller::Session { hash: [0; 32], account, roles: vec![], mark };
+        for caller in [name(25, mark), Caller::Unread { mark }, session] {
             assert_eq!(budgets.admit(CLIENT, &caller, NOW), Ok(None));
         }
     }

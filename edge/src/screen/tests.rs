@@ -9,15 +9,30 @@ fn inbound(method: &str) -> Inbound {
         target: None,
         header_count: 3,
         header_bytes: 100,
+        cookie_bytes: 0,
         authorization: None,
         content_type: None,
         content_length: None,
         content_encoding: None,
         idempotency_key: None,
+        accept: None,
         if_none_match: None,
         client_address: None,
+        tls_version: None,
         has_body: false,
     }
+}
+
+fn limits(inbound: &Inbound, target: &Target) -> Result<(), Refusal> {
+    super::limits(inbound, target, &mut Screening::default())
+}
+
+fn body(inbound: &Inbound, spec: &RouteSpec) -> Result<BodyPlan, Refusal> {
+    super::body(inbound, spec, &mut Screening::default())
+}
+
+fn by<T>(rule: Rule, problem: Problem) -> Result<T, Refusal> {
+    Err(Refusal::from(problem).by(rule))
 }
 
 fn target(url: &str) -> Target {
@@ -45,6 +60,23 @@ fn an_address_is_taken_apart_and_not_repaired() {
     assert_eq!(target("http://h/a#b").path, "/a#b"); // refused as a path
     for url in ["", "/a", "ftp://h/", "https:///a", "https://a b/", "https://u@h/", "https://\u{e4}/"] {
         assert_eq!(Target::parse(url), None, "{url}");
+    }
+}
+
+#[test]
+fn a_connection_of_an_outdated_tls_is_refused_before_anything_else() {
+    let over = |version: Option<&str>, url: &str| {
+        let inbound = Inbound { tls_version: version.map(str::to_owned), ..inbound("GET") };
+        transport(&inbound, &target(url), PlainHttp::Loopback)
+    };
+    for version in ["SSLv3", "TLSv1", "TLSv1.1"] {
+        for url in ["https://pay.example/Q/1", "http://pay.example/Q/1", "http://127.0.0.1/Q/1"] {
+            let refusal = over(Some(version), url).unwrap_err();
+            assert!(matches!(refusal, Refusal::Problem { problem: Problem::HttpsRequired, .. }), "{version} {url}");
+        }
+    }
+    for version in [Some("TLSv1.2"), Some("TLSv1.3"), Some(""), None] {
+        assert_eq!(over(version, "https://pay.example/Q/1"), Ok(()));
     }
 }
 
@@ -90,28 +122,95 @@ fn loopback_is_taken_only_when_allowed_and_only_by_its_own_names() {
 fn sizes_have_their_statuses() {
     let here = target("https://h/pluto/code/1");
     assert_eq!(limits(&Inbound { header_count: 64, header_bytes: 16 * 1024, ..inbound("GET") }, &here), Ok(()));
-    for over in
-        [Inbound { header_count: 65, ..inbound("GET") }, Inbound { header_bytes: 16 * 1024 + 1, ..inbound("GET") }]
-    {
-        assert_eq!(limits(&over, &here), Err(Problem::HeadersTooLarge));
+    for (over, rule) in [
+        (Inbound { header_count: 65, ..inbound("GET") }, Rule::HeaderCount),
+        (Inbound { header_bytes: 16 * 1024 + 1, ..inbound("GET") }, Rule::HeaderBytes),
+        (Inbound { cookie_bytes: 8 * 1024 + 1, ..inbound("GET") }, Rule::CookieBytes),
+    ] {
+        assert_eq!(limits(&over, &here), by(rule, Problem::HeadersTooLarge));
     }
+    assert_eq!(limits(&Inbound { cookie_bytes: 8 * 1024, ..inbound("GET") }, &here), Ok(()));
     let long = |path: usize, query: usize| target(&format!("https://h/{}?{}", "a".repeat(path), "b".repeat(query)));
     let v1 = target("https://h/v1/seq/0");
     assert_eq!(limits(&Inbound { header_bytes: 4096, ..inbound("GET") }, &v1), Ok(()));
-    assert_eq!(limits(&Inbound { header_bytes: 4097, ..inbound("GET") }, &v1), Err(Problem::HeadersTooLarge));
+    assert_eq!(
+        limits(&Inbound { header_bytes: 4097, ..inbound("GET") }, &v1),
+        by(Rule::HeaderBytes, Problem::HeadersTooLarge)
+    );
     assert_eq!(limits(&inbound("GET"), &long(511, 4096)), Ok(()));
-    assert_eq!(limits(&inbound("GET"), &long(512, 1)), Err(Problem::UriTooLong));
-    assert_eq!(limits(&inbound("GET"), &long(1, 4097)), Err(Problem::UriTooLong));
-    for url in [
-        "https://h/a/../b",
-        "https://h/a%2fb",
-        "https://h//a",
-        "https://h/a#b",
-        "https://h/a?b#c",
-        "https://h/a?\u{e4}",
+    assert_eq!(limits(&inbound("GET"), &long(512, 1)), by(Rule::PathLength, Problem::UriTooLong));
+    assert_eq!(limits(&inbound("GET"), &long(1, 4097)), by(Rule::QueryLength, Problem::UriTooLong));
+    for (url, rule) in [
+        ("https://h/a/../b", Rule::PathForm),
+        ("https://h/a%2fb", Rule::PathForm),
+        ("https://h//a", Rule::PathForm),
+        ("https://h/a#b", Rule::PathForm),
+        ("https://h/a?b#c", Rule::QueryForm),
+        ("https://h/a?\u{e4}", Rule::QueryForm),
     ] {
-        assert_eq!(limits(&inbound("GET"), &target(url)), Err(Problem::BadPath), "{url}");
+        assert_eq!(limits(&inbound("GET"), &target(url)), by(rule, Problem::BadPath), "{url}");
     }
+}
+
+#[test]
+fn only_names_that_the_row_knows() {
+    let mut screening = Screening::default();
+    let state = spec("GET", "/pluto/public/pay/0123456789/state");
+    let asked = |query: &str| target(&format!("https://h/x?{query}"));
+    assert_eq!(query(state, &asked("attempt=1&attempt=2&&"), &mut screening), Ok(()));
+    for unknown in ["attempts=1", "Attempt=1", "attempt=1&x", "%61ttempt=1", "attempt[]=1", "=1"] {
+        let refused = query(state, &asked(unknown), &mut screening);
+        assert_eq!(refused, by(Rule::QueryName, Problem::BadRequest), "{unknown}");
+    }
+    assert_eq!(query(spec("GET", "/q/0123456789"), &asked("utm=1"), &mut screening), Ok(()));
+}
+
+#[test]
+fn monitoring_reports_policy_and_enforces_what_is_structural() {
+    let here = target("https://h/pluto/code/create?x=1");
+    let create = spec("POST", "/pluto/code/create");
+    let mut screening = Screening::new(Mode::Monitor);
+    let odd = Inbound {
+        header_count: HARD_MAX_HEADERS,
+        header_bytes: HARD_MAX_HEADER_BYTES,
+        cookie_bytes: 8 * 1024 + 1,
+        ..post(Some("text/plain"))
+    };
+    assert_eq!(super::limits(&odd, &here, &mut screening), Ok(()));
+    assert_eq!(query(create, &here, &mut screening), Ok(()));
+    assert!(super::body(&odd, create, &mut screening).is_ok());
+    let small = spec("POST", "/pluto/public/pay/0123456789");
+    let large = Inbound { content_length: Some("65536".into()), ..post(Some("application/json")) };
+    let plan = BodyPlan { read: true, max_bytes: 65_536, over: OverLimit::TooLarge };
+    assert_eq!(super::body(&large, small, &mut screening), Ok(plan));
+    assert_eq!(body_size(small, 65_536, &mut screening), Ok(()));
+    let names = ["header-count", "header-bytes", "cookie-bytes", "query-name", "media-type", "body-bytes"];
+    assert_eq!(screening.would_refuse(), names);
+
+    let read = spec("GET", "/pluto/code/0123456789");
+    for (refused, rule) in [
+        (super::limits(&Inbound { header_count: 97, ..inbound("GET") }, &here, &mut screening), "header-count"),
+        (super::limits(&Inbound { header_bytes: 24_577, ..inbound("GET") }, &here, &mut screening), "header-bytes"),
+        (super::limits(&inbound("GET"), &target("https://h/a%2fb"), &mut screening), "path-form"),
+        (super::limits(&inbound("GET"), &target("https://h/a?#"), &mut screening), "query-form"),
+        (plan_of(&Inbound { content_length: Some("1, 2".into()), ..large }, create), "length-form"),
+        (
+            plan_of(&Inbound { content_length: Some("65537".into()), ..post(Some("application/json")) }, small),
+            "body-bytes",
+        ),
+        (
+            plan_of(&Inbound { content_encoding: Some("gzip".into()), ..post(Some("application/json")) }, create),
+            "content-coding",
+        ),
+        (plan_of(&Inbound { content_length: Some("1".into()), ..inbound("GET") }, read), "no-body"),
+    ] {
+        assert_eq!(refused.unwrap_err().rule(), rule);
+    }
+    assert_eq!(screening.would_refuse().len(), names.len(), "and nothing of that is only reported");
+}
+
+fn plan_of(inbound: &Inbound, spec: &RouteSpec) -> Result<(), Refusal> {
+    super::body(inbound, spec, &mut Screening::new(Mode::Monitor)).map(|_| ())
 }
 
 #[test]
@@ -136,10 +235,10 @@ fn a_body_must_be_json_in_utf8() {
         Some("application/json, application/json"),
         Some("application/x-www-form-urlencoded"),
     ] {
-        assert_eq!(body(&post(bad), create), Err(Problem::UnsupportedMediaType.into()), "{bad:?}");
+        assert_eq!(body(&post(bad), create), by(Rule::MediaType, Problem::UnsupportedMediaType), "{bad:?}");
     }
     let gzip = Inbound { content_encoding: Some("gzip".into()), ..post(Some("application/json")) };
-    assert_eq!(body(&gzip, create), Err(Problem::UnsupportedMediaType.into()));
+    assert_eq!(body(&gzip, create), by(Rule::ContentCoding, Problem::UnsupportedMediaType));
 }
 
 #[test]
@@ -149,10 +248,10 @@ fn scanpays_bodies_are_json_whatever_curl_calls_them() {
         assert!(body(&post(good), new).is_ok(), "{good:?}");
     }
     for bad in ["text/plain", "multipart/form-data; boundary=x", "application/json; charset=latin1"] {
-        assert_eq!(body(&post(Some(bad)), new), Err(Problem::UnsupportedMediaType.into()), "{bad}");
+        assert_eq!(body(&post(Some(bad)), new), by(Rule::MediaType, Problem::UnsupportedMediaType), "{bad}");
     }
     let gzip = Inbound { content_encoding: Some("gzip".into()), ..post(None) };
-    assert_eq!(body(&gzip, new), Err(Problem::UnsupportedMediaType.into()));
+    assert_eq!(body(&gzip, new), by(Rule::ContentCoding, Problem::UnsupportedMediaType));
 }
 
 #[test]
@@ -161,10 +260,10 @@ fn an_announced_length_is_judged_before_a_byte_is_read() {
     let with = |length: &str| Inbound { content_length: Some(length.into()), ..post(Some("application/json")) };
     let plan = BodyPlan { read: true, max_bytes: 65_536, over: OverLimit::TooLarge };
     assert_eq!(body(&with("65536"), create), Ok(plan));
-    assert_eq!(body(&with("65537"), create), Err(Problem::BodyTooLarge.into()));
-    assert_eq!(body(&with("99999999999999999999999"), create), Err(Problem::BodyTooLarge.into()));
+    assert_eq!(body(&with("65537"), create), by(Rule::BodyBytes, Problem::BodyTooLarge));
+    assert_eq!(body(&with("99999999999999999999999"), create), by(Rule::BodyBytes, Problem::BodyTooLarge));
     for odd in ["+5", "-1", "5, 6", "0x5", ""] {
-        assert_eq!(body(&with(odd), create), Err(Problem::BadRequest.into()), "{odd}");
+        assert_eq!(body(&with(odd), create), by(Rule::LengthForm, Problem::BadRequest), "{odd}");
     }
     assert_eq!(body(&with("0"), create), Ok(BodyPlan { read: false, ..plan }));
     assert_eq!(body(&post(Some("application/json")), create), Ok(plan));
@@ -176,7 +275,7 @@ fn a_row_of_any_method_has_a_body_where_one_is_sent() {
     let sent = post(None);
     let none = Inbound { has_body: false, content_length: None, ..post(None) };
     assert!(body(&none, area).is_ok_and(|plan| !plan.read));
-    assert_eq!(body(&sent, area), Err(Problem::UnsupportedMediaType.into()));
+    assert_eq!(body(&sent, area), by(Rule::MediaType, Problem::UnsupportedMediaType));
     assert!(body(&post(Some("application/json")), area).is_ok_and(|plan| plan.read));
 }
 
@@ -211,7 +310,7 @@ proptest! {
 
 #[test]
 fn a_bank_posts_a_form_and_nothing_else() {
-    let refused = Err(Refusal::because(Problem::UnsupportedMediaType, FORM_EXPECTED));
+    let refused = |rule| Err(Refusal::because(Problem::UnsupportedMediaType, FORM_EXPECTED).by(rule));
     for path in ["/pluto/public/3ds/method/7", "/pluto/public/3ds/challenge/7"] {
         let spec = spec("POST", path);
         let form = "application/x-www-form-urlencoded";
@@ -220,12 +319,12 @@ fn a_bank_posts_a_form_and_nothing_else() {
             assert!(body(&post(Some(good)), spec).is_ok_and(|plan| plan.read && plan.max_bytes == 65_536), "{good}");
         }
         for bad in [None, Some("application/json"), Some("multipart/form-data; boundary=x"), Some("text/plain")] {
-            assert_eq!(body(&post(bad), spec), refused, "{bad:?}");
+            assert_eq!(body(&post(bad), spec), refused(Rule::MediaType), "{bad:?}");
         }
         let gzip = Inbound { content_encoding: Some("gzip".into()), ..post(Some(form)) };
-        assert_eq!(body(&gzip, spec), refused);
+        assert_eq!(body(&gzip, spec), refused(Rule::ContentCoding));
     }
     let pay = spec("POST", "/pluto/public/pay/0123456789");
     let form = post(Some("application/x-www-form-urlencoded"));
-    assert_eq!(body(&form, pay), Err(Problem::UnsupportedMediaType.into()));
+    assert_eq!(body(&form, pay), by(Rule::MediaType, Problem::UnsupportedMediaType));
 }

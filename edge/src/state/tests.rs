@@ -107,7 +107,8 @@ fn a_session_that_the_origin_refuses_is_doubted() {
         let id = "c056b2d8-d6d1-4ea6-8752-e87f684b2903".to_owned();
         let session = Session { account, id, credential_version: 3, roles, expires_at_secs: NOW / 1000 + 100 };
         state.tokens.remember([9; 32], &session, &[1; 32]);
-        let caller = Caller::Session { hash: [9; 32], roles: vec![Role::External], mark: Mark::Verified };
+        let (account, roles) = (AccountName::Merchant(25), vec![Role::External]);
+        let caller = Caller::Session { hash: [9; 32], account, roles, mark: Mark::Verified };
         assert!(!state.settle(&caller, None, Some(status)), "nothing was charged");
         assert_eq!(state.tokens.remembered(&[9; 32], NOW).unwrap().is_doubted, is_doubted, "{status}");
     }

@@ -1,0 +1,162 @@
+// An origin in trouble, as sockets show it: it says nothing, nonsense, too much or half of it, or cuts the connection. The
+// images load meanwhile, the API's answers are problem documents, and what may have an effect is sent once.
+
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { after, before, describe, test } from "node:test";
+import { createServer } from "node:tls";
+import { gzipSync } from "node:zlib";
+import { selfSigned } from "./certificate.mjs";
+import { ask, assertProblem, basic, startEdge } from "./harness.mjs";
+
+const CREATE = "/pluto/code/create";
+const CODE = "/pluto/code/0123456789";
+const IMAGES = 30;
+const UNREACHABLE = [503, "origin-unreachable", "The origin did not answer; the outcome is unknown, retry with the same key"];
+const BAD_GATEWAY = [502, "bad-gateway", "The origin gave no valid answer; the outcome is unknown"];
+const RETRY = { "retry-after": "5" };
+/** A read is tried on as many connections as a pool may hold dead ones, never more. */
+const MOST_READS = 101;
+
+const head = (...lines) => `${["HTTP/1.1 200 OK", "content-type: application/json", ...lines].join("\r\n")}\r\n`;
+const whole = (id, body, ...lines) => `${head(`scanvault-request-id: ${id}`, `content-length: ${body.length}`, ...lines)}\r\n`;
+
+/** Every answer breaks off: what the client has of it is told from a whole one. */
+const BROKEN = "broken off";
+
+/** What the origin does with a request that has arrived; what the client then gets. */
+const TROUBLES = {
+  "never answers": { does: () => {}, gives: UNREACHABLE },
+  "stops in the middle of the headers, and keeps the connection": { does: (socket) => socket.write("HTTP/1.1 200 OK\r\nConte"), gives: UNREACHABLE },
+  "does not speak HTTP": { does: (socket) => socket.end("SSH-2.0-OpenSSH_9.9\r\n"), gives: UNREACHABLE },
+  "sends bytes that are no text": { does: (socket) => socket.end(Buffer.from(Array.from({ length: 4096 }, (_, at) => (at * 31) % 256))), gives: UNREACHABLE },
+  "sends a header without a name": { does: (socket) => socket.end(`${head(": x")}\r\n`), gives: UNREACHABLE },
+  "sends two lengths": { does: (socket, { id }) => socket.end(`${whole(id, "{}", "content-length: 1")}{}`), gives: UNREACHABLE },
+  "sends a length that is no number": { does: (socket, { id }) => socket.end(`${head(`scanvault-request-id: ${id}`, "content-length: -1")}\r\n{}`), gives: UNREACHABLE },
+  "ends in the middle of the headers": { does: (socket) => socket.end("HTTP/1.1 200 OK\r\nContent-Le"), gives: UNREACHABLE },
+  "sends headers without an end": { does: endless, gives: UNREACHABLE },
+  "cuts the connection when a request comes": { does: (socket) => socket.destroy(), gives: UNREACHABLE },
+  "cuts it in the middle of the headers": { does: (socket) => socket.write("HTTP/1.1 200 OK\r\nConte", () => socket.destroy()), gives: UNREACHABLE },
+  "cuts it in the middle of the body": { does: (socket, { id }) => socket.write(`${whole(id, "x".repeat(1000))}{"a":`, () => socket.destroy()), gives: BROKEN },
+  "sends less than it said": { does: (socket, { id }) => socket.end(`${whole(id, "x".repeat(1000))}{}`), gives: BROKEN },
+  "sends chunks that are none": { does: (socket, { id }) => socket.end(`${head(`scanvault-request-id: ${id}`, "transfer-encoding: chunked")}\r\nzz\r\n{}\r\n`), gives: BAD_GATEWAY },
+  "cuts a body that has no length": { does: (socket, { id }) => socket.write(`${head(`scanvault-request-id: ${id}`, "transfer-encoding: chunked")}\r\n5\r\n{"a":\r\n`, () => socket.destroy()), gives: BAD_GATEWAY },
+  "says gzip of what is none": { does: (socket, { id }) => socket.end(`${whole(id, "not gzip", "content-encoding: gzip")}not gzip`), gives: BAD_GATEWAY },
+  "answers another request": { does: (socket) => socket.end(`${whole("0".repeat(32), "{}")}{}`), gives: BAD_GATEWAY },
+  "answers nobody": { does: (socket) => socket.end(`${head("content-length: 2")}\r\n{}`), gives: BAD_GATEWAY },
+  "leads elsewhere": { does: (socket, { id }) => socket.end(`HTTP/1.1 302 Found\r\nscanvault-request-id: ${id}\r\nlocation: https://localhost/\r\ncontent-length: 0\r\n\r\n`), gives: BAD_GATEWAY },
+  "switches protocols": { does: (socket, { id }) => socket.end(`HTTP/1.1 101 Switching Protocols\r\nscanvault-request-id: ${id}\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n`), gives: BAD_GATEWAY },
+};
+
+function endless(socket) {
+  const line = `x-filler: ${"y".repeat(1000)}\r\n`;
+  socket.write("HTTP/1.1 200 OK\r\n");
+  const more = () => {
+    while (!socket.destroyed && socket.write(line)) if (socket.bytesWritten > 64 << 20) return;
+  };
+  socket.on("drain", more);
+  more();
+}
+
+/** TLS, and nothing of HTTP but what tells that a request is whole: its head, and as much body as it says. */
+class Troubled {
+  arrived = [];
+  sockets = new Set();
+
+  constructor(tls, does) {
+    this.server = createServer(tls, (socket) => {
+      this.sockets.add(socket);
+      socket.on("close", () => this.sockets.delete(socket));
+      socket.on("error", () => {});
+      let text = "";
+      socket.on("data", (bytes) => {
+        text += bytes.toString("latin1");
+        for (let request = take(text); request; request = take(text)) {
+          text = text.slice(request.length);
+          this.arrived.push(request);
+          does(socket, request);
+        }
+      });
+    });
+    this.server.on("tlsClientError", () => {});
+  }
+
+  async listen() {
+    this.server.listen(0, "127.0.0.1");
+    await once(this.server, "listening");
+    this.url = `https://localhost:${this.server.address().port}`;
+    return this;
+  }
+
+  close() {
+    this.server.close();
+    for (const socket of this.sockets) socket.destroy();
+  }
+}
+
+function take(text) {
+  const end = text.indexOf("\r\n\r\n");
+  if (end < 0) return undefined;
+  const fields = text.slice(0, end);
+  const length = end + 4 + Number(/^content-length: (\d+)$/im.exec(fields)?.[1] ?? 0);
+  if (text.length < length) return undefined;
+  return { length, method: fields.split(" ", 1)[0], id: /^scanvault-request-id: (\w+)$/im.exec(fields)[1] };
+}
+
+const origins = {};
+let edge;
+
+before(async () => {
+  const tls = selfSigned();
+  const names = Object.keys(TROUBLES);
+  for (const name of names) origins[name] = await new Troubled(tls, TROUBLES[name].does).listen();
+  // A worker for each, since a worker remembers what became of an origin.
+  const workers = names.map((name, at) => [`w${at}`, { ORIGINS: `a=${origins[name].url}`, RATE_LIMITS: "off" }]);
+  edge = await startEdge({ url: "https://localhost:1", ca: tls.cert }, Object.fromEntries(workers));
+});
+after(async () => {
+  await edge?.close();
+  Object.values(origins).forEach((origin) => origin.close());
+});
+
+describe("an origin that", { concurrency: 6 }, () => {
+  for (const [at, [name, { gives }]] of Object.entries(TROUBLES).entries()) {
+    test(name, async () => {
+      const base = edge.urls[`w${at}`];
+      const { arrived } = origins[name];
+      const authorization = basic("merchant-25");
+      const answers = [
+        ask(base, CREATE, { method: "POST", headers: { authorization, "content-type": "application/json" }, body: '{"amount":1}' }),
+        ask(base, CODE, { headers: { authorization } }),
+      ];
+      const settled = Promise.allSettled(answers);
+      const images = await Promise.all(Array.from({ length: IMAGES }, (_, n) => ask(base, `/pluto/public/qr/${String(n).padStart(10, "0")}.${n % 2 ? "png" : "svg"}`)));
+      assert.ok(images.every(({ status }) => status === 200));
+      for (const { status, value, reason } of await settled) {
+        if (gives === BROKEN) assert.match(`${status} ${reason?.code}`, /^rejected ECONNRESET$/, JSON.stringify(value));
+        else assertProblem(value ?? assert.fail(reason), ...gives, gives === UNREACHABLE ? RETRY : {});
+      }
+      const times = (method) => arrived.filter((request) => request.method === method).length;
+      assert.equal(times("POST"), 1, "what may have an effect is sent once");
+      assert.ok(times("GET") <= MOST_READS, `${times("GET")}`);
+      assert.equal(new Set(arrived.map(({ method, id }) => `${method} ${id}`)).size, 2);
+    });
+  }
+});
+
+test("bytes that it has packed without saying so are passed on as they are", async () => {
+  const tls = selfSigned();
+  const packed = gzipSync('{"a":1}');
+  const origin = await new Troubled(tls, (socket, { id }) => {
+    socket.write(whole(id, packed));
+    socket.write(packed);
+  }).listen();
+  const own = await startEdge({ url: origin.url, ca: tls.cert }, { dev: {} });
+  try {
+    const answer = await ask(own.urls.dev, CODE, { headers: { authorization: basic("merchant-25") } });
+    assert.deepEqual([answer.status, answer.headers["content-encoding"], answer.body], [200, undefined, packed]);
+  } finally {
+    await own.close();
+    origin.close();
+  }
+});
