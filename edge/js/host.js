@@ -40,7 +40,7 @@ export function respond(status, number, text, body) {
 
 /** The same with bytes, which are copied out of the module's memory. */
 export function respondBytes(status, number, text, bytes) {
-  return respond(status, number, text, bytes.slice());
+  return respond(status, number, text, bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
 }
 
 /** Asks the origin; `body` is copied out of the module's memory. */

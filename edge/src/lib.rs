@@ -30,8 +30,6 @@ pub mod state;
 pub mod step;
 pub mod tokens;
 
-use core::fmt::Write;
-
 use scanvault_protocol::Problem;
 use scanvault_protocol::route::{self as protocol_route, Answerer, Dialect, Route, RouteSpec};
 use wasm_bindgen::JsValue;
@@ -226,11 +224,8 @@ async fn tell_of_request(env: Env, client: Client) {
 
 /// 32 lower-case hex digits.
 fn random_id() -> Option<String> {
-    let mut id = String::with_capacity(32);
-    for byte in random::<16>()? {
-        write!(id, "{byte:02x}").ok()?;
-    }
-    Some(id)
+    let digit = |value: u8| char::from_digit(u32::from(value), 16);
+    random::<16>()?.into_iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Random bytes, `None` when the runtime has none.
