@@ -44,7 +44,7 @@ const LAST_RESORT = {
   "x-frame-options": "DENY",
 };
 
-/** Goes on with a task each time that all is there that it waits for, until it is over; answers what came of it. */
+/** Goes on with a task each time that something is there that it waits for; answers what came of it. */
 async function drive(task, isHead) {
   const begunIn = generation;
   try {
@@ -55,29 +55,35 @@ async function drive(task, isHead) {
 }
 
 async function steps(task) {
+  // What has not settled yet, by its place; and the place of the next.
+  const open = new Map();
+  let next = 0;
   for (;;) {
     const waits = [];
     for (let wait = task.take(); wait !== undefined; wait = task.take()) waits.push(wait);
-    if (waits.length === 1) {
-      let value, holds = true;
-      try {
-        value = await waits[0];
-      } catch (error) {
-        [value, holds] = [error, false];
+    if (open.size === 0 && waits.length === 1) task.settle(next++, ...(await settled(waits[0])));
+    else if (open.size + waits.length > 0) {
+      for (const wait of waits) {
+        const place = next++;
+        open.set(place, settled(wait).then((outcome) => [place, ...outcome]));
       }
-      task.settle(0, holds, value);
-    } else {
-      const all = await Promise.allSettled(waits);
-      all.forEach(({ status, value, reason }, at) => {
-        const holds = status === "fulfilled";
-        task.settle(at, holds, holds ? value : reason);
-      });
+      const [place, holds, value] = await Promise.race(open.values());
+      open.delete(place);
+      task.settle(place, holds, value);
     }
     const outcome = task.resume();
     if (outcome !== undefined) {
       task.free();
       return outcome;
     }
+  }
+}
+
+async function settled(wait) {
+  try {
+    return [true, await wait];
+  } catch (error) {
+    return [false, error];
   }
 }
 

@@ -1,4 +1,4 @@
-//! What the edge answers by itself: QR images and its own state. Both load while the origin is down or sealed.
+//! QR images, which the edge answers by itself. They load while every origin is down or sealed.
 
 use scanvault_protocol::Problem;
 use scanvault_qr::request::{ImageRequest, Refusal as ImageRefusal, Settings};
@@ -44,14 +44,6 @@ pub fn image<S>(
     headers.push(("content-length", image.bytes.len().to_string().into()));
     headers.push(("content-disposition", format!("inline; filename=\"{}\"", request.file_name()).into()));
     Ok(Reply { head: Head::new(200, headers), body: Body::Bytes(image.bytes) })
-}
-
-/// That this worker runs, and which one. It says nothing about the origin, and nothing that is secret.
-#[must_use]
-pub fn monitor<S>() -> Reply<S> {
-    let state = serde_json::json!({ "status": "ok", "version": env!("CARGO_PKG_VERSION") });
-    let headers = vec![("content-type", "application/json".into())];
-    Reply { head: Head::new(200, headers), body: Body::Bytes(state.to_string().into_bytes()) }
 }
 
 /// `If-None-Match` (RFC 9110 §13.1.2): `*`, or a list in which weak tags count like strong ones. Our tags hold no comma.
@@ -124,12 +116,5 @@ mod tests {
             assert_eq!(problem, Problem::BadRequest, "{path} {query:?}");
             assert!(detail.is_some());
         }
-    }
-
-    #[test]
-    fn the_monitor_says_that_it_runs_and_which_version() {
-        let Body::Bytes(body) = monitor::<()>().body else { panic!() };
-        let state: serde_json::Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!(state, serde_json::json!({"status": "ok", "version": env!("CARGO_PKG_VERSION")}));
     }
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use scanvault_protocol::headers;
 use scanvault_protocol::route::{Route, RouteSpec};
 
+use crate::monitor;
 use crate::reply::{Head, HeaderList};
 
 const CACHE_CONTROL: &str = "cache-control";
@@ -27,7 +28,10 @@ pub fn harden(head: &mut Head, spec: Option<&RouteSpec>, request_id: &str, is_de
     let media_type = get(&head.headers, headers::CONTENT_TYPE).unwrap_or_default();
     let page = spec.filter(|spec| spec.is_page && media_type.starts_with("text/html"));
     let is_framed = page.is_some_and(|spec| spec.is_framed);
-    let policy = if page.is_some() {
+    let is_monitor = spec.is_some_and(|spec| spec.route == Route::Monitor) && media_type.starts_with("text/html");
+    let policy = if is_monitor {
+        monitor::POLICY
+    } else if page.is_some() {
         headers::page_policy(is_framed, is_development)
     } else if media_type.starts_with("image/svg+xml") {
         SVG_CONTENT_SECURITY_POLICY
@@ -128,6 +132,8 @@ mod tests {
         let framed = policy("text/html; charset=utf-8", Route::ThreeDsChallenge);
         assert_eq!(framed, headers::FRAMED_CONTENT_SECURITY_POLICY);
         assert_eq!(policy("application/problem+json", Route::ThreeDsMethod), headers::API_CONTENT_SECURITY_POLICY);
+        assert_eq!(policy("text/html; charset=utf-8", Route::Monitor), monitor::POLICY);
+        assert_eq!(policy("application/json", Route::Monitor), headers::API_CONTENT_SECURITY_POLICY);
         // HTML where no page is expected gets no right to do anything.
         assert_eq!(policy("text/html", Route::CodeQuery), headers::API_CONTENT_SECURITY_POLICY);
         assert_eq!(policy("image/svg+xml; charset=utf-8", Route::QrImage), SVG_CONTENT_SECURITY_POLICY);

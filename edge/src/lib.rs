@@ -20,8 +20,10 @@ pub mod halves;
 pub mod harden;
 mod host;
 pub mod log;
+pub mod monitor;
 pub mod platform;
 pub mod records;
+pub mod regions;
 pub mod reply;
 pub mod route;
 pub mod runtime;
@@ -91,6 +93,11 @@ async fn answer_to(head: Zeroizing<String>, request: Request, env: Env, context:
     }
     if let Some(client) = trace.counted.take() {
         runtime::wait_until(&context, tell_of_request(env, client));
+    }
+    if let Some(config) = config.ok().filter(|_| trace.spec.is_some_and(|spec| spec.answerer == Answerer::Origin)) {
+        for at in ask::due(config) {
+            runtime::wait_until(&context, ask::probe(config, at));
+        }
     }
     let is_development = config.is_ok_and(|config| config.plain_http == PlainHttp::Loopback);
     harden::harden(&mut reply.head, trace.spec, &request_id, is_development);
@@ -167,7 +174,11 @@ async fn respond(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<
         (Answerer::Edge, Route::QrImage) => {
             answer::image(&target.path, target.query.as_deref(), inbound.if_none_match.as_deref(), &config.qr)
         }
-        (Answerer::Edge, Route::Monitor) => Ok(answer::monitor()),
+        (Answerer::Edge, Route::Monitor) => {
+            ask::look(config).await;
+            let (accept, now_ms) = (inbound.accept.as_deref(), runtime::now_ms());
+            Ok(state::with(|state| monitor::answer(&state.regions, &config.origins, accept, now_ms)))
+        }
         (Answerer::Origin, _) => ask::origin(request, body, config).await,
         (Answerer::Edge | Answerer::OriginInternal | Answerer::OriginToEdge, _) => Err(Problem::NotFound.into()),
     }
@@ -223,7 +234,7 @@ async fn tell_of_request(env: Env, client: Client) {
 }
 
 /// 32 lower-case hex digits.
-fn random_id() -> Option<String> {
+pub(crate) fn random_id() -> Option<String> {
     let digit = |value: u8| char::from_digit(u32::from(value), 16);
     random::<16>()?.into_iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -3,6 +3,7 @@
 use scanvault_protocol::route::{Answerer, RouteSpec};
 use serde::Serialize;
 
+use crate::regions::Health;
 use crate::reply::Refused;
 
 const MAX_CAUSE_CHARS: usize = 200;
@@ -89,6 +90,13 @@ impl<'a> Line<'a> {
     }
 }
 
+/// A region's health has changed, as this isolate sees it.
+#[must_use]
+pub fn region_line(region: &str, health: Health) -> String {
+    let level = if health == Health::Up { "info" } else { "warn" };
+    serde_json::json!({ "level": level, "message": "region", "region": region, "health": health.name() }).to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,6 +119,13 @@ mod tests {
             }
         }
         assert!(LogLines::Decisions.has(None, 404));
+    }
+
+    #[test]
+    fn a_region_s_change_is_a_line() {
+        let line = region_line("a", Health::Down);
+        assert_eq!(line, r#"{"health":"down","level":"warn","message":"region","region":"a"}"#);
+        assert!(region_line("a", Health::Up).contains(r#""level":"info""#));
     }
 
     #[test]

@@ -25,7 +25,7 @@ use crate::step::{Task, settled};
 /// The status of an answer that may say that a region stands by: others are not looked at for it.
 const STANDBY_STATUS: u16 = 503;
 
-/// An answer whose body the runtime pumps by itself.
+/// An answer with a body that the runtime pumps by itself.
 pub type RuntimeReply = Reply<Stream>;
 
 /// Milliseconds since the epoch. On Cloudflare the clock stands still between I/O.

@@ -10,6 +10,7 @@ use scanvault_protocol::record::{Mark, TokenKeys, Update};
 use crate::authenticate::Caller;
 use crate::budget::{Budgets, Charge};
 use crate::records::Records;
+use crate::regions::Regions;
 use crate::tokens::Tokens;
 
 /// The state of an isolate.
@@ -18,6 +19,7 @@ pub struct State {
     pub records: Records,
     pub tokens: Tokens,
     pub budgets: Budgets,
+    pub regions: Regions,
 }
 
 /// What an answer of the origin tells of credentials: the values of its two headers.

@@ -54,14 +54,17 @@ pub struct Task {
     future: Pin<Box<dyn Future<Output = JsValue>>>,
     /// Promises that the entry has still to take, in order.
     promises: std::vec::IntoIter<JsValue>,
+    /// All that it waited for, by place.
     outcomes: Vec<Outcome>,
+    /// How many of them are not settled.
+    open: usize,
 }
 
 impl Task {
     /// A task that has not begun.
     #[must_use]
     pub fn new(future: impl Future<Output = JsValue> + 'static) -> Self {
-        Self { future: Box::pin(future), promises: Vec::new().into_iter(), outcomes: Vec::new() }
+        Self { future: Box::pin(future), promises: Vec::new().into_iter(), outcomes: Vec::new(), open: 0 }
     }
 
     /// Its first step: what came of it, or the task to go on with.
@@ -76,32 +79,33 @@ impl Task {
 
 #[wasm_bindgen]
 impl Task {
-    /// The next promise to wait for; `undefined` when those are all.
+    /// The next promise to wait for, in the order of their places, from 0; `undefined` when those are all.
     pub fn take(&mut self) -> JsValue {
         self.promises.next().unwrap_or(JsValue::UNDEFINED)
     }
 
-    /// Says what became of one, by its place in the order.
-    pub fn settle(&mut self, at: usize, holds: bool, value: JsValue) {
-        if let Some(outcome) = self.outcomes.get(at) {
+    /// Says what became of one, once, by its place.
+    pub fn settle(&mut self, place: usize, holds: bool, value: JsValue) {
+        if let Some(outcome) = self.outcomes.get(place) {
+            self.open = self.open.saturating_sub(1);
             outcome.set(Some(if holds { Ok(value) } else { Err(value) }));
         }
     }
 
-    /// One step more, once all are settled. `undefined` while it is not over.
+    /// One step more, when something was settled. `undefined` while it is not over.
     ///
     /// # Errors
     /// It waits for nothing, so that nobody would ever go on with it.
     pub fn resume(&mut self) -> Result<JsValue, JsValue> {
         let step = self.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
         let (promises, outcomes): (Vec<_>, Vec<_>) = BEGUN.take().into_iter().unzip();
+        self.open += outcomes.len();
+        self.outcomes.extend(outcomes);
+        self.promises = promises.into_iter();
         match step {
             Poll::Ready(outcome) => Ok(outcome),
-            Poll::Pending if outcomes.is_empty() => Err(JsValue::NULL),
-            Poll::Pending => {
-                (self.promises, self.outcomes) = (promises.into_iter(), outcomes);
-                Ok(JsValue::UNDEFINED)
-            }
+            Poll::Pending if self.open == 0 => Err(JsValue::NULL),
+            Poll::Pending => Ok(JsValue::UNDEFINED),
         }
     }
 }
@@ -126,32 +130,37 @@ mod tests {
             let second = settled(JsValue::NULL).await;
             if (first, second) == (Ok(KEPT), Err(BROKEN)) { KEPT } else { BROKEN }
         });
-        for (holds, value) in [(true, KEPT), (false, BROKEN)] {
+        for (place, holds, value) in [(0, true, KEPT), (1, false, BROKEN)] {
             assert_eq!(task.resume(), Ok(JsValue::UNDEFINED));
             assert_eq!((task.take(), task.take()), (JsValue::NULL, JsValue::UNDEFINED));
-            task.settle(0, holds, value);
+            task.settle(place, holds, value);
         }
         assert_eq!(task.resume(), Ok(KEPT));
     }
 
     #[test]
-    fn several_promises_at_once_keep_their_order() {
+    fn several_promises_at_once_are_settled_one_by_one() {
         let mut task = Task::new(async {
-            let (mut one, mut two) = (settled(JsValue::NULL), settled(JsValue::NULL));
-            let both = core::future::poll_fn(|context| {
-                let first = Pin::new(&mut one).poll(context);
-                let second = Pin::new(&mut two).poll(context);
-                match (first, second) {
-                    (Poll::Ready(first), Poll::Ready(second)) => Poll::Ready((first, second)),
-                    _ => Poll::Pending,
-                }
-            });
-            if both.await == (Err(BROKEN), Ok(KEPT)) { KEPT } else { BROKEN }
+            let mut open = vec![settled(JsValue::NULL), settled(JsValue::NULL)];
+            let mut came = Vec::new();
+            core::future::poll_fn(|context| {
+                open.retain_mut(|one| match Pin::new(one).poll(context) {
+                    Poll::Ready(outcome) => {
+                        came.push(outcome);
+                        false
+                    }
+                    Poll::Pending => true,
+                });
+                if open.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+            })
+            .await;
+            if came == [Ok(KEPT), Err(BROKEN)] { KEPT } else { BROKEN }
         });
         assert_eq!(task.resume(), Ok(JsValue::UNDEFINED));
         assert_eq!((task.take(), task.take(), task.take()), (JsValue::NULL, JsValue::NULL, JsValue::UNDEFINED));
-        task.settle(0, false, BROKEN);
         task.settle(1, true, KEPT);
+        assert_eq!((task.resume(), task.take()), (Ok(JsValue::UNDEFINED), JsValue::UNDEFINED));
+        task.settle(0, false, BROKEN);
         task.settle(2, true, KEPT);
         assert_eq!(task.resume(), Ok(KEPT));
     }

@@ -109,18 +109,6 @@ test("what is out of bounds is told which rule, and is not cached", async () => 
   assert.equal(known.status, 400);
 });
 
-test("the monitor says that it runs and which version, and nothing else", async () => {
-  for (const path of ["/pluto/public/monitor", "/public/monitor?x=1"]) {
-    const answer = await ask(dev, path);
-    assert.deepEqual([answer.status, answer.headers["content-type"]], [200, "application/json"]);
-    assert.deepEqual(Object.keys(JSON.parse(answer.body)), ["status", "version"]);
-    assert.equal(JSON.parse(answer.body).status, "ok");
-    assert.equal(answer.headers["cache-control"], "no-store");
-  }
-  const head = await ask(dev, "/pluto/public/monitor", { method: "HEAD" });
-  assert.deepEqual([head.status, head.body.length], [200, 0]);
-});
-
 /** The compressed rows of a PNG: its IDAT chunks (RFC 2083 §4.1.3). */
 function imageData(png) {
   const parts = [];

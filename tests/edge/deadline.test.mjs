@@ -10,15 +10,21 @@ import { answerJson, startOrigin } from "./origin-stub.mjs";
 const READ_MS = 8_000; // the row of GET /pluto/code/{code}
 const CODE = "/pluto/code/0123456789";
 
-let origin, edge;
+let origin, slow, slower, other, edge;
 
 before(async () => {
   origin = await startOrigin();
-  edge = await startEdge(origin, { dev: {} });
+  slow = await startOrigin({ region: "a", tls: origin.tls });
+  other = await startOrigin({ region: "b", tls: origin.tls });
+  slower = await startOrigin({ region: "b", tls: origin.tls });
+  for (const stub of [slow, slower]) stub.respond = stub.probed = () => {};
+  const ORIGINS = `a=${slow.url} b=${other.url}`;
+  const workers = { dev: {}, read: { ORIGINS }, change: { ORIGINS }, dark: { ORIGINS: `a=${slow.url} b=${slower.url}` } };
+  edge = await startEdge(origin, workers);
 });
 after(async () => {
   await edge?.close();
-  await origin?.close();
+  await Promise.all([origin, slow, slower, other].map((each) => each?.close()));
 });
 
 describe("deadlines", { concurrency: true }, () => {
@@ -37,6 +43,35 @@ describe("deadlines", { concurrency: true }, () => {
     const detail = "The origin did not answer; the outcome is unknown, retry with the same key";
     assertProblem(answer, 503, "origin-unreachable", detail, { "retry-after": "5" });
     assert.equal(origin.requests.length, 2, "nothing is sent twice");
+  });
+
+  test("a read leaves half of its time to the next region", async () => {
+    const headers = { authorization: basic("merchant-25") };
+    const began = Date.now();
+    const answer = await ask(edge.urls.read, CODE, { headers });
+    const took = Date.now() - began;
+    assert.deepEqual([answer.status, answer.headers["scanvault-region"]], [200, "b"]);
+    assert.ok(took >= READ_MS / 2 - 50 && took < READ_MS, `${took} ms`);
+  });
+
+  test("what changes something waits for its region to the end, and goes nowhere else", async () => {
+    const headers = { authorization: basic("merchant-25"), "content-type": "application/json" };
+    const began = Date.now();
+    const answer = await ask(edge.urls.change, "/pluto/code/create", { method: "POST", headers, body: "{}" });
+    const took = Date.now() - began;
+    assert.deepEqual([answer.status, JSON.parse(answer.body).code], [503, "origin-unreachable"]);
+    assert.ok(took >= READ_MS - 50 && took < READ_MS + 3_000, `${took} ms`);
+    const arrived = (stub) => stub.requests.filter((seen) => seen.method === "POST").length;
+    assert.deepEqual([arrived(slow), arrived(other)], [1, 0]);
+  });
+
+  test("the deadline is one for all regions", async () => {
+    const headers = { authorization: basic("merchant-25") };
+    const began = Date.now();
+    const answer = await ask(edge.urls.dark, CODE, { headers });
+    const took = Date.now() - began;
+    assert.deepEqual([answer.status, JSON.parse(answer.body).code], [503, "origin-unreachable"]);
+    assert.ok(took >= READ_MS - 50 && took < READ_MS + 3_000, `${took} ms`);
   });
 
   // As Scanpay documents it: 8 s, and its line. The other interface has a document.

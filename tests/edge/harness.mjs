@@ -14,13 +14,15 @@ const BUILD = join(ROOT, "edge/build");
 
 /**
  * Starts workers {name: changed bindings} in one workerd, each on a socket of its own with nothing in between, so that
- * paths and headers arrive as they are sent. `ratelimits` among the bindings are the platform's limiters; `around` is the
- * text of a module that stands before the worker. `logs` are the JSON lines that they wrote.
+ * paths and headers arrive as they are sent. `origin` is the stub of a region, or a list of them, the first choice first.
+ * `ratelimits` among the bindings are the platform's limiters; `around` is the text of a module that stands before the
+ * worker. `logs` are the JSON lines that they wrote.
  */
 export async function startEdge(origin, workers) {
+  const origins = [origin].flat();
   const logs = [];
   const defaults = {
-    ORIGINS: `${LINK_KEY.region}=${origin.url}`,
+    ORIGINS: origins.map(({ region, url }) => `${region}=${url}`).join(" "),
     LINK_KEY_ID: LINK_KEY.id,
     LINK_SECRET: LINK_KEY.secret.toString("base64"),
     PUBLIC_URL: "https://pay.example",
@@ -37,7 +39,7 @@ export async function startEdge(origin, workers) {
     compatibilityDate: compatibilityDate(),
     bindings: { ...defaults, ...bindings },
     ratelimits,
-    outboundService: { network: { allow: ["private"], tlsOptions: { trustedCertificates: [origin.ca] } } },
+    outboundService: { network: { allow: ["private"], tlsOptions: { trustedCertificates: origins.map(({ ca }) => ca) } } },
     unsafeDirectSockets: [{ host: "127.0.0.1", port: 0 }],
   });
   const miniflare = new Miniflare({

@@ -14,10 +14,17 @@ const WHEN_PRESENT = ["authorization", "idempotency-key", "content-type"];
 const INPUT =
   /^link=\((?<names>[^)]*)\);created=(?<created>\d+);nonce="(?<nonce>[A-Za-z0-9_-]{22})";keyid="(?<id>[^"]+)";alg="hmac-sha256";tag="(?<tag>[^"]+)"$/;
 
-/** Starts the stub. `respond(seen, response)` is set by each test; `requests` is what arrived. */
-export async function startOrigin() {
-  const tls = selfSigned();
-  const origin = { requests: [], respond: answerJson, ca: tls.cert, nonces: new Set(), connections: 0 };
+const REGION_STATE = "/pluto/internal/region";
+
+/**
+ * Starts the stub of a region. `respond(seen, response)` is set by each test; `requests` is what arrived for a client,
+ * `probes` what an edge asked for itself: that is answered with `state`, or by `probed`. `tls` may be shared.
+ */
+export async function startOrigin({ region = LINK_KEY.region, tls = selfSigned() } = {}) {
+  const origin = { region, tls, ca: tls.cert, requests: [], probes: [], nonces: new Set(), connections: 0, respond: answerJson };
+  origin.state = { region, version: "0.1.0", sealed: false, serves: true, epoch: 0 };
+  origin.tellState = (seen, response) => answerJson(seen, response, 200, JSON.stringify(origin.state));
+  origin.probed = origin.tellState;
   const server = createServer(tls, async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
@@ -28,9 +35,10 @@ export async function startOrigin() {
       names: request.rawHeaders.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase()),
       body: Buffer.concat(chunks),
     };
-    seen.refusal = whyNotSigned(seen, origin.nonces);
-    origin.requests.push(seen);
-    origin.respond(seen, response);
+    seen.refusal = whyNotSigned(seen, origin);
+    const isProbe = seen.url === REGION_STATE;
+    (isProbe ? origin.probes : origin.requests).push(seen);
+    (isProbe ? origin.probed : origin.respond)(seen, response);
   });
   server.on("connection", () => (origin.connections += 1));
   server.listen(0, "127.0.0.1");
@@ -55,11 +63,11 @@ export function answerJson(seen, response, status = 200, body = '{"ok":true}', h
 }
 
 /** undefined when the signature holds, else why it does not. */
-function whyNotSigned({ method, url, headers, body }, nonces) {
+function whyNotSigned({ method, url, headers, body }, { nonces, region }) {
   const match = INPUT.exec(headers["signature-input"] ?? "");
   if (!match) return `signature-input: ${headers["signature-input"]}`;
   const { names, created, nonce, id, tag } = match.groups;
-  if (id !== LINK_KEY.id || tag !== LINK_KEY.region) return `key ${id}, region ${tag}`;
+  if (id !== LINK_KEY.id || tag !== region) return `key ${id}, region ${tag}`;
   if (Math.abs(Date.now() / 1000 - Number(created)) > 30) return `created ${created}`;
   if (nonces.has(nonce)) return "nonce used twice";
   nonces.add(nonce);

@@ -66,7 +66,7 @@ fn old_release(blob: &str, identity: &str, unlogged: &str, is_sqlite: bool) -> S
 }
 
 async fn assert_carried_over(url: &str) {
-    let db = Db::open(url).await.unwrap();
+    let db = Db::open(url, "a").await.unwrap();
     for (at, (state, _, expected)) in OLD.iter().enumerate() {
         let id = i64::try_from(at).unwrap() + 1;
         let found = transactions::find(&db, id).await.unwrap().unwrap();

@@ -219,7 +219,7 @@ impl World {
         let config = config(url, &gateway_url, &bank.url(), &folder);
         let clock = Arc::new(ManualClock::at_ms(START_MS));
         let (running, _running) = mpsc::channel(1);
-        let db = Db::open(url).await.unwrap();
+        let db = Db::open(url, "a").await.unwrap();
         let bell = Arc::new(Notify::new());
         let shared: Arc<dyn Clock> = Arc::<ManualClock>::clone(&clock);
         let app = serve::build(&config, db, shared, &bell, running, memory::protect()).await.unwrap();
@@ -241,6 +241,17 @@ impl World {
         let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
         let bell = Arc::new(Notify::new());
         serve::build(&config, self.app.db.clone(), clock, &bell, running, memory::protect()).await.unwrap()
+    }
+
+    /// An origin of another region on the same database, sealed.
+    pub(crate) async fn in_region(&self, region: &str) -> Arc<App> {
+        let config = Config { region: region.to_owned(), ..self.config.clone() };
+        let db = Db::open(&config.database_url, region).await.unwrap();
+        let (running, _) = mpsc::channel(1);
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
+        let app = serve::build(&config, db, clock, &Arc::new(Notify::new()), running, memory::protect()).await.unwrap();
+        self.clock.advance_ms(1_000);
+        Arc::new(app)
     }
 
     /// Initialised and opened, with a merchant that takes cards; answers its `Authorization`.
@@ -404,7 +415,7 @@ impl World {
         let (id, secret, _) = LINK_KEYS.into_iter().find(|(id, ..)| *id == forward.key).unwrap();
         let key = LinkKey::new(id, secret).unwrap();
         let nonce = u128::from(NEXT.fetch_add(1, Ordering::SeqCst)).to_be_bytes();
-        let signature = link::sign(&key, &message, "a", self.clock.now_secs(), &nonce).unwrap();
+        let signature = link::sign(&key, &message, &self.app.link.region, self.clock.now_secs(), &nonce).unwrap();
         let mut request = Request::builder().method(forward.method).uri(&forward.path);
         let covered = [
             ("host", Some(message.authority)),

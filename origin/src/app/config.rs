@@ -91,7 +91,8 @@ pub struct Config {
     /// opens the internal paths, as that account; one without is an edge's.
     #[arg(long, env = "SCANVAULT_LINK_KEYS")]
     pub link_keys: PathBuf,
-    /// The region that edges sign for.
+    /// The region that edges sign for. Processes on one database are told apart by it: those of another region can be
+    /// fenced off (`scanvault region`).
     #[arg(long, env = "SCANVAULT_REGION", default_value = "a")]
     pub region: String,
     /// The public address, such as https://pay.example: base of what a QR leads to.
@@ -169,6 +170,9 @@ pub struct Config {
 /// What is wrong with the configuration.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    /// No edge could sign for it, and no session could be named after it.
+    #[error("SCANVAULT_REGION must be 1 to 32 letters, digits, `-` and `_`")]
+    Region,
     /// A setting that is meant for development.
     #[error("production mode refuses {0}")]
     NotForProduction(&'static str),

@@ -72,6 +72,10 @@ impl Provider {
             Ok(body) => body,
             Err(status) => return (route, bare(status)),
         };
+        // Nothing is done: the provider comes again, and finds the region that serves.
+        if !self.wallet.payments.db.serves() {
+            return (route, bare(StatusCode::SERVICE_UNAVAILABLE));
+        }
         // Only now: strangers who let their bodies wait take no place from the provider.
         let Ok(_permit) = self.calls.try_acquire() else {
             return (route, bare(StatusCode::SERVICE_UNAVAILABLE));

@@ -79,6 +79,10 @@ async fn route_public(app: &Arc<App>, signed: Signed) -> (Option<&'static RouteS
             return (None, reply::with_allow(fail(Problem::MethodNotAllowed), &allow));
         }
     };
+    // Before anything is done: it may be asked of another region.
+    if !app.db.serves() && !matches!(found.spec.route, Route::Asset | Route::RegionState) {
+        return (Some(found.spec), fail(Problem::Standby));
+    }
     let parameter = found.parameter.unwrap_or_default().to_owned();
     let call = Call { spec: found.spec, parameter, signed };
     (Some(found.spec), dispatch(app, &call).await.unwrap_or_else(axum::response::IntoResponse::into_response))

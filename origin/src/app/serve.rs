@@ -13,7 +13,7 @@ use super::notifications::{HeldPayments, Senders};
 use super::parties::{acquirers, extra_ca, threeds};
 use super::provider::Provider;
 use super::router::{answer_admin, answer_public};
-use super::{App, reload, telemetry};
+use super::{App, region, reload, telemetry};
 use crate::acquirers::mobilepay::MobilePay;
 use crate::acquirers::transport::FramedError;
 use crate::audit::Audit;
@@ -84,7 +84,7 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     if config.mode == Mode::Production && config.operators.is_none() {
         tracing::warn!("no file of operators: the origin's own user and root are one operator, `owner`");
     }
-    let db = Db::open(&config.database_url).await?;
+    let db = Db::open(&config.database_url, &config.region).await?;
     let bell = Arc::new(Notify::new());
     let (running, mut all_done) = mpsc::channel(1);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -94,7 +94,9 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     let callback = bind_tls(config.callback_listen, listeners.callback.as_ref()).await?;
     let admin = bind_unix(&config.admin_socket, socket_mode(&app)).await?;
     let (stop_tx, stop) = watch::channel(false);
-    outbox::store::take_over(&app.db, app.clock.now_db()).await?;
+    if app.db.serves() {
+        outbox::store::take_over(&app.db, app.clock.now_db()).await?;
+    }
     let senders = Senders::new(&app, &bell, Arc::new(HeldPayments(Arc::clone(&app.payments))));
     wait_for_full_second(&*app.clock, app.link.started_secs).await;
 
@@ -108,7 +110,8 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     drop(senders);
     let sweep_task = tokio::spawn(sweep(Arc::clone(&app), stop.clone()));
     let resolver_task = tokio::spawn(resolver::run(Payments::clone(&app.payments), stop.clone()));
-    let reencrypt_task = tokio::spawn(reencrypt(Arc::clone(&app), stop));
+    let reencrypt_task = tokio::spawn(reencrypt(Arc::clone(&app), stop.clone()));
+    let region_task = tokio::spawn(region::watch_who_serves(app.db.clone(), stop));
     let reload_task = tokio::spawn(reload::on_hangup(Arc::clone(&app), config.clone(), listeners));
     tracing::info!(operators = %app.admin.operators.live(), "operators");
     let (listen, admin_socket) = (config.listen, config.admin_socket.display());
@@ -123,9 +126,11 @@ pub async fn serve(config: Config, memory: MemoryProtection) -> Result<(), Serve
     reload_task.abort();
     let admin = async { tokio::join!(admin_task, admin_tls_task) };
     let wallet = async { tokio::join!(callback_task, wallet_task) };
-    let looking_after = async { tokio::join!(sweep_task, resolver_task, reencrypt_task) };
+    let looking_after = async { tokio::join!(sweep_task, resolver_task, reencrypt_task, region_task) };
     let _ = tokio::join!(public_task, admin, wallet, outbox_task, ping_task, looking_after, reload_task);
-    if let Err(error) = app.identity.write_last_uses(true).await {
+    if app.db.serves()
+        && let Err(error) = app.identity.write_last_uses(true).await
+    {
         tracing::error!(cause = %error, "last uses of passwords not written");
     }
     let (db, audit) = (app.db.clone(), Arc::clone(&app.audit));
@@ -151,7 +156,9 @@ pub async fn build(
     running: mpsc::Sender<()>,
     memory: MemoryProtection,
 ) -> Result<App, ServeError> {
-    let vault = Arc::new(Vault::new(store::load(&db).await?));
+    // What a region that stands by does too: it is unsealed, and operators look after it.
+    let unfenced = db.unfenced();
+    let vault = Arc::new(Vault::new(store::load(&unfenced).await?));
     let audit = open_audit(config, &db, &clock, &vault).await?;
     let cards = Cards::start(db.clone(), Arc::clone(&vault), Arc::clone(&audit), Arc::clone(&clock), &running);
     let acquirers = acquirers(config)?;
@@ -170,14 +177,14 @@ pub async fn build(
     let link = LinkCheck {
         keys: Keys::new(config.read_link_keys()?),
         region: config.region.clone(),
-        nonces: Nonces::new(&db),
+        nonces: Nonces::new(&unfenced),
         clock: Arc::clone(&clock),
         // The next full second: what was signed in this one may have been taken by the process before us.
         started_secs: clock.now_ms().div_ceil(1000),
     };
     let identity = identity(config, &db, &clock, &vault);
     let admin = Admin {
-        db: db.clone(),
+        db: unfenced,
         identity: Arc::clone(&identity),
         vault: Arc::clone(&vault),
         audit: Arc::clone(&audit),
@@ -286,15 +293,11 @@ async fn wait_for_full_second(clock: &dyn Clock, started_secs: u64) {
     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
 }
 
-/// What has to be looked after now and then: the key ring, old nonces, cards whose time is over,
-/// chains to countersign.
+/// What has to be looked after now and then. A region that stands by keeps its ring up to date, and its part of the audit.
 async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     loop {
         if let Err(error) = app.admin.look_after_keys().await {
             tracing::error!(?error, "the key ring was not looked after");
-        }
-        if let Err(error) = idempotency::sweep(&app.db, app.clock.now_db()).await {
-            tracing::error!(cause = %error, "old idempotency keys not removed");
         }
         if let Err(error) = app.link.nonces.sweep(app.clock.now_secs()).await {
             tracing::error!(cause = %error, "old nonces not removed");
@@ -302,21 +305,8 @@ async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
         if let Err(error) = app.audit.checkpoint_if_due(app.clock.now_ms()).await {
             tracing::error!(cause = %error, "audit checkpoint not written");
         }
-        if let Err(error) = app.identity.write_last_uses(false).await {
-            tracing::error!(cause = %error, "last uses of passwords not written");
-        }
-        if let Err(error) = app.identity.remind().await {
-            tracing::error!(cause = %error, "passwords that are due not counted");
-        }
-        match app.cards.sweep().await {
-            Ok(swept) => app.ops.cards_expired(swept),
-            Err(error) => tracing::error!(cause = %error, "expired cards not removed"),
-        }
-        if let Err(error) = outbox::upkeep::sweep(&app.db, app.clock.now_db()).await {
-            tracing::error!(cause = %error, "old deliveries not removed");
-        }
-        if let Err(error) = app.logins.sweep().await {
-            tracing::error!(cause = %error, "old sessions and challenges not removed");
+        if app.db.serves() {
+            sweep_what_is_served(&app).await;
         }
         tokio::select! {
             () = tokio::time::sleep(SWEEP_EVERY) => {}
@@ -325,11 +315,35 @@ async fn sweep(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// What is over: answers that were remembered, cards, deliveries, sessions.
+async fn sweep_what_is_served(app: &App) {
+    if let Err(error) = idempotency::sweep(&app.db, app.clock.now_db()).await {
+        tracing::error!(cause = %error, "old idempotency keys not removed");
+    }
+    if let Err(error) = app.identity.write_last_uses(false).await {
+        tracing::error!(cause = %error, "last uses of passwords not written");
+    }
+    if let Err(error) = app.identity.remind().await {
+        tracing::error!(cause = %error, "passwords that are due not counted");
+    }
+    match app.cards.sweep().await {
+        Ok(swept) => app.ops.cards_expired(swept),
+        Err(error) => tracing::error!(cause = %error, "expired cards not removed"),
+    }
+    if let Err(error) = outbox::upkeep::sweep(&app.db, app.clock.now_db()).await {
+        tracing::error!(cause = %error, "old deliveries not removed");
+    }
+    if let Err(error) = app.logins.sweep().await {
+        tracing::error!(cause = %error, "old sessions and challenges not removed");
+    }
+}
+
 /// Works on a re-encryption, when there is one, at its own rate.
 async fn reencrypt(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let mut entropy = SystemEntropy::new();
     loop {
-        let wait = match app.admin.reencrypt_step(&mut entropy).await {
+        let step = if app.db.serves() { app.admin.reencrypt_step(&mut entropy).await } else { Ok(Step::Idle) };
+        let wait = match step {
             Ok(Step::Worked { records, per_second }) => Duration::from_secs_f64(records as f64 / f64::from(per_second)),
             Ok(Step::Idle) => LOOK_FOR_WORK_EVERY,
             Err(error) => {

@@ -31,7 +31,9 @@ pub trait Sealer: Send + Sync {
 
 /// The audit of this process.
 pub struct Audit {
-    pub(super) db: Db,
+    db: Db,
+    /// For reading too.
+    pub(super) unfenced: Db,
     clock: Arc<dyn Clock>,
     sealer: Arc<dyn Sealer>,
     pub(super) id: ChainId,
@@ -95,10 +97,12 @@ impl Audit {
     ) -> Result<Self, DbError> {
         let mut id = [0; 16];
         entropy.fill(&mut id)?;
-        store::probe(&db).await?;
+        let unfenced = db.unfenced();
+        store::probe(&unfenced).await?;
         let start = Place { at: Head::START, is_signed: false };
         Ok(Self {
             db,
+            unfenced,
             started_ms: clock.now_ms(),
             clock,
             sealer,
@@ -118,10 +122,15 @@ impl Audit {
     /// # Errors
     /// From the database.
     pub async fn begin(&self) -> Result<AuditedTx<'_>, DbError> {
-        let chain = self.chain.lock().await;
-        let begun = self.begin_on(chain).await;
-        self.count_failure(&begun);
-        begun
+        self.begin_on(&self.db).await
+    }
+
+    /// As [`Self::begin`], for what a region that stands by does too: ceremonies.
+    ///
+    /// # Errors
+    /// From the database.
+    pub async fn begin_unfenced(&self) -> Result<AuditedTx<'_>, DbError> {
+        self.begin_on(&self.unfenced).await
     }
 
     /// What stands in an entry in the place of a value: hexadecimal, `None` while sealed.
@@ -135,7 +144,7 @@ impl Audit {
     /// # Errors
     /// From the database.
     pub async fn note(&self, entry: Entry) -> Result<(), DbError> {
-        let mut tx = self.begin().await?;
+        let mut tx = self.begin_unfenced().await?;
         tx.push(entry);
         tx.commit().await
     }
@@ -165,8 +174,15 @@ impl Audit {
         }
     }
 
-    async fn begin_on<'a>(&'a self, mut chain: MutexGuard<'a, Chain>) -> Result<AuditedTx<'a>, DbError> {
-        let mut tx = self.db.begin().await?;
+    async fn begin_on(&self, db: &Db) -> Result<AuditedTx<'_>, DbError> {
+        let chain = self.chain.lock().await;
+        let begun = self.begin_with(chain, db).await;
+        self.count_failure(&begun);
+        begun
+    }
+
+    async fn begin_with<'a>(&'a self, mut chain: MutexGuard<'a, Chain>, db: &Db) -> Result<AuditedTx<'a>, DbError> {
+        let mut tx = db.begin().await?;
         if !chain.attempts.is_empty() {
             chain.settle(&mut tx, self.id).await?;
         }

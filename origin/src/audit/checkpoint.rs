@@ -80,14 +80,14 @@ impl Audit {
     /// The other chains that stand elsewhere than known.
     async fn moved(&self, known: &BTreeMap<ChainId, Head>) -> Result<Vec<(ChainId, Head)>, DbError> {
         let mut moved = Vec::new();
-        for (chain, head) in store::heads(&self.db).await? {
+        for (chain, head) in store::heads(&self.unfenced).await? {
             let before = known.get(&chain).copied();
             if chain == self.id || before == Some(head) {
                 continue;
             }
             let after = before.unwrap_or(Head::START).number;
             // One that went back, or changed in its place, is listed too: verify finds the two statements.
-            if head.number <= after || store::has_other_link(&self.db, chain, after, BEGINNING).await? {
+            if head.number <= after || store::has_other_link(&self.unfenced, chain, after, BEGINNING).await? {
                 moved.push((chain, head));
             }
         }

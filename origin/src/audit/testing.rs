@@ -63,7 +63,7 @@ impl Entropy for Filled {
 }
 
 pub(super) async fn database() -> Db {
-    Db::open("sqlite::memory:").await.unwrap()
+    Db::open("sqlite::memory:", "a").await.unwrap()
 }
 
 /// A process with the chain id `id` sixteen times.

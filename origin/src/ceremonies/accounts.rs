@@ -83,7 +83,7 @@ impl Admin {
         };
         let account = new.name.to_string();
         let now_ms = self.clock.now_db();
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let entry = Entry::new("account.created", call.operator.name.as_str());
         tx.push(entry.with("account", account.as_str()).with("role", role.as_str()));
         store::create(tx.tx(), &new, now_ms).await.map_err(|error| {

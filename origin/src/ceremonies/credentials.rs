@@ -37,7 +37,7 @@ impl Admin {
             .ok_or_else(|| bad(format!("there is no party {}: {PARTIES}", body.party)))?
             .map_err(|error| bad(error.to_string()))?;
         let (account, by) = (name.to_string(), call.operator.name.as_str());
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         self.locked(tx.tx(), &name).await?;
         self.put_credentials(tx.tx(), &name, &body.party, json).await?;
         let entry = Entry::new("account.credentials", by).with("account", account.as_str());

@@ -103,7 +103,7 @@ impl Admin {
         let password = new_password(&mut SystemEntropy::new())?;
         let (account, operator) = (name.to_string(), call.operator.name.as_str());
         let key_fingerprint = fingerprint(key.as_der());
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let now_ms = self.clock.now_db();
         let put = enrolments::put(tx.tx(), &name, key.as_der(), &password.verifier(), operator, now_ms).await?;
         let (credential_version, replaced) = match put {

@@ -92,7 +92,7 @@ impl Admin {
         self.check_unneeded(&unsealed, kind, body.id).await?;
         let (operator, now_ms) = (call.operator.name.as_str(), self.clock.now_ms());
         let action = format!("destroy {kind}/{}", body.id);
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let since_ms = now_ms.saturating_sub(APPROVAL_MS);
         let first = approvals::second(tx.tx(), &action, operator, since_ms).await?;
         let Some(first) = first else {
@@ -150,7 +150,7 @@ impl Admin {
         let made = tokio::task::spawn_blocking(move || unsealed.rotate(kind, now_ms, &mut SystemEntropy::new()));
         let rotation = made.await.map_err(|error| ApiError::internal(&error))?.map_err(|error| refused(&error))?;
         let id = rotation.added.id;
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         tx.push(Entry::new("vault.key.rotated", by).with("key", format!("{kind}/{id}")));
         if !store::advance(tx.tx(), version).await? {
             return Err(changed_meanwhile());

@@ -17,6 +17,7 @@ mod outbox;
 mod passwords;
 mod reconcile;
 mod reencrypt;
+mod region;
 mod reshare;
 mod routes;
 mod settings;
@@ -56,7 +57,7 @@ pub use routes::{Action, AdminRoute, Needs, ROUTES};
 
 /// What the ceremonies work on.
 pub struct Admin {
-    /// Where it is written.
+    /// Where it is written, also by a region that stands by.
     pub db: Db,
     /// Who calls the API, and with what.
     pub identity: Arc<Identity>,
@@ -206,6 +207,9 @@ impl Admin {
             Action::Settle => self.transaction_settle(call).await,
             Action::WalletReports => self.wallet_reports().await,
             Action::WalletReportAgain => self.wallet_report_again(call).await,
+            Action::Region => self.region_show().await,
+            Action::RegionServe => self.region_serve(call).await,
+            Action::RegionRelease => self.region_release(call).await,
             Action::ReconcilePage => self.reconcile_page(call).await,
             Action::ReconcileTransactions => self.reconcile_transactions(call).await,
         })

@@ -71,7 +71,7 @@ impl Admin {
 
     async fn switch_to_bearer(&self, name: &AccountName, by: &str) -> Result<Response, ApiError> {
         let account = name.to_string();
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let proved = match modes::to_bearer(tx.tx(), name, self.clock.now_db()).await? {
             Switched::Done { is_proved } => is_proved,
             Switched::NotEnrolled => {
@@ -104,7 +104,7 @@ impl Admin {
         let (account, now_ms) = (name.to_string(), self.clock.now_ms());
         // Bound to what was looked at: after any change of its credentials both words are to be given again.
         let action = format!("switch {account} basic {}", found.credential_version);
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let since_ms = now_ms.saturating_sub(APPROVAL_MS);
         let Some(first) = approvals::second(tx.tx(), &action, by, since_ms).await? else {
             approvals::first(tx.tx(), &action, by, now_ms).await?;
@@ -135,7 +135,7 @@ impl Admin {
         } else {
             ("account.suspended", "this account is suspended already")
         };
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let changed = modes::set_active(tx.tx(), &name, is_active).await?;
         if changed != Changed::Done {
             return Err(unchanged(changed, already));

@@ -54,7 +54,7 @@ impl Admin {
 
     /// One delivery with its body, which says who paid what: written down.
     pub(super) async fn outbox_show(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let Some((listed, body)) = upkeep::find(tx.tx(), call.parameter).await? else {
             return Err(ApiError::because(Problem::NotFound, "there is no such delivery"));
         };
@@ -84,7 +84,7 @@ impl Admin {
             }
         };
         let by = call.operator.name.as_str();
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let count = upkeep::replay(tx.tx(), which, self.clock.now_db()).await?;
         if count == 0 && body.id.is_some() {
             let text = "there is no such delivery that is parked or delivered";

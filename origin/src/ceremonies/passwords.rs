@@ -61,7 +61,7 @@ impl Admin {
         let password = new_password(&mut SystemEntropy::new())?;
         let (account, by, now_ms) = (name.to_string(), call.operator.name.as_str(), self.clock.now_db());
         let how = Replacement { by, now_ms, overlap_ms: i64::from(body.overlap_secs) * 1000 };
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let entry = Entry::new("account.rotated", by).with("account", account.as_str());
         tx.push(entry.with("overlapSecs", body.overlap_secs));
         match passwords::rotate(tx.tx(), &name, &password.verifier(), how).await? {

@@ -50,7 +50,7 @@ impl Admin {
         let unsealed = self.vault.unsealed().map_err(super::sealed_problem)?;
         let total = self.records_due(&unsealed).await?;
         let operator = call.operator.name.as_str();
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         tx.push(Entry::new("vault.reencrypt.started", operator).with("records", total));
         if !reencryption::start(tx.tx(), operator, self.clock.now_ms(), per_second, total).await? {
             return Err(ApiError::because(Problem::Conflict, "a re-encryption is under way"));
@@ -138,7 +138,7 @@ impl Admin {
         let left = self.records_due(unsealed).await?;
         let is_over = left <= job.failed;
         let owner = self.audit.chain_id().to_string();
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         if !store::hold(tx.tx(), unsealed.record().version).await? {
             return Ok(Step::Idle);
         }

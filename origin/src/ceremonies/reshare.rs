@@ -85,7 +85,7 @@ impl Admin {
             plan_seal: plan_seal.map_err(|error| ApiError::internal(&error))?,
             dealt: None,
         };
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         tx.push(
             entry("vault.reshare.started", call, &ceremony).with("threshold", body.threshold).with("shares", total),
         );
@@ -119,7 +119,7 @@ impl Admin {
         let taken = self.collect(call, &ceremony, Purpose::Deal, &body.share).await?;
         let Some(authority) = taken else { return self.reshare_answer().await };
         let (dealt, sealed) = self.deal(&unsealed, &ceremony, &authority)?;
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         tx.push(entry("vault.reshare.authorised", call, &ceremony));
         // What is dealt holds the ring as it is: a rotation that has begun meanwhile must fail, or its key would be under
         // a root key that the switch ends.
@@ -157,7 +157,7 @@ impl Admin {
             Err(error) => return Err(self.share_refused(call, "reshare prove", &error).await),
         };
         self.remembered.throttle.accepted(&call.operator.name);
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         tx.push(entry("vault.reshare.proved", call, &ceremony).with("share", index));
         if !reshare_store::lock(tx.tx(), &ceremony.nonce).await? {
             return Err(changed_meanwhile());
@@ -195,7 +195,7 @@ impl Admin {
             let Some(authority) = taken else { return self.reshare_answer().await };
             unsealed.check_authority(&authority).map_err(|error| refused(&error))?;
         }
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         tx.push(entry("vault.reshare.cancelled", call, &ceremony));
         if !reshare_store::cancel(tx.tx(), &ceremony).await? {
             return Err(changed_meanwhile());

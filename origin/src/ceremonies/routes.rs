@@ -73,6 +73,9 @@ pub enum Action {
     WalletReportAgain,
     ReconcilePage,
     ReconcileTransactions,
+    Region,
+    RegionServe,
+    RegionRelease,
 }
 
 /// A row of the admin table.
@@ -146,6 +149,9 @@ pub static ROUTES: &[AdminRoute] = &[
     row(Method::POST, "/transactions/{id}/report", Needs::Operator, Action::WalletReportAgain),
     row(Method::POST, "/reconciliation/acts", Needs::Either, Action::ReconcilePage),
     row(Method::POST, "/reconciliation/transactions", Needs::Either, Action::ReconcileTransactions),
+    row(Method::GET, "/region", Needs::Either, Action::Region),
+    row(Method::POST, "/region/serve", Needs::Operator, Action::RegionServe),
+    row(Method::POST, "/region/release", Needs::Operator, Action::RegionRelease),
 ];
 
 const fn row(method: Method, pattern: &'static str, needs: Needs, action: Action) -> AdminRoute {

@@ -69,7 +69,7 @@ impl Admin {
         let name = account_name(call)?;
         let body: SetBody = call.json()?;
         let by = call.operator.name.as_str();
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let account = self.locked(tx.tx(), &name).await?;
         let before = Settings::of(&account);
         let after = self.changed(&before, &body)?;

@@ -51,7 +51,7 @@ impl Admin {
         let id: i64 = call.parameter.parse().map_err(|_| Problem::NotFound)?;
         let body: SettleBody = call.json()?;
         let mut entropy = SystemEntropy::new();
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let entry = Entry::new("transaction.settled", call.operator.name.as_str());
         tx.push(entry.with("transaction", id).with("booked", body.booked));
         let done = settle::settle_by_operator(tx.tx(), &*self.clock, &mut entropy, (id, body.act), body.booked).await;

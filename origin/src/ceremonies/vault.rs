@@ -162,7 +162,7 @@ impl Admin {
             .with("setId", set_id.as_str())
             .with("threshold", body.threshold)
             .with("custodians", names);
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         tx.push(entry);
         let created = store::create(tx.tx(), &new.record, &sealed, self.clock.now_db()).await;
         created.map_err(|error| if error.is_duplicate() { initialised() } else { error.into() })?;
@@ -316,7 +316,7 @@ impl Admin {
         for _ in 0..PROOF_TRIES {
             let Some(set) = self.vault.share_set() else { return Err(Problem::Conflict.into()) };
             let version = self.vault.version().unwrap_or_default();
-            let mut tx = self.audit.begin().await?;
+            let mut tx = self.audit.begin_unfenced().await?;
             tx.push(entry());
             let is_first = store::prove(tx.tx(), &set, index, self.clock.now_db()).await?;
             if !is_first || store::advance(tx.tx(), version).await? {

@@ -37,7 +37,7 @@ impl Admin {
         let sealed = unsealed.seal_record(&context, &credentials.to_json(), &mut SystemEntropy::new());
         let sealed = sealed.map_err(|error| ApiError::internal(&error))?;
         let by = call.operator.name.as_str();
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         let entry = Entry::new("account.mobilepay-webhook", by).with("account", account.as_str());
         tx.push(entry.with("registration", webhook.id.as_str()));
         if !store::replace_acquirer_credentials(tx.tx(), &name, mobilepay::NAME, row.row_version, &sealed).await? {
@@ -72,7 +72,7 @@ impl Admin {
     pub(super) async fn wallet_report_again(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
         let id: i64 = call.parameter.parse().map_err(|_| Problem::NotFound)?;
         let by = call.operator.name.as_str();
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         tx.push(Entry::new("transaction.report-again", by).with("transaction", id));
         let count = wallet_reports::unpark(tx.tx(), id, self.clock.now_db()).await?;
         if count == 0 {

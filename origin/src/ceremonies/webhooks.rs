@@ -27,7 +27,7 @@ impl Admin {
     pub(super) async fn webhook_key(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
         let name = account_name(call)?;
         let (account, by) = (name.to_string(), call.operator.name.as_str());
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         self.locked(tx.tx(), &name).await?;
         let key = self.renew_notification_key(tx.tx(), &name).await?;
         tx.push(Entry::new("account.webhook.key", by).with("account", account.as_str()));
@@ -40,7 +40,7 @@ impl Admin {
     pub(super) async fn webhook_secret(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
         let name = account_name(call)?;
         let (account, by) = (name.to_string(), call.operator.name.as_str());
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         self.locked(tx.tx(), &name).await?;
         let secret = self.renew_webhook_secret(tx.tx(), &name).await?;
         tx.push(Entry::new("account.webhook.secret", by).with("account", account.as_str()));
@@ -63,7 +63,7 @@ impl Admin {
         SystemEntropy::new().fill(&mut random).map_err(|error| ApiError::internal(&error))?;
         let delivery = format!("dlv_test_{}", URL_SAFE_NO_PAD.encode(random));
         let signature = signature::sign(&secret, self.clock.now_secs(), &delivery, PROBE);
-        let mut tx = self.audit.begin().await?;
+        let mut tx = self.audit.begin_unfenced().await?;
         tx.push(Entry::new("account.webhook.tested", by).with("account", account.as_str()));
         tx.commit().await?;
         let answer = self

@@ -14,6 +14,7 @@ mod operator;
 mod outbox;
 mod output;
 mod reconcile;
+mod region;
 mod reshare;
 mod settings;
 mod shares;
@@ -69,6 +70,9 @@ enum Command {
     /// What has moved money, beside the acquirers' reports.
     #[command(subcommand)]
     Reconcile(reconcile::Command),
+    /// Which region serves, where several share a database.
+    #[command(subcommand)]
+    Region(region::Command),
     /// Who may use the admin listeners.
     #[command(subcommand)]
     Operator(operator::Command),
@@ -110,6 +114,7 @@ pub fn run() -> ExitCode {
             Command::Transaction(command) => transaction::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Outbox(command) => outbox::run(command, &output, &Client::new(&cli.admin)?).await,
             Command::Reconcile(command) => reconcile::run(command, &output, &Client::new(&cli.admin)?).await,
+            Command::Region(command) => region::run(&command, &output, &Client::new(&cli.admin)?).await,
             Command::Operator(command) => operator::run(command, &output, &cli.admin).await,
             Command::Metrics => {
                 let text = Client::new(&cli.admin)?.get_text("/metrics").await?;

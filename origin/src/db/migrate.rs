@@ -19,6 +19,7 @@ const MIGRATIONS: &[Migration] = &[
         postgres: include_str!("../../migrations/0004_money.postgres.sql"),
     },
     Migration { both: include_str!("../../migrations/0005_indexes.sql"), sqlite: "", postgres: "" },
+    Migration { both: include_str!("../../migrations/0006_regions.sql"), sqlite: "", postgres: "" },
 ];
 
 /// One step of the schema: the text for both databases, then what each needs of its own.

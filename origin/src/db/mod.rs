@@ -1,19 +1,22 @@
-//! The database: which one, its pools, transactions and migrations. It knows no table but its own version.
+//! The database: which one, its pools, transactions and migrations. It knows no table but its own version and who serves.
 //!
 //! One SQL text serves SQLite and PostgreSQL through sqlx's `Any` driver; `$1` binds on both. SQLite has one writing
 //! connection (`BEGIN IMMEDIATE`, so writers queue here and never meet `SQLITE_BUSY`) and several reading ones.
 //! On PostgreSQL transactions are READ COMMITTED: every step that moves money is a conditional write whose row count
 //! is checked, so that it does not depend on the isolation level.
 
+pub mod fence;
 mod migrate;
 pub mod padded;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyConnection, AnyPool, Connection, Row};
 
 use crate::entropy::EntropyError;
+use fence::Fence;
 
 /// A transaction that ends with [`Tx::commit`] or is rolled back when dropped.
 pub type Tx = sqlx::Transaction<'static, sqlx::Any>;
@@ -23,6 +26,7 @@ const MIN_SQLITE: (u32, u32, u32) = (3, 51, 3);
 const READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
 const ASIDE_CONNECTIONS: u32 = 4;
+const UNFENCED_CONNECTIONS: u32 = 4;
 /// How long an idle connection is taken to be alive.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
@@ -42,6 +46,8 @@ pub struct Db {
     writer: AnyPool,
     reader: AnyPool,
     aside: AnyPool,
+    unfenced: AnyPool,
+    fence: Arc<Fence>,
 }
 
 /// What can go wrong with the database itself.
@@ -104,23 +110,33 @@ impl DbError {
 }
 
 impl Db {
-    /// Opens the database and brings its schema up to date.
+    /// Opens the database for a process of a region, and brings its schema up to date.
     ///
     /// # Errors
     /// See [`DbError`].
-    pub async fn open(url: &str) -> Result<Self, DbError> {
+    pub async fn open(url: &str, region: &str) -> Result<Self, DbError> {
         sqlx::any::install_default_drivers();
-        let db = if url.starts_with("sqlite:") {
-            Self::open_sqlite(url).await?
+        let fence = Arc::new(Fence::new(region));
+        if url.starts_with("sqlite:") {
+            let db = Self::open_sqlite(url, fence).await?;
+            migrate::run(&db).await?;
+            Ok(db)
         } else if url.starts_with("postgres:") || url.starts_with("postgresql:") {
             refuse_unchecked_tls(url)?;
-            let pool = postgres_options(POSTGRES_CONNECTIONS).connect(url).await?;
-            let aside = postgres_options(ASIDE_CONNECTIONS).connect_lazy(url)?;
-            Self { kind: Kind::Postgres, writer: pool.clone(), reader: pool, aside }
+            Self::open_postgres(url, fence).await
         } else {
-            return Err(DbError::UnknownUrl);
-        };
-        migrate::run(&db).await?;
+            Err(DbError::UnknownUrl)
+        }
+    }
+
+    /// The fence is a table: it is there before anything is opened behind it.
+    async fn open_postgres(url: &str, fence: Arc<Fence>) -> Result<Self, DbError> {
+        let unfenced = postgres_options(UNFENCED_CONNECTIONS, None).connect(url).await?;
+        let writer = postgres_options(POSTGRES_CONNECTIONS, Some(&fence)).connect_lazy(url)?;
+        let aside = postgres_options(ASIDE_CONNECTIONS, Some(&fence)).connect_lazy(url)?;
+        let db = Self { kind: Kind::Postgres, reader: writer.clone(), writer, aside, unfenced, fence };
+        migrate::run(&db.unfenced()).await?;
+        db.look_who_serves().await?;
         Ok(db)
     }
 
@@ -165,9 +181,10 @@ impl Db {
         self.writer.close().await;
         self.reader.close().await;
         self.aside.close().await;
+        self.unfenced.close().await;
     }
 
-    async fn open_sqlite(url: &str) -> Result<Self, DbError> {
+    async fn open_sqlite(url: &str, fence: Arc<Fence>) -> Result<Self, DbError> {
         let separator = if url.contains('?') { '&' } else { '?' };
         let writing = if url.contains("mode=") { url.to_owned() } else { format!("{url}{separator}mode=rwc") };
         let writer = sqlite_options(1).connect(&writing).await?;
@@ -177,19 +194,24 @@ impl Db {
         }
         let reader =
             if url.contains(":memory:") { writer.clone() } else { sqlite_options(READERS).connect(&writing).await? };
-        Ok(Self { kind: Kind::Sqlite, writer, aside: reader.clone(), reader })
+        Ok(Self { kind: Kind::Sqlite, unfenced: writer.clone(), writer, aside: reader.clone(), reader, fence })
     }
 }
 
 /// A connection that was used a moment ago is not asked whether it still lives: that would be a round trip before
 /// every transaction.
-fn options(connections: u32) -> AnyPoolOptions {
+fn options(connections: u32, fence: Option<&Arc<Fence>>) -> AnyPoolOptions {
+    let fence = fence.cloned();
     AnyPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(Duration::from_secs(5))
         .test_before_acquire(false)
-        .before_acquire(|connection, about| {
+        .before_acquire(move |connection, about| {
+            let is_outdated = fence.as_ref().is_some_and(|fence| fence.is_outdated(about.age));
             Box::pin(async move {
+                if is_outdated {
+                    return Ok(false);
+                }
                 if about.idle_for > TRUSTED_FOR {
                     connection.ping().await?;
                 }
@@ -201,20 +223,25 @@ fn options(connections: u32) -> AnyPoolOptions {
 /// Our statements look rows up by key. Left to itself the planner reads a whole table that it still believes to be empty,
 /// and keeps to that plan while the table grows. The cost that it puts on such a plan must not start the compiler. There
 /// is one good plan for each text, so it is made once for a connection.
-fn postgres_options(connections: u32) -> AnyPoolOptions {
-    options(connections).after_connect(|connection: &mut AnyConnection, _| {
+fn postgres_options(connections: u32, fence: Option<&Arc<Fence>>) -> AnyPoolOptions {
+    let own = fence.cloned();
+    options(connections, fence).after_connect(move |connection: &mut AnyConnection, _| {
+        let fence = own.clone();
         Box::pin(async move {
             sqlx::raw_sql("SET enable_seqscan = off; SET jit = off; SET plan_cache_mode = force_generic_plan")
-                .execute(connection)
+                .execute(&mut *connection)
                 .await?;
-            Ok(())
+            match fence {
+                Some(fence) => fence.admit(connection).await,
+                None => Ok(()),
+            }
         })
     })
 }
 
 /// FULL: a commit is on disk before it is answered. `secure_delete`: what is deleted is overwritten.
 fn sqlite_options(connections: u32) -> AnyPoolOptions {
-    options(connections).after_connect(|connection: &mut AnyConnection, _| {
+    options(connections, None).after_connect(|connection: &mut AnyConnection, _| {
         Box::pin(async move {
             sqlx::raw_sql(
                 "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
@@ -283,7 +310,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_newer_schema_is_refused() {
-        let db = Db::open("sqlite::memory:").await.unwrap();
+        let db = Db::open("sqlite::memory:", "a").await.unwrap();
         sqlx::query("UPDATE schema_version SET version = 999").execute(db.write()).await.unwrap();
         assert!(matches!(migrate::run(&db).await, Err(DbError::NewerSchema { found: 999, .. })));
     }

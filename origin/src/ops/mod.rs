@@ -41,6 +41,8 @@ pub struct Ops {
     cards_expired: Counter,
     passwords_due: Gauge,
     sealed: Gauge,
+    stands_by: Gauge,
+    region_epoch: Gauge,
     unknown: Gauge,
     lost: Gauge,
     unknown_age: Gauge,
@@ -106,6 +108,8 @@ impl Ops {
         Self {
             outbox,
             sealed: gauge("sealed", "1 while no key is in memory"),
+            stands_by: gauge("stands_by", "1 while another region serves"),
+            region_epoch: gauge("region_epoch", "How often it was decided which region serves"),
             unknown: gauge(
                 "unknown_transactions",
                 "Captures and voids without an answer, to be settled by an operator",
@@ -199,13 +203,15 @@ impl Ops {
         Json(serde_json::json!({"status": "ok"})).into_response()
     }
 
-    /// `GET /health/ready`: 200 when it can take requests. Sealed is ready: what needs no key works.
+    /// `GET /health/ready`: 200 when it can take requests. Sealed is ready: what needs no key works. So is one that stands
+    /// by: it is in order.
     pub async fn ready(&self) -> Response {
         let database = sqlx::query("SELECT 1").fetch_one(self.db.read()).await.is_ok();
         let draining = self.draining.load(Ordering::SeqCst) != 0;
         let sealed = self.vault.unsealed().is_err();
         let status = if database && !draining { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-        let body = serde_json::json!({"database": database, "draining": draining, "sealed": sealed});
+        let body = serde_json::json!({"database": database, "draining": draining, "sealed": sealed,
+            "standsBy": !self.db.serves()});
         (status, Json(body)).into_response()
     }
 
@@ -217,6 +223,9 @@ impl Ops {
         self.audit_failures.inner().store(counts.failures, Ordering::Relaxed);
         self.audit_checked.set(age_secs(i64::try_from(counts.checked_at_ms).ok()));
         self.sealed.set(i64::from(self.vault.unsealed().is_err()));
+        let standing = self.db.standing();
+        self.stands_by.set(i64::from(!standing.serves));
+        self.region_epoch.set(i64::try_from(standing.epoch).unwrap_or(i64::MAX));
         if let Ok(due) = passwords::count_due(&self.db, self.reminder, now_ms).await {
             self.passwords_due.set(due);
         }

@@ -113,7 +113,7 @@ impl Pinger {
     }
 
     async fn claim(&self, slots: &Arc<Slots>) -> Option<(Due, Slot)> {
-        if !self.secrets.are_available() || slots.are_full() {
+        if !self.db.serves() || !self.secrets.are_available() || slots.are_full() {
             return None;
         }
         match claim(&self.db, self.clock.now_db(), &slots.taken()).await {

@@ -1,4 +1,5 @@
-//! Sends what is due. While the vault is sealed deliveries wait: their secrets are vault records.
+//! Sends what is due. While the vault is sealed deliveries wait: their secrets are vault records. They wait for the region
+//! that serves, too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -99,7 +100,7 @@ impl Worker {
 
     /// The next that may go out, with its slot.
     async fn claim(&self, class: Class, slots: &Arc<Slots>) -> Option<(Due, Slot)> {
-        if !self.secrets.are_available() || slots.are_full() {
+        if !self.db.serves() || !self.secrets.are_available() || slots.are_full() {
             return None;
         }
         let busy = slots.busy();

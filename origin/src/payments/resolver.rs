@@ -54,11 +54,14 @@ pub async fn run(payments: Payments, mut stop: watch::Receiver<bool>) {
 }
 
 impl Payments {
-    /// One round. How many transactions moved.
+    /// One round. How many transactions moved. None while another region serves: it looks after them.
     ///
     /// # Errors
     /// From the database; the next round goes on where this one stopped.
     pub async fn resolve(&self) -> Result<usize, DbError> {
+        if !self.db.serves() {
+            return Ok(0);
+        }
         let mut moved = self.settle_abandoned().await? + self.expire_waiting().await?;
         // The rest asks acquirers, and needs the merchants' credentials for it.
         if self.vault.unsealed().is_ok() {

@@ -132,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_nonce_is_taken_once_for_as_long_as_it_could_be_replayed() {
-        let nonces = Nonces::new(&Db::open("sqlite::memory:").await.unwrap());
+        let nonces = Nonces::new(&Db::open("sqlite::memory:", "a").await.unwrap());
         for start in [1_000_u64, 1_029, 1_089, 1_500] {
             let nonce = [u8::try_from(start % 251).unwrap(); 16];
             assert!(nonces.take(&nonce, start).await.unwrap());
@@ -144,7 +144,7 @@ mod tests {
 
     #[tokio::test]
     async fn old_nonces_are_forgotten() {
-        let nonces = Nonces::new(&Db::open("sqlite::memory:").await.unwrap());
+        let nonces = Nonces::new(&Db::open("sqlite::memory:", "a").await.unwrap());
         assert!(nonces.take(&[1; 16], 1_000).await.unwrap());
         assert!(nonces.take(&[1; 16], 1_000 + 3 * NONCE_TTL_SECS).await.unwrap());
     }

@@ -7,8 +7,8 @@ use axum::response::Response;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderName, HeaderValue, StatusCode};
 use hyper::ext::ReasonPhrase;
-use scanvault_protocol::headers;
 use scanvault_protocol::route::Dialect;
+use scanvault_protocol::{Problem, headers};
 
 use super::error::Failed;
 
@@ -38,13 +38,17 @@ pub fn finish(mut response: Response, about: &Finish<'_>) -> Response {
             put_reason(&mut response, reason);
         }
         *response.body_mut() = Body::from(told.body);
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(told.content_type));
+        let list = response.headers_mut();
+        list.insert(CONTENT_TYPE, HeaderValue::from_static(told.content_type));
         if let Some(challenge) = told.www_authenticate {
-            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            list.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
         }
         if let Some(secs) = error.retry_after_secs.or(error.problem.retry_after_secs()) {
-            headers.insert(RETRY_AFTER, HeaderValue::from(secs));
+            list.insert(RETRY_AFTER, HeaderValue::from(secs));
+        }
+        if error.problem == Problem::Standby {
+            let value = HeaderValue::from_static(headers::STANDBY_VALUE);
+            list.insert(HeaderName::from_static(headers::STANDBY), value);
         }
     }
     harden(&mut response, about.page_policy);

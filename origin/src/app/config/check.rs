@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use scanvault_protocol::link::is_name;
 
 use super::{Config, ConfigError, Mode, Switch};
 use crate::web::tls::Files;
@@ -24,6 +25,9 @@ impl Config {
             (url.starts_with("https://") || url.starts_with("http://"))
                 && url.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'@' | b'"'))
         };
+        if !is_name(&self.region) {
+            return Err(ConfigError::Region);
+        }
         if !is_base(&self.public_url) {
             return Err(ConfigError::PublicUrl);
         }

@@ -65,6 +65,15 @@ fn production_is_the_default_and_refuses_what_is_for_development() {
 }
 
 #[test]
+fn a_region_has_a_name_that_edges_can_sign_for() {
+    let of = |region: &str| config(&["--public-url", "https://pay.example", "--region", region]).check();
+    assert!(of("eu-west_1").is_ok());
+    for region in ["", "a b", "a'", &"a".repeat(33)] {
+        assert!(matches!(of(region), Err(ConfigError::Region)), "{region}");
+    }
+}
+
+#[test]
 fn a_callback_address_is_what_signatures_are_made_over() {
     let with = |extra: &[&str]| config(&[&["--public-url", "https://pay.example"], extra].concat()).check();
     for url in ["https://cb.example", "https://cb.example:8443", "https://[2001:db8::1]:8443"] {

@@ -159,7 +159,7 @@ impl Payments {
         call: Call<'_>,
     ) -> Outcome {
         let Some(act) = transaction.ledger.pending else { return Outcome::Declined(Decline::Configuration.into()) };
-        if self.clock.now_db() >= telling.until_ms {
+        if self.clock.now_db() >= telling.until_ms || !self.db.serves() {
             // Not a refusal: whoever has taken it over may have asked.
             return Outcome::Unknown { why: "it was given up before it was asked", state: None };
         }

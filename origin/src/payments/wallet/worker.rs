@@ -1,5 +1,5 @@
 //! Looks and reports, one after another as they come due, a few at a time. While the vault is sealed they wait: a
-//! merchant's credentials are vault records.
+//! merchant's credentials are vault records. They rest while another region serves.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,11 +31,14 @@ impl Wallet {
         }
     }
 
-    /// Does all that is due now. A look may make a report due, so looks come first.
+    /// Does all that is due now, nothing while another region serves. A look may make a report due, so looks come first.
     ///
     /// # Errors
     /// From the database.
     pub async fn work_off(self: &Arc<Self>) -> Result<(), DbError> {
+        if !self.payments.db.serves() {
+            return Ok(());
+        }
         let mut tasks = JoinSet::new();
         for _ in 0..CONCURRENT {
             let wallet = Arc::clone(self);

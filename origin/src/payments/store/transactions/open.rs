@@ -139,7 +139,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_asked_all_the_time_reads_no_whole_table() {
-        let db = Db::open("sqlite::memory:").await.unwrap();
+        let db = Db::open("sqlite::memory:", "a").await.unwrap();
         for statement in [ABANDONED, LOST_WITH_STATE, STRANDED, HELD, LEFT, UNSETTLED, UNKNOWN] {
             let steps = plan(&db, statement).await;
             assert!(!steps.is_empty());

@@ -1,0 +1,117 @@
+//! The edge's own state, for programs (JSON) and for people (a page): which release runs here, and how the regions stand as
+//! this isolate knows them.
+//!
+//! It is public. It tells names that operators gave, releases, and whether a vault is sealed; no address, no key's id,
+//! nothing of an account, and no cause of an error. It needs no region: with all of them down it says so.
+
+use core::fmt::Write;
+
+use scanvault_protocol::region::State as Statement;
+
+use crate::config::Origin;
+use crate::regions::{Regions, View};
+use crate::reply::{Body, Head, Reply};
+
+/// The page's whole style. A policy that names its hash lets in nothing else.
+const STYLE: &str = include_str!("monitor/page.css");
+/// The policy of the page: nothing but that style, no script, no form, no frame around it.
+pub const POLICY: &str = "default-src 'none'; style-src 'sha256-mmyDYIrq7xW1BDWgBJCZ5WUgZ+QN5I3/WrrcwJC9cuk='; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The answer, in the form that the client would rather have.
+#[must_use]
+pub fn answer<S>(regions: &Regions, origins: &[Origin], accept: Option<&str>, now_ms: u64) -> Reply<S> {
+    let (media_type, text) = if wants_page(accept) {
+        ("text/html; charset=utf-8", page(regions, origins, now_ms))
+    } else {
+        ("application/json", json(regions, origins, now_ms))
+    };
+    let headers = vec![("content-type", media_type.into()), ("vary", "accept".into())];
+    Reply { head: Head::new(200, headers), body: Body::Bytes(text.into_bytes()) }
+}
+
+/// Whether a page is named before JSON. Whoever takes anything is a program.
+#[must_use]
+pub fn wants_page(accept: Option<&str>) -> bool {
+    let ranges = accept.unwrap_or_default().split(',');
+    let named = ranges.map(|range| range.split_once(';').unwrap_or((range, ""))).find_map(|(name, parameters)| {
+        let is_refused = parameters.split(';').any(|parameter| {
+            let quality = parameter.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
+            quality.is_some_and(|quality| quality <= 0.0)
+        });
+        let is = |media_type: &str| !is_refused && name.trim().eq_ignore_ascii_case(media_type);
+        if is("text/html") { Some(true) } else { is("application/json").then_some(false) }
+    });
+    named.unwrap_or(false)
+}
+
+/// Each region in the order of choice: its name, what it is by that order, and what is known of it.
+fn each<'s>(regions: &'s Regions, origins: &'s [Origin], now_ms: u64) -> Vec<(&'s str, &'static str, View<'s>)> {
+    let shown = origins.iter().enumerate().filter_map(|(at, origin)| {
+        let role = if at == 0 { "primary" } else { "secondary" };
+        Some((origin.region.as_str(), role, regions.view(at, now_ms)?))
+    });
+    shown.collect()
+}
+
+fn json(regions: &Regions, origins: &[Origin], now_ms: u64) -> String {
+    let shown = each(regions, origins, now_ms).into_iter().map(|(region, role, view)| {
+        let told = |field: fn(&Statement) -> serde_json::Value| view.told.map(field);
+        serde_json::json!({
+            "region": region,
+            "role": role,
+            "health": view.health,
+            "version": told(|told| told.version.as_str().into()),
+            "sealed": told(|told| told.sealed.into()),
+            "serves": told(|told| told.serves.into()),
+            "epoch": told(|told| told.epoch.into()),
+            "toldSecondsAgo": view.told_ago_ms.map(|ms| ms / 1000),
+            "answeredSecondsAgo": view.answered_ago_ms.map(|ms| ms / 1000),
+        })
+    });
+    serde_json::json!({ "status": "ok", "version": VERSION, "regions": shown.collect::<Vec<_>>() }).to_string()
+}
+
+/// Made whole here, since the origins' pages may be out of reach. Names and releases are letters, digits and a few signs
+/// by their types; they are escaped all the same.
+fn page(regions: &Regions, origins: &[Origin], now_ms: u64) -> String {
+    let mut page = format!(
+        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>scanvault: state</title>\n\
+         <style>{STYLE}</style>\n</head>\n<body>\n<main>\n<h1>scanvault</h1>\n\
+         <p>The edge runs, release {VERSION}. Images of codes load whatever is said below.</p>\n"
+    );
+    for (region, role, view) in each(regions, origins, now_ms) {
+        let vault = view.told.map_or("unknown", |told| if told.sealed { "sealed" } else { "unsealed" });
+        let version = view.told.map_or("unknown", |told| told.version.as_str());
+        let epoch = view.told.map_or_else(|| "unknown".to_owned(), |told| told.epoch.to_string());
+        let facts = [
+            ("Health", view.health),
+            ("Vault", vault),
+            ("Release", version),
+            ("Epoch", epoch.as_str()),
+            ("Last told", &ago(view.told_ago_ms)),
+            ("Last answer", &ago(view.answered_ago_ms)),
+        ];
+        let (region, health) = (escaped(region), view.health);
+        let _ =
+            write!(page, "<section data-health=\"{health}\">\n<h2>Region {region} <small>{role}</small></h2>\n<dl>\n");
+        for (name, fact) in facts {
+            let _ = writeln!(page, "<div><dt>{name}</dt><dd>{}</dd></div>", escaped(fact));
+        }
+        page.push_str("</dl>\n</section>\n");
+    }
+    page.push_str("</main>\n</body>\n</html>\n");
+    page
+}
+
+fn ago(ms: Option<u64>) -> String {
+    ms.map_or_else(|| "never".to_owned(), |ms| format!("{} s ago", ms / 1000))
+}
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+#[cfg(test)]
+mod tests;
