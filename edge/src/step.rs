@@ -72,16 +72,33 @@ impl Task {
     /// # Errors
     /// See [`Task::resume`].
     pub fn start(mut self) -> Result<JsValue, JsValue> {
-        let outcome = self.resume()?;
-        Ok(if outcome.is_undefined() { self.into() } else { outcome })
+        let step = self.step().map_err(|Stuck| JsValue::NULL)?;
+        Ok(step.unwrap_or_else(|| self.into()))
+    }
+
+    fn step(&mut self) -> Result<Option<JsValue>, Stuck> {
+        let step = self.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        let (promises, outcomes): (Vec<_>, Vec<_>) = BEGUN.take().into_iter().unzip();
+        self.open += outcomes.len();
+        self.outcomes.extend(outcomes);
+        self.promises = promises.into_iter();
+        match step {
+            Poll::Ready(outcome) => Ok(Some(outcome)),
+            Poll::Pending if self.open == 0 => Err(Stuck),
+            Poll::Pending => Ok(None),
+        }
     }
 }
+
+/// It waits for nothing, so that nobody would ever go on with it.
+#[derive(Debug, PartialEq, Eq)]
+struct Stuck;
 
 #[wasm_bindgen]
 impl Task {
     /// The next promise to wait for, in the order of their places, from 0; `undefined` when those are all.
-    pub fn take(&mut self) -> JsValue {
-        self.promises.next().unwrap_or(JsValue::UNDEFINED)
+    pub fn take(&mut self) -> Option<JsValue> {
+        self.promises.next()
     }
 
     /// Says what became of one, once, by its place.
@@ -96,17 +113,8 @@ impl Task {
     ///
     /// # Errors
     /// It waits for nothing, so that nobody would ever go on with it.
-    pub fn resume(&mut self) -> Result<JsValue, JsValue> {
-        let step = self.future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-        let (promises, outcomes): (Vec<_>, Vec<_>) = BEGUN.take().into_iter().unzip();
-        self.open += outcomes.len();
-        self.outcomes.extend(outcomes);
-        self.promises = promises.into_iter();
-        match step {
-            Poll::Ready(outcome) => Ok(outcome),
-            Poll::Pending if self.open == 0 => Err(JsValue::NULL),
-            Poll::Pending => Ok(JsValue::UNDEFINED),
-        }
+    pub fn resume(&mut self) -> Result<Option<JsValue>, JsValue> {
+        self.step().map_err(|Stuck| JsValue::NULL)
     }
 }
 
@@ -114,39 +122,55 @@ impl Task {
 mod tests {
     use super::*;
 
-    // Without a runtime there are no values but the constant ones.
-    const KEPT: JsValue = JsValue::TRUE;
-    const BROKEN: JsValue = JsValue::FALSE;
+    // Without a runtime values can be made and dropped, not compared.
+    const SOME: JsValue = JsValue::NULL;
+
+    fn task(future: impl Future<Output = Vec<bool>> + 'static) -> (Task, Rc<RefCell<Vec<bool>>>) {
+        let came = Rc::new(RefCell::new(Vec::new()));
+        let told = Rc::clone(&came);
+        let task = Task::new(async move {
+            *told.borrow_mut() = future.await;
+            SOME
+        });
+        (task, came)
+    }
+
+    fn is_over(task: &mut Task) -> bool {
+        task.step().unwrap().is_some()
+    }
+
+    fn taken(task: &mut Task) -> usize {
+        core::iter::from_fn(|| task.take()).count()
+    }
 
     #[test]
     fn what_waits_for_nothing_is_over_at_once() {
-        assert_eq!(Task::new(async { KEPT }).start(), Ok(KEPT));
+        let (mut task, came) = task(async { vec![true] });
+        assert!(is_over(&mut task));
+        assert_eq!(*came.borrow(), [true]);
     }
 
     #[test]
     fn a_task_goes_on_with_what_became_of_its_promise() {
-        let mut task = Task::new(async {
-            let first = settled(JsValue::NULL).await;
-            let second = settled(JsValue::NULL).await;
-            if (first, second) == (Ok(KEPT), Err(BROKEN)) { KEPT } else { BROKEN }
-        });
-        for (place, holds, value) in [(0, true, KEPT), (1, false, BROKEN)] {
-            assert_eq!(task.resume(), Ok(JsValue::UNDEFINED));
-            assert_eq!((task.take(), task.take()), (JsValue::NULL, JsValue::UNDEFINED));
-            task.settle(place, holds, value);
+        let (mut task, came) = task(async { vec![settled(SOME).await.is_ok(), settled(SOME).await.is_ok()] });
+        for (place, holds) in [(0, true), (1, false)] {
+            assert!(!is_over(&mut task));
+            assert_eq!(taken(&mut task), 1);
+            task.settle(place, holds, SOME);
         }
-        assert_eq!(task.resume(), Ok(KEPT));
+        assert!(is_over(&mut task));
+        assert_eq!(*came.borrow(), [true, false]);
     }
 
     #[test]
     fn several_promises_at_once_are_settled_one_by_one() {
-        let mut task = Task::new(async {
-            let mut open = vec![settled(JsValue::NULL), settled(JsValue::NULL)];
+        let (mut task, came) = task(async {
+            let mut open = vec![settled(SOME), settled(SOME)];
             let mut came = Vec::new();
             core::future::poll_fn(|context| {
                 open.retain_mut(|one| match Pin::new(one).poll(context) {
                     Poll::Ready(outcome) => {
-                        came.push(outcome);
+                        came.push(outcome.is_ok());
                         false
                     }
                     Poll::Pending => true,
@@ -154,19 +178,21 @@ mod tests {
                 if open.is_empty() { Poll::Ready(()) } else { Poll::Pending }
             })
             .await;
-            if came == [Ok(KEPT), Err(BROKEN)] { KEPT } else { BROKEN }
+            came
         });
-        assert_eq!(task.resume(), Ok(JsValue::UNDEFINED));
-        assert_eq!((task.take(), task.take(), task.take()), (JsValue::NULL, JsValue::NULL, JsValue::UNDEFINED));
-        task.settle(1, true, KEPT);
-        assert_eq!((task.resume(), task.take()), (Ok(JsValue::UNDEFINED), JsValue::UNDEFINED));
-        task.settle(0, false, BROKEN);
-        task.settle(2, true, KEPT);
-        assert_eq!(task.resume(), Ok(KEPT));
+        assert!(!is_over(&mut task));
+        assert_eq!(taken(&mut task), 2);
+        task.settle(1, true, SOME);
+        assert!(!is_over(&mut task));
+        assert_eq!(taken(&mut task), 0);
+        task.settle(0, false, SOME);
+        task.settle(2, true, SOME);
+        assert!(is_over(&mut task));
+        assert_eq!(*came.borrow(), [true, false]);
     }
 
     #[test]
     fn a_task_that_waits_for_nothing_is_said_to_be_stuck() {
-        assert!(Task::new(core::future::pending()).start().is_err());
+        assert!(matches!(Task::new(core::future::pending()).step(), Err(Stuck)));
     }
 }
