@@ -123,6 +123,16 @@ fn who_was_superseded_is_never_asked_until_it_knows() {
 }
 
 #[test]
+fn what_a_region_told_later_is_not_replaced_by_what_it_told_before() {
+    let mut regions = Regions::default();
+    regions.learn(0, told(true, 5), NOW + 2, NOW + 3);
+    regions.learn(0, told(true, 4), NOW + 1, NOW + 4);
+    regions.learn(1, told(true, 5), NOW + 5, NOW + 6);
+    assert_eq!(regions.health(0), Health::Up, "its answer of before the decision was late");
+    assert_eq!(regions.view(0, NOW + 5_002).and_then(|view| view.told_ago_ms), Some(5_000));
+}
+
+#[test]
 fn each_region_is_asked_once_in_its_interval() {
     let mut regions = Regions::default();
     assert_eq!(regions.due(2, NOW, || 0), [0, 1], "a fresh isolate knows nothing");
