@@ -13,6 +13,7 @@ use crate::authenticate::Caller;
 use crate::config::{Config, Origin};
 use crate::forward::{self, Admitted};
 use crate::log;
+use crate::pool::Pool;
 use crate::regions::{self, Came, Health, Then, Tried};
 use crate::reply::{Body, Head, Refusal, Reply};
 use crate::runtime::{self, FromOrigin, RuntimeReply, Stream};
@@ -153,11 +154,8 @@ async fn passable(body: Option<Stream>, head: &Head, within_ms: u32) -> Result<B
         .map_err(|error| Refusal::caused(Problem::BadGateway, format!("a body without a length: {error:?}")))
 }
 
-/// Signs and sends, each try anew.
-///
-/// An origin that was killed leaves connections behind that the runtime keeps and finds dead one by one, by using them.
-/// A read is tried again on the next connection for as long as they fail at once and its deadline lasts; anything that
-/// may have an effect is sent once.
+/// Signs and sends, each try anew. What is lost at once is tried again on the next connection for as long as one of the
+/// old ones may be left (`pool.rs`) and the deadline lasts; anything that may have an effect is sent once.
 async fn send(
     request: Admitted<'_>,
     body: &[u8],
@@ -166,24 +164,32 @@ async fn send(
     within_ms: u32,
 ) -> Result<Result<FromOrigin, Refusal>, Refusal> {
     let began_ms = runtime::now_ms();
-    for tries in 1.. {
+    loop {
         let nonce =
             crate::random::<NONCE_BYTES>().ok_or_else(|| Refusal::caused(Problem::Internal, "no randomness"))?;
         let sent_ms = runtime::now_ms();
         let mut outgoing = forward::sign(request, body, origin, &config.link_key, sent_ms / 1000, &nonce)?;
         outgoing.deadline_ms = left_ms(within_ms, began_ms, sent_ms);
         match runtime::send(&outgoing).await {
-            Ok(answer) => return Ok(Ok(answer)),
+            Ok(answer) => {
+                with_pool(config, origin, Pool::answered);
+                return Ok(Ok(answer));
+            }
             Err(none) => {
                 let took_ms = runtime::now_ms().saturating_sub(sent_ms);
-                let was_dead = none.is_lost_connection() && forward::was_dead_before(tries, took_ms);
+                let was_dead = none.is_lost_connection() && with_pool(config, origin, |pool| pool.lost(took_ms));
                 if !(was_dead && request.spec.is_repeatable()) {
                     return Ok(Err(none.refusal()));
                 }
             }
         }
     }
-    Ok(Err(Problem::OriginUnreachable.into()))
+}
+
+/// One step with what is known of the connections to an origin.
+fn with_pool<T: Default>(config: &Config, origin: &Origin, step: impl FnOnce(&mut Pool) -> T) -> T {
+    let at = config.origins.iter().position(|known| known == origin);
+    state::with(|state| at.and_then(|at| state.pools.get_mut(at)).map(step).unwrap_or_default())
 }
 
 /// The regions to ask how they stand, now that a request has been to one. With one region there is nothing to choose.

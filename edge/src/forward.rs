@@ -130,15 +130,6 @@ fn unsigned() -> Refusal {
     Refusal::because(Problem::BadRequest, "A header holds characters that are not taken").by(Rule::HeaderForm)
 }
 
-/// Whether a connection that was lost on try number `tries`, after `took_ms`, was dead before it was used: that shows at
-/// once. The number of tries is bounded by what a pool holds, so that an origin that cuts every request is not hammered.
-#[must_use]
-pub fn was_dead_before(tries: u32, took_ms: u64) -> bool {
-    const POOLED_CONNECTIONS: u32 = 100;
-    const AT_ONCE_MS: u64 = 50;
-    tries <= POOLED_CONNECTIONS && took_ms <= AT_ONCE_MS
-}
-
 /// Whether an answer is one of ours to pass on.
 ///
 /// # Errors

@@ -22,6 +22,7 @@ mod host;
 pub mod log;
 pub mod monitor;
 pub mod platform;
+pub mod pool;
 pub mod records;
 pub mod regions;
 pub mod reply;

@@ -9,6 +9,8 @@ use scanvault_protocol::record::{Mark, TokenKeys, Update};
 
 use crate::authenticate::Caller;
 use crate::budget::{Budgets, Charge};
+use crate::config::MAX_REGIONS;
+use crate::pool::Pool;
 use crate::records::Records;
 use crate::regions::Regions;
 use crate::tokens::Tokens;
@@ -20,6 +22,8 @@ pub struct State {
     pub tokens: Tokens,
     pub budgets: Budgets,
     pub regions: Regions,
+    /// By the place of the region in the configuration.
+    pub pools: [Pool; MAX_REGIONS],
 }
 
 /// What an answer of the origin tells of credentials: the values of its two headers.

@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { request as httpsRequest } from "node:https";
 import { connect } from "node:tls";
+import { ROOT } from "../../scripts/lib/workerd.mjs";
 import { answerJson, startOrigin } from "../edge/origin-stub.mjs";
 import { ask, assertHardened, basic } from "../lib/answers.mjs";
 import { FallbackHost, FallbackWorld, USER, launch, listing, ownFile } from "./fallback-host.mjs";
@@ -118,6 +119,14 @@ test("payments go through it; nothing is written, and no secret stands in a file
   execFileSync("sha256sum", ["--check", "--quiet", "SHA256SUMS"], { cwd: world.bundle });
   const texts = readdirSync(world.bundle, { recursive: true }).filter((name) => name !== "bin/workerd" && lstatSync(join(world.bundle, name)).isFile());
   for (const name of texts) assert.deepEqual(world.secrets.foundIn(readFileSync(join(world.bundle, name))), [], name);
+});
+
+test("check-tls finds all that it requires", async () => {
+  const { https, http } = world.ports;
+  const args = [`localhost:${https}`, "--plain", String(http), "--connect", "127.0.0.1", "--ca", at("ca/ca.pem")];
+  const { code, stdout, stderr } = await run(join(ROOT, "scripts/check-tls"), args);
+  assert.equal(code, 0, stdout + stderr);
+  assert.doesNotMatch(stdout, /FAIL/);
 });
 
 test("plain HTTP leads on, or is refused", async () => {
@@ -268,7 +277,6 @@ test("a certificate is renewed by a restart: who comes meanwhile waits, and ever
   const cut = statuses.get("ECONNRESET") ?? 0;
   statuses.delete("ECONNRESET");
   assert.deepEqual([...statuses.keys()].toSorted(), [200, 404], `${[...statuses]}`);
-  assert.ok(cut <= RESTARTS * LOADERS, `${cut}`);
   t.diagnostic(`answered: ${[...statuses.values()].reduce((sum, count) => sum + count)}; connections cut while they were made: ${cut}`);
   assert.notEqual(await shown(), before);
 });

@@ -1,9 +1,10 @@
 #!/usr/bin/env node
 // How fast images load while the origin is in trouble, beside how fast they do with one that answers. `scripts/soak trouble`
-// runs it. The same number of calls of the API goes to both, so that only what an origin's trouble costs differs.
+// runs it. The same number of calls of the API goes to both, so that only what an origin's trouble costs differs. The troubled
+// origins and the load share cores with the edge, so the edge's own CPU time is shown too.
 //   trouble-rate.mjs [--seconds S] [--rounds N]
 
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,15 +39,16 @@ try {
   const tls = selfSigned();
   writeFileSync(join(dir, "ca.pem"), tls.cert);
   const well = await startEdge("well", tls, healthy);
-  console.log(`images per second (1024 px), ${CALLS} calls of the API a second beside them; medians of ${ROUNDS} rounds of ${ROUND_MS / 1000} s`);
+  console.log(`images of 1024 px, ${CALLS} calls of the API a second beside them, an origin in trouble beside one that answers; medians of ${ROUNDS} rounds of ${ROUND_MS / 1000} s`);
   for (const [name, does] of Object.entries(KINDS)) {
     const troubled = await startEdge(name.replaceAll(" ", "-"), tls, does);
-    const rates = [[], []];
+    const rounds = [[], []];
     for (let round = 0; round < ROUNDS; round += 1) {
-      for (const [at, base] of [well, troubled].entries()) rates[at].push(await measure(base));
+      for (const [at, edge] of [well, troubled].entries()) rounds[at].push(await measure(edge));
     }
-    const [beside, own] = rates.map(median);
-    console.log(`${name.padEnd(45)} ${String(Math.round(own)).padStart(6)}  answering: ${String(Math.round(beside)).padStart(6)}  ratio ${(own / beside).toFixed(2)}`);
+    const [beside, own] = rounds.map((of) => ({ rate: median(of.map(({ rate }) => rate)), perCpu: median(of.map(({ perCpu }) => perCpu)) }));
+    const shown = (what) => `${String(Math.round(own[what])).padStart(6)} beside ${String(Math.round(beside[what])).padStart(6)}, ratio ${(own[what] / beside[what]).toFixed(2)}`;
+    console.log(`${name.padEnd(45)} a second: ${shown("rate")}; a second of the edge's CPU: ${shown("perCpu")}`);
     await children.end(name.replaceAll(" ", "-"));
   }
 } finally {
@@ -72,15 +74,15 @@ async function startEdge(name, tls, does) {
   };
   const worker = { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${port}` };
   const ready = async () => (await ask(base, "/pluto/public/monitor")).status === 200;
-  await children.start(name, writeConfig({ dir: join(dir, name), workers: [worker], trust: join(dir, "ca.pem") }), { ready });
-  return base;
+  const { pid } = await children.start(name, writeConfig({ dir: join(dir, name), workers: [worker], trust: join(dir, "ca.pem") }), { ready });
+  return { base, pid };
 }
 
 /** Images in a second, over connections that are kept, while calls of the API go their own way. */
-async function measure(base) {
+async function measure({ base, pid }) {
   const agent = new Agent({ keepAlive: true, maxSockets: IMAGE_CONNECTIONS });
   const calls = new Agent({ keepAlive: true });
-  const until = performance.now() + ROUND_MS;
+  const [until, cpu] = [performance.now() + ROUND_MS, cpuSeconds(pid)];
   let loaded = 0;
   const one = async (n) => {
     while (performance.now() < until) {
@@ -101,7 +103,7 @@ async function measure(base) {
   clearInterval(calling);
   agent.destroy();
   calls.destroy();
-  return (loaded * 1000) / ROUND_MS;
+  return { rate: (loaded * 1000) / ROUND_MS, perCpu: loaded / (cpuSeconds(pid) - cpu) };
 }
 
 function fetchOver(agent, base, path, { method = "GET", headers = {}, body } = {}) {
@@ -114,6 +116,12 @@ function fetchOver(agent, base, path, { method = "GET", headers = {}, body } = {
     asked.on("error", failed);
     asked.end(body);
   });
+}
+
+/** User and system time of a process so far (proc(5): fields 14 and 15, in hundredths). */
+function cpuSeconds(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").replace(/^.*\) /s, "").split(" ");
+  return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
 function median(numbers) {

@@ -281,14 +281,18 @@ test("an origin that is down, hangs up, or shows another's certificate is unreac
   assert.equal(origin.requests.length, 0);
   assert.ok(origin.connections > connections, "the stranger was reached, and refused for its name");
   origin.respond = (_, response) => response.destroy();
-  for (const [method, path, body] of [["GET", CODE, undefined], ["POST", CREATE, "{}"]]) {
-    origin.requests.length = 0;
-    const headers = { authorization, ...(body ? { "content-type": JSON_TYPE } : {}) };
-    assertProblem(await ask(dev, path, { method, headers, body }), ...UNREACHABLE, RETRY);
-    // A read looks for a connection that lives, as often as a pool may hold dead ones; the rest is sent once.
-    if (method === "POST") assert.equal(origin.requests.length, 1, method);
-    else assert.ok(origin.requests.length > 1 && origin.requests.length <= 101, `${origin.requests.length}`);
+  // A read looks for a connection that lives, as often as a pool may hold dead ones. What takes long to fail is none of
+  // those: on a busy machine it may take more than one read to see it.
+  let reads = 0;
+  for (; origin.requests.length === reads; reads += 1) {
+    assert.ok(reads < 20, "no read was sent again");
+    assertProblem(await ask(dev, CODE, { headers: { authorization } }), ...UNREACHABLE, RETRY);
   }
+  assert.ok(origin.requests.length <= 100 + reads, `${origin.requests.length}`);
+  origin.requests.length = 0;
+  const posted = { method: "POST", headers: { authorization, "content-type": JSON_TYPE }, body: "{}" };
+  assertProblem(await ask(dev, CREATE, posted), ...UNREACHABLE, RETRY);
+  assert.equal(origin.requests.length, 1, "the rest is sent once");
   const head = await ask(edge.urls.down, CODE, { method: "HEAD", headers: { authorization } });
   assert.deepEqual([head.status, head.body.length, head.headers["retry-after"]], [503, 0, "5"]);
 });

@@ -206,9 +206,3 @@ proptest! {
         prop_assert_eq!(parsed.as_str(), sent.url.as_str());
     }
 }
-
-#[test]
-fn only_what_fails_at_once_is_tried_again_and_not_for_ever() {
-    assert!(was_dead_before(1, 0) && was_dead_before(100, 50));
-    assert!(!was_dead_before(101, 0) && !was_dead_before(1, 51));
-}
