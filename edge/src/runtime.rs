@@ -69,25 +69,20 @@ pub fn read(text: &str, request: &Request, client_address: ClientAddress) -> Inb
     while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
         inbound.header_count += 1;
         inbound.header_bytes += name.len() + value.len() + ": \r\n".len();
-        let field = match name {
-            "authorization" => {
-                inbound.authorization = Some(Zeroizing::new(value.to_owned()));
-                continue;
-            }
-            "cookie" => {
-                inbound.cookie_bytes = value.len();
-                continue;
-            }
-            "content-type" => &mut inbound.content_type,
-            "content-length" => &mut inbound.content_length,
-            "content-encoding" => &mut inbound.content_encoding,
-            "accept" => &mut inbound.accept,
-            "idempotency-key" => &mut inbound.idempotency_key,
-            "if-none-match" => &mut inbound.if_none_match,
-            name if client_address.header() == Some(name) => &mut inbound.client_address,
-            _ => continue,
-        };
-        *field = Some(value.to_owned());
+        let owned = || Some(value.to_owned());
+        match name {
+            "authorization" => inbound.authorization = owned().map(Zeroizing::new),
+            "content-type" => inbound.content_type = owned(),
+            "cookie" => inbound.cookie_bytes = value.len(),
+            "content-length" => inbound.content_length = owned(),
+            "transfer-encoding" => inbound.has_transfer_encoding = true,
+            "content-encoding" => inbound.content_encoding = owned(),
+            "accept" => inbound.accept = owned(),
+            "idempotency-key" => inbound.idempotency_key = owned(),
+            "if-none-match" => inbound.if_none_match = owned(),
+            name if client_address.header() == Some(name) => inbound.client_address = owned(),
+            _ => {}
+        }
     }
     if client_address != ClientAddress::Unknown {
         read_platform(request, client_address, &mut inbound);

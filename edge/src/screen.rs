@@ -42,6 +42,8 @@ pub struct Inbound {
     pub authorization: Option<Zeroizing<String>>,
     pub content_type: Option<String>,
     pub content_length: Option<String>,
+    /// Whether the body comes in chunks that say their own length.
+    pub has_transfer_encoding: bool,
     pub content_encoding: Option<String>,
     pub idempotency_key: Option<String>,
     /// What the client would like to be answered. Only the monitor asks.
@@ -185,6 +187,10 @@ pub fn limits(inbound: &Inbound, target: &Target, screening: &mut Screening) -> 
     ] {
         screening.policy(holds, || over(rule))?;
     }
+    // RFC 9112 §6.1: two lengths. The runtime goes by one of them; whoever stands before it may go by the other.
+    if inbound.has_transfer_encoding && inbound.content_length.is_some() {
+        return Err(Refusal::from(Problem::BadRequest).by(Rule::LengthForm));
+    }
     path::check(&target.path).map_err(|problem| length_or_form(problem, Rule::PathLength, Rule::PathForm))?;
     target.query.as_deref().map_or(Ok(()), |query| {
         path::check_query(query).map_err(|problem| length_or_form(problem, Rule::QueryLength, Rule::QueryForm))
@@ -247,7 +253,10 @@ pub fn body(inbound: &Inbound, spec: &RouteSpec, screening: &mut Screening) -> R
         None => None,
         Some(text) => Some(content_length(text).ok_or_else(no_length)?),
     };
-    let over = if spec.max_body_bytes == 0 { OverLimit::NoneTaken } else { OverLimit::TooLarge };
+    // Neither GET nor HEAD has one, on a row that takes any method either: the runtime would not send it on.
+    let reads = matches!(inbound.method.as_str(), "GET" | "HEAD");
+    let row_bytes = if reads { 0 } else { spec.max_body_bytes };
+    let over = if row_bytes == 0 { OverLimit::NoneTaken } else { OverLimit::TooLarge };
     // A row that takes any method has a body only where one is sent.
     let has_body = spec.method != Method::Any || sends_body(inbound);
     if over == OverLimit::TooLarge && has_body {
@@ -256,7 +265,7 @@ pub fn body(inbound: &Inbound, spec: &RouteSpec, screening: &mut Screening) -> R
     // Where it is only reported, the largest body of any route still is one: it is read into memory here.
     let max_bytes = match over {
         OverLimit::TooLarge if screening.mode() == Mode::Monitor => route::MAX_BODY_BYTES,
-        _ => spec.max_body_bytes,
+        _ => row_bytes,
     };
     if announced.is_some_and(|bytes| bytes > max_bytes as u64) {
         return Err(over.refusal());

@@ -5,6 +5,7 @@ import { createDecipheriv, createECDH, createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { chromium } from "playwright-core";
+import { watchBrowser } from "../lib/hardened.mjs";
 
 const ASSETS = new URL("../../origin/src/pages/assets/", import.meta.url);
 const read = (name) => readFileSync(new URL(name, ASSETS), "utf8");
@@ -24,8 +25,8 @@ const FLAGS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-bac
 export const assetModule = (name) => import(new URL(name, ASSETS).href);
 export const readAsset = read;
 
-export const launch = () =>
-  chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", headless: true, args: FLAGS });
+export const launch = async () =>
+  watchBrowser(await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", headless: true, args: FLAGS }));
 
 /** A P-256 key pair of the test's own; `open` decrypts a compact JWE with node:crypto only. */
 export function vaultKey() {

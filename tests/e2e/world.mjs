@@ -11,9 +11,11 @@ import { join } from "node:path";
 import { Children, logged, until } from "../../scripts/lib/demo/children.mjs";
 import { EDGE_MODULES, ROOT, writeConfig } from "../../scripts/lib/workerd.mjs";
 import { ask } from "../lib/answers.mjs";
+import { watch } from "../lib/hardened.mjs";
 import { openDatabase } from "./databases.mjs";
 import { Secrets } from "./leaks.mjs";
 import { startReceiver } from "./receiver.mjs";
+import { assertNoneRefused } from "./refusals.mjs";
 import { CARD, openPage, pay, payPath, post, seal } from "./shopper.mjs";
 import { startTerminator } from "./terminator.mjs";
 
@@ -36,10 +38,11 @@ export function run(program, args, { env = {}, input = "", seconds = 30 } = {}) 
 }
 
 /** Starts everything but a vault and accounts. With `opened`, the vault is made and opened too. With `acquirerTls`
- * ("h2" or "http/1.1") the acquirer is reached over TLS by that protocol. With `limits: "off"` nobody is answered 429. */
-export async function startWorld(kind, { opened = true, acquirerTls, limits = "on" } = {}) {
+ * ("h2" or "http/1.1") the acquirer is reached over TLS by that protocol. With `limits: "off"` nobody is answered 429.
+ * `provokes` are the screen's rules that its tests break on purpose: no other refuses anything there. */
+export async function startWorld(kind, { opened = true, acquirerTls, limits = "on", provokes = [] } = {}) {
   const world = new World(kind);
-  Object.assign(world, { acquirerTls, limits });
+  Object.assign(world, { acquirerTls, limits, provokes });
   try {
     await world.start();
     if (opened) {
@@ -58,6 +61,7 @@ export class World {
   secrets = new Secrets();
   merchants = {};
   limits = "on";
+  provokes = [];
   originSettings = {};
   edgeSettings = {};
   /** {cert, key}: files of the certificate that edges show to the origin. */
@@ -183,6 +187,7 @@ export class World {
     };
     const worker = { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${port}` };
     const command = writeConfig({ dir: this.at(name), workers: [worker], trust: this.at("ca/ca.pem"), client: this.edgeClient });
+    watch(`http://127.0.0.1:${port}`);
     const ready = async () => (await ask(`http://127.0.0.1:${port}`, "/pluto/public/monitor")).status === 200;
     return this.children.start(name, command, { ready });
   }
@@ -375,12 +380,19 @@ export class World {
 
   async close() {
     await this.children.endAll();
+    const lines = this.#edgeLines();
     await this.receiver?.close();
     this.terminator?.close();
     this.database.close();
     if (process.env.SCANVAULT_KEEP) console.error(`kept: ${this.dir}`);
     else rmSync(this.dir, { recursive: true, force: true });
     if (this.died) throw this.died;
+    assertNoneRefused(lines, this.provokes);
+  }
+
+  #edgeLines() {
+    const logs = readdirSync(this.at("logs")).filter((file) => /^edge(-\w+)?\.log$/.test(file));
+    return logs.flatMap((file) => this.logLines(file.slice(0, -".log".length)));
   }
 
   /** For a test that lets another user at the socket. */

@@ -5,6 +5,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Miniflare } from "miniflare";
+import { watch } from "../lib/hardened.mjs";
 import { LINK_KEY } from "./origin-stub.mjs";
 
 export * from "../lib/answers.mjs";
@@ -21,14 +22,7 @@ const BUILD = join(ROOT, "edge/build");
 export async function startEdge(origin, workers) {
   const origins = [origin].flat();
   const logs = [];
-  const defaults = {
-    ORIGINS: origins.map(({ region, url }) => `${region}=${url}`).join(" "),
-    LINK_KEY_ID: LINK_KEY.id,
-    LINK_SECRET: LINK_KEY.secret.toString("base64"),
-    PUBLIC_URL: "https://pay.example",
-    ALLOW_PLAIN_HTTP: "loopback",
-    CLIENT_ADDRESS: "none",
-  };
+  const defaults = edgeBindings(origins);
   const worker = ([name, { ratelimits, around, ...bindings }]) => ({
     name,
     modules: [
@@ -52,8 +46,20 @@ export async function startEdge(origin, workers) {
   });
   await miniflare.ready;
   const urls = {};
-  for (const name of Object.keys(workers)) urls[name] = await miniflare.unsafeGetDirectURL(name);
+  for (const name of Object.keys(workers)) urls[name] = watch(String(await miniflare.unsafeGetDirectURL(name)));
   return { urls, logs, miniflare, close: () => miniflare.dispose() };
+}
+
+/** The bindings of a worker before these origins, where a test says nothing else. */
+export function edgeBindings(origins) {
+  return {
+    ORIGINS: origins.map(({ region, url }) => `${region}=${url}`).join(" "),
+    LINK_KEY_ID: LINK_KEY.id,
+    LINK_SECRET: LINK_KEY.secret.toString("base64"),
+    PUBLIC_URL: "https://pay.example",
+    ALLOW_PLAIN_HTTP: "loopback",
+    CLIENT_ADDRESS: "none",
+  };
 }
 
 /** The log lines of these answers, in their order, once they are all there: exactly one each. */

@@ -25,7 +25,8 @@ export async function startOrigin({ region = LINK_KEY.region, tls = selfSigned()
   origin.state = { region, version: "0.1.0", sealed: false, serves: true, epoch: 0 };
   origin.tellState = (seen, response) => answerJson(seen, response, 200, JSON.stringify(origin.state));
   origin.probed = origin.tellState;
-  const server = createServer(tls, async (request, response) => {
+  // As much of a head as the origin's listener takes.
+  const server = createServer({ ...tls, maxHeaderSize: 32 * 1024 }, async (request, response) => {
     const chunks = [];
     for await (const chunk of request) chunks.push(chunk);
     const seen = {

@@ -32,6 +32,7 @@ fn inbound(method: &str) -> Inbound {
         authorization: Some("Basic bWVyY2hhbnQtMjU6eA==".to_owned().into()),
         content_type: Some("application/json".into()),
         content_length: None,
+        has_transfer_encoding: false,
         content_encoding: None,
         idempotency_key: None,
         accept: None,

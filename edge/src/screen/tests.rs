@@ -13,6 +13,7 @@ fn inbound(method: &str) -> Inbound {
         authorization: None,
         content_type: None,
         content_length: None,
+        has_transfer_encoding: false,
         content_encoding: None,
         idempotency_key: None,
         accept: None,
@@ -153,6 +154,15 @@ fn sizes_have_their_statuses() {
 }
 
 #[test]
+fn two_lengths_are_no_length() {
+    let here = target("https://h/pluto/code/create");
+    let chunked = Inbound { has_transfer_encoding: true, ..post(Some("application/json")) };
+    assert_eq!(limits(&chunked, &here), Ok(()));
+    let both = Inbound { content_length: Some("5".into()), ..chunked };
+    assert_eq!(limits(&both, &here), by(Rule::LengthForm, Problem::BadRequest));
+}
+
+#[test]
 fn only_names_that_the_row_knows() {
     let mut screening = Screening::default();
     let state = spec("GET", "/pluto/public/pay/0123456789/state");
@@ -277,6 +287,13 @@ fn a_row_of_any_method_has_a_body_where_one_is_sent() {
     assert!(body(&none, area).is_ok_and(|plan| !plan.read));
     assert_eq!(body(&sent, area), by(Rule::MediaType, Problem::UnsupportedMediaType));
     assert!(body(&post(Some("application/json")), area).is_ok_and(|plan| plan.read));
+    for method in ["GET", "HEAD"] {
+        let with_length = Inbound { content_length: Some("2".into()), ..post(Some("application/json")) };
+        let refused = body(&Inbound { method: method.into(), ..with_length }, area);
+        assert_eq!(refused, Err(OverLimit::NoneTaken.refusal()), "{method}");
+        let in_chunks = Inbound { method: method.into(), ..post(Some("application/json")) };
+        assert!(body(&in_chunks, area).is_ok_and(|plan| plan.read && plan.max_bytes == 0));
+    }
 }
 
 #[test]

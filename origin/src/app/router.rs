@@ -22,7 +22,7 @@ use crate::vault::SystemEntropy;
 use crate::web::listener::Peer;
 use crate::web::reply::{self, Finish};
 use crate::web::request::{Call, Signed};
-use crate::web::{ApiError, link_check};
+use crate::web::{ApiError, json, link_check};
 
 const JSON: &str = "application/json";
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -206,7 +206,19 @@ fn check_body(call: &Call) -> Result<(), ApiError> {
             (is(FORM), ApiError::because(Problem::UnsupportedMediaType, format!("The body must be {FORM}")))
         }
     };
-    if is_expected { Ok(()) } else { Err(refusal) }
+    if !is_expected {
+        return Err(refusal);
+    }
+    let is_too_deep = spec.body_type != BodyType::Form && !json::is_shallow(&signed.body);
+    if is_too_deep { Err(too_deep(spec.dialect)) } else { Ok(()) }
+}
+
+fn too_deep(dialect: Dialect) -> ApiError {
+    let text = match dialect {
+        Dialect::Problem => "The body is nested too deeply",
+        Dialect::Line => "invalid json",
+    };
+    ApiError::because(Problem::BadRequest, text)
 }
 
 async fn route_admin(app: &Arc<App>, request: Request<Body>, peer: Option<Peer>) -> Result<Response, ApiError> {

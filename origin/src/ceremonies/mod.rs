@@ -44,8 +44,8 @@ use crate::identity::Identity;
 use crate::outbox::Sender;
 use crate::payments::wallet::Wallet;
 use crate::vault::{MemoryProtection, SealedError, Vault};
-use crate::web::ApiError;
 use crate::web::listener::Peer;
+use crate::web::{ApiError, json};
 use authority::Authority;
 use operators::{Operator, Roster};
 use routes::resolve;
@@ -121,6 +121,9 @@ pub struct AdminCall<'a> {
 
 impl AdminCall<'_> {
     fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        if !json::is_shallow(&self.body) {
+            return Err(ApiError::because(Problem::BadRequest, "the request is nested too deeply"));
+        }
         serde_json::from_slice(&self.body)
             .map_err(|error| ApiError::because(Problem::BadRequest, format!("the request is not valid: {error}")))
     }

@@ -2,6 +2,7 @@
 //! answer.
 
 pub mod error;
+pub mod json;
 pub mod link_check;
 pub mod listener;
 pub mod nonces;
