@@ -30,7 +30,9 @@ const failed = (error, begunIn, isHead) => {
     return glue.failed(isHead);
   } catch (second) {
     console.error("it did not start:", second?.message);
-    return new Response(null, { status: 500, headers: LAST_RESORT });
+    const id = crypto.randomUUID().replaceAll("-", "");
+    console.error("the answer that said so:", id);
+    return new Response(null, { status: 500, headers: { ...LAST_RESORT, "scanvault-request-id": id } });
   }
 };
 
