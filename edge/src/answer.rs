@@ -3,7 +3,7 @@
 use scanvault_protocol::Problem;
 use scanvault_qr::request::{ImageRequest, Refusal as ImageRefusal, Settings};
 
-use crate::reply::{Body, Head, Refusal, Reply};
+use crate::reply::{Body, Head, HeaderList, Refusal, Reply};
 
 /// A week, and another month while a newer one is fetched: an image never changes, a renderer seldom does.
 const IMAGE_CACHE_CONTROL: &str = "public, max-age=604800, stale-while-revalidate=2592000";
@@ -29,20 +29,20 @@ pub fn image<S>(
     let etag = request.etag(settings);
     let is_known = if_none_match.is_some_and(|list| matches_etag(list, &etag));
     // RFC 9110 §15.4.5: a 304 repeats the validators and caching headers of the 200.
-    let mut headers = vec![
-        ("etag", etag),
-        ("cache-control", IMAGE_CACHE_CONTROL.to_owned()),
-        ("access-control-allow-origin", "*".to_owned()),
-        ("cross-origin-resource-policy", "cross-origin".to_owned()),
-        ("x-robots-tag", "noindex".to_owned()),
+    let mut headers: HeaderList = vec![
+        ("etag", etag.into()),
+        ("cache-control", IMAGE_CACHE_CONTROL.into()),
+        ("access-control-allow-origin", "*".into()),
+        ("cross-origin-resource-policy", "cross-origin".into()),
+        ("x-robots-tag", "noindex".into()),
     ];
     if is_known {
         return Ok(Reply { head: Head::new(304, headers), body: Body::Empty });
     }
     let image = request.render(settings).map_err(refused)?;
-    headers.push(("content-type", image.content_type.to_owned()));
-    headers.push(("content-length", image.bytes.len().to_string()));
-    headers.push(("content-disposition", format!("inline; filename=\"{}\"", request.file_name())));
+    headers.push(("content-type", image.content_type.into()));
+    headers.push(("content-length", image.bytes.len().to_string().into()));
+    headers.push(("content-disposition", format!("inline; filename=\"{}\"", request.file_name()).into()));
     Ok(Reply { head: Head::new(200, headers), body: Body::Bytes(image.bytes) })
 }
 
@@ -67,7 +67,7 @@ mod tests {
     }
 
     fn value(reply: &Reply<()>, name: &str) -> Option<String> {
-        reply.head.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone())
+        reply.head.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone().into_owned())
     }
 
     #[test]

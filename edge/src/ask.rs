@@ -97,7 +97,7 @@ async fn pass(request: Admitted<'_>, answer: Answer, origin: &Origin, asked_at_m
     let mut head = answer.head;
     let now_ms = runtime::now_ms();
     state::with(|state| state.learn(&answer.told, asked_at_ms, now_ms));
-    head.headers.push((headers::REGION, origin.region.clone()));
+    head.headers.push((headers::REGION, origin.region.clone().into()));
     if forward::is_unchanged(request.spec, &head, request.inbound.if_none_match.as_deref()) {
         discard(answer.body).await;
         (head.status, head.reason) = (304, None);

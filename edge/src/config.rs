@@ -7,9 +7,10 @@ use std::sync::OnceLock;
 use scanvault_protocol::link::{self, LinkKey};
 use scanvault_qr::emv::Merchant;
 use scanvault_qr::request::Settings;
-use worker::Env;
 use zeroize::Zeroizing;
 
+use crate::log::LogLines;
+use crate::runtime::{self, Env};
 use crate::screen::{Mode, PlainHttp, Target, is_loopback};
 
 /// Who an EMV payload names. It is made without a look-up of the code, so it names the scheme and not the shop.
@@ -32,6 +33,7 @@ pub struct Config {
     pub client_address: ClientAddress,
     /// Off for tests and the demo, where everybody shares an address.
     pub has_rate_limits: bool,
+    pub log_lines: LogLines,
     /// Whether refunds and reversals are refused with the reference's own status in place of 401.
     pub is_513_asked_for: bool,
 }
@@ -80,10 +82,7 @@ pub struct ConfigError {
 /// The first binding that is wrong, the same for every request.
 pub fn of_isolate(env: &Env) -> Result<&'static Config, ConfigError> {
     static CONFIG: OnceLock<Result<Config, ConfigError>> = OnceLock::new();
-    CONFIG
-        .get_or_init(|| Config::parse(|name| env.var(name).ok().map(|value| Zeroizing::new(value.to_string()))))
-        .as_ref()
-        .map_err(|error| *error)
+    CONFIG.get_or_init(|| Config::parse(|name| runtime::text_binding(env, name))).as_ref().map_err(|error| *error)
 }
 
 impl Config {
@@ -131,6 +130,11 @@ impl Config {
             screen,
             client_address,
             has_rate_limits: switch("RATE_LIMITS", true)?,
+            log_lines: match read("LOG").as_ref().map_or("", |value| value.trim()) {
+                "" | "decisions" => LogLines::Decisions,
+                "all" => LogLines::All,
+                _ => return Err(ConfigError { binding: "LOG", reason: "is neither `decisions` nor `all`" }),
+            },
             is_513_asked_for: switch("SECURITY_VIOLATION_513", false)?,
         })
     }
@@ -214,6 +218,7 @@ mod tests {
         assert_eq!((code_url(&config).as_str(), config.link_key.id()), ("HTTPS://PAY.EXAMPLE/Q/0123456789", "edge-1"));
         assert_eq!((config.plain_http, config.client_address), (PlainHttp::Refuse, ClientAddress::Unknown));
         assert_eq!((config.has_rate_limits, config.is_513_asked_for, config.screen), (true, false, Mode::Enforce));
+        assert_eq!(config.log_lines, LogLines::Decisions);
         let config = parse(&[
             ("ALLOW_PLAIN_HTTP", Some("loopback")),
             ("PUBLIC_URL", Some("http://127.0.0.1:8787")),
@@ -221,6 +226,7 @@ mod tests {
             ("ORIGINS", Some("b=https://origin-b.example:443/, a=https://origin-a.example\n")),
             ("RATE_LIMITS", Some("off")),
             ("SECURITY_VIOLATION_513", Some(" on ")),
+            ("LOG", Some("all")),
             ("SCREEN", Some("monitor")),
         ])
         .unwrap();
@@ -228,6 +234,7 @@ mod tests {
         assert_eq!(code_url(&config), "HTTP://127.0.0.1:8787/Q/0123456789");
         assert_eq!(config.origins, [origin("b", "origin-b.example"), origin("a", "origin-a.example")]);
         assert_eq!((config.has_rate_limits, config.is_513_asked_for, config.screen), (false, true, Mode::Monitor));
+        assert_eq!(config.log_lines, LogLines::All);
     }
 
     #[test]
@@ -258,6 +265,7 @@ mod tests {
             ("ORIGINS", Some("a=https://localhost b=https://localhost:443")),
             ("ORIGINS", Some("a=https://h:1 b=https://h:2 c=https://h:3 d=https://h:4 e=https://h:5")),
             ("LINK_KEY_ID", Some(" ")),
+            ("LOG", Some("none")),
             ("LINK_SECRET", Some("c2hvcnQ=")),
             ("PUBLIC_URL", Some("http://pay.example")),
             ("PUBLIC_URL", Some("http://127.0.0.1:8787")),

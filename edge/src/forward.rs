@@ -148,7 +148,7 @@ pub fn judge(status: u16, echoed_id: Option<&str>, request_id: &str) -> Result<(
 /// Whether the client has this asset already, so that a 304 takes the place of the origin's 200.
 #[must_use]
 pub fn is_unchanged(spec: &RouteSpec, head: &Head, if_none_match: Option<&str>) -> bool {
-    let etag = head.headers.iter().find(|(name, _)| *name == "etag").map(|(_, value)| value.as_str());
+    let etag = head.headers.iter().find(|(name, _)| *name == "etag").map(|(_, value)| value.as_ref());
     spec.route == Route::Asset
         && head.status == 200
         && etag.is_some_and(|etag| if_none_match.is_some_and(|list| matches_etag(list, etag)))

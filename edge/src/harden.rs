@@ -1,5 +1,7 @@
 //! The one way out: every answer, whoever made it, gets its last headers here.
 
+use std::borrow::Cow;
+
 use scanvault_protocol::headers;
 use scanvault_protocol::route::{Route, RouteSpec};
 
@@ -21,7 +23,7 @@ pub fn harden(head: &mut Head, spec: Option<&RouteSpec>, request_id: &str, is_de
         && matches!(head.status, 200 | 304)
         && get(&head.headers, CACHE_CONTROL).is_some();
     if !cacheable {
-        set(&mut head.headers, CACHE_CONTROL, "no-store");
+        set(&mut head.headers, CACHE_CONTROL, "no-store".into());
     }
     let media_type = get(&head.headers, headers::CONTENT_TYPE).unwrap_or_default();
     let page = spec.filter(|spec| spec.is_page && media_type.starts_with("text/html"));
@@ -36,23 +38,23 @@ pub fn harden(head: &mut Head, spec: Option<&RouteSpec>, request_id: &str, is_de
     } else {
         headers::API_CONTENT_SECURITY_POLICY
     };
-    set(&mut head.headers, CONTENT_SECURITY_POLICY, policy);
+    set(&mut head.headers, CONTENT_SECURITY_POLICY, policy.into());
     for (name, value) in headers::HARDENING {
-        set(&mut head.headers, name, value);
+        set(&mut head.headers, name, (*value).into());
     }
     if is_framed {
-        set(&mut head.headers, headers::FRAME_OPTIONS, headers::FRAMED_BY_OURSELVES);
+        set(&mut head.headers, headers::FRAME_OPTIONS, headers::FRAMED_BY_OURSELVES.into());
     }
-    set(&mut head.headers, headers::REQUEST_ID, request_id);
+    set(&mut head.headers, headers::REQUEST_ID, request_id.to_owned().into());
 }
 
 fn get<'h>(list: &'h HeaderList, name: &str) -> Option<&'h str> {
-    list.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    list.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_ref())
 }
 
-fn set(list: &mut HeaderList, name: &'static str, value: &str) {
+fn set(list: &mut HeaderList, name: &'static str, value: Cow<'static, str>) {
     list.retain(|(known, _)| *known != name);
-    list.push((name, value.to_owned()));
+    list.push((name, value));
 }
 
 #[cfg(test)]
@@ -63,7 +65,7 @@ mod tests {
     const ID: &str = "0123456789abcdef0123456789abcdef";
 
     fn hardened(status: u16, headers: &[(&'static str, &str)], route: Option<Route>) -> Head {
-        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        let headers = headers.iter().map(|(name, value)| (*name, (*value).to_owned().into())).collect();
         let mut head = Head::new(status, headers);
         let spec = route.map(|route| ROUTES.iter().find(|spec| spec.route == route).unwrap());
         harden(&mut head, spec, ID, false);
@@ -73,7 +75,7 @@ mod tests {
     fn value(head: &Head, name: &str) -> String {
         let all: Vec<_> = head.headers.iter().filter(|(known, _)| *known == name).collect();
         assert_eq!(all.len(), 1, "{name}: {head:?}");
-        all[0].1.clone()
+        all[0].1.clone().into_owned()
     }
 
     #[test]
@@ -154,7 +156,7 @@ mod tests {
     #[test]
     fn a_bank_without_tls_is_shown_in_development_only() {
         let policy = |is_development| {
-            let headers = vec![("content-type", "text/html".to_owned())];
+            let headers = vec![("content-type", "text/html".into())];
             let mut head = Head { status: 200, reason: None, headers };
             harden(&mut head, ROUTES.iter().find(|spec| spec.route == Route::PayPage), ID, is_development);
             value(&head, "content-security-policy")

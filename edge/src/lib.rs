@@ -18,6 +18,7 @@ pub mod config;
 pub mod forward;
 pub mod halves;
 pub mod harden;
+mod host;
 pub mod log;
 pub mod monitor;
 pub mod platform;
@@ -29,30 +30,54 @@ pub mod route;
 pub mod runtime;
 pub mod screen;
 pub mod state;
+pub mod step;
 pub mod tokens;
-
-use core::fmt::Write;
 
 use scanvault_protocol::Problem;
 use scanvault_protocol::route::{self as protocol_route, Answerer, Dialect, Route, RouteSpec};
-use worker::wasm_bindgen::JsValue;
-use worker::{Context, Env, console_log, event, web_sys};
+use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use zeroize::Zeroizing;
 
 use crate::authenticate::{Caller, Judgement};
 use crate::budget::{Charge, Client, is_told};
 use crate::config::{ClientAddress, Config};
 use crate::forward::Admitted;
-use crate::log::Line;
+use crate::log::{Line, LogLines};
 use crate::reply::Refusal;
-use crate::runtime::RuntimeReply;
+use crate::runtime::{Context, Env, Request, RuntimeReply};
 use crate::screen::{Inbound, Mode, PlainHttp, Rule, Screening};
+use crate::step::Task;
 
-/// The entry. It never returns `Err`: the runtime's own error page would leave without our headers.
-#[event(fetch)]
-async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker::Result<web_sys::Response> {
+/// The entry: `js/entry.js` calls it with the head of a request. What comes back is the answer, or a task to go on with.
+///
+/// # Errors
+/// None that is meant; the caller answers with [`failed`].
+#[wasm_bindgen]
+pub fn handle(head: String, request: Request, env: Env, context: Context) -> Result<JsValue, JsValue> {
+    Task::new(answer_to(Zeroizing::new(head), request, env, context)).start()
+}
+
+/// The answer when this module had to be started anew under a request, and could not finish it.
+///
+/// # Errors
+/// What the runtime throws; then there is no answer of ours.
+#[wasm_bindgen]
+pub fn failed(is_head: bool) -> Result<JsValue, JsValue> {
+    let request_id = random_id().unwrap_or_default();
+    let refusal = Refusal::caused(Problem::Internal, "the module was started anew");
+    let refused = refusal.for_log();
+    let mut reply = refusal.into_reply(Dialect::Problem, &request_id, is_head);
+    harden::harden(&mut reply.head, None, &request_id, false);
+    runtime::log(&Line::new(&request_id, "-", None, reply.head.status, 0, Some(&refused)).to_json());
+    runtime::into_response(&reply)
+}
+
+async fn answer_to(head: Zeroizing<String>, request: Request, env: Env, context: Context) -> JsValue {
     let began_ms = runtime::now_ms();
     let config = config::of_isolate(&env);
-    let inbound = runtime::read(&request, config.map_or(ClientAddress::Unknown, |config| config.client_address));
+    let inbound = runtime::read(&head, &request, config.map_or(ClientAddress::Unknown, |config| config.client_address));
+    drop(head);
     let mut trace = Trace::new(config.map_or(Mode::Enforce, |config| config.screen));
     let request_id = random_id();
     let outcome = match (config, &request_id) {
@@ -64,27 +89,28 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> worker:
     let refused = outcome.as_ref().err().map(Refusal::for_log);
     let dialect = inbound.target.as_ref().map_or(Dialect::Problem, |target| protocol_route::dialect(&target.path));
     let mut reply = outcome.unwrap_or_else(|refusal| refusal.into_reply(dialect, &request_id, inbound.is_head()));
-    if trace.failed_address.is_some() || trace.counted.is_some() {
-        let env: JsValue = env.into();
-        if let Some(address) = trace.failed_address {
-            context.wait_until(tell_of_refusal(env.clone(), address));
-        }
-        if let Some(client) = trace.counted.take() {
-            context.wait_until(tell_of_request(env, client));
-        }
+    if let Some(address) = trace.failed_address {
+        runtime::wait_until(&context, tell_of_refusal(env.clone(), address));
+    }
+    if let Some(client) = trace.counted.take() {
+        runtime::wait_until(&context, tell_of_request(env, client));
     }
     if let Some(config) = config.ok().filter(|_| trace.spec.is_some_and(|spec| spec.answerer == Answerer::Origin)) {
         for at in ask::due(config) {
-            context.wait_until(ask::probe(config, at));
+            runtime::wait_until(&context, ask::probe(config, at));
         }
     }
     let is_development = config.is_ok_and(|config| config.plain_http == PlainHttp::Loopback);
     harden::harden(&mut reply.head, trace.spec, &request_id, is_development);
-    let took_ms = runtime::now_ms().saturating_sub(began_ms);
-    let pattern = trace.spec.map(|spec| spec.path);
-    let line = Line::new(&request_id, &inbound.method, pattern, reply.head.status, took_ms, refused.as_ref());
-    console_log!("{}", line.reporting(trace.screening.would_refuse()).to_json());
-    Ok(runtime::into_response(reply).unwrap_or_else(|_| web_sys::Response::error()))
+    let (lines, would_refuse) = (config.map_or(LogLines::All, |it| it.log_lines), trace.screening.would_refuse());
+    if lines.has(trace.spec, reply.head.status) || !would_refuse.is_empty() {
+        let took_ms = runtime::now_ms().saturating_sub(began_ms);
+        let pattern = trace.spec.map(|spec| spec.path);
+        let line = Line::new(&request_id, &inbound.method, pattern, reply.head.status, took_ms, refused.as_ref());
+        runtime::log(&line.reporting(would_refuse).to_json());
+    }
+    // What the runtime does not take as an answer ends in `failed`.
+    runtime::into_response(&reply).unwrap_or_else(|error| wasm_bindgen::throw_val(error))
 }
 
 /// What is worth knowing of a request when it is over.
@@ -111,7 +137,7 @@ impl Trace {
 /// (405), query names (400), credentials (401, 400), roles (403), bodies by their headers (415, 413), budgets (429),
 /// bodies as they are read (408, 413, 400).
 async fn serve(
-    request: &web_sys::Request,
+    request: &Request,
     inbound: &Inbound,
     config: &Config,
     request_id: &str,
@@ -128,7 +154,8 @@ async fn serve(
     let plan = screen::body(inbound, spec, &mut trace.screening)?;
     let charge = if config.has_rate_limits { charge(spec, inbound, &caller, request_id, trace)? } else { None };
     let outcome = async {
-        let body = runtime::read_body(request, plan, spec.deadline_ms).await?;
+        let is_announced = inbound.content_length.is_some();
+        let body = runtime::read_body(request, is_announced, plan, spec.deadline_ms).await?;
         screen::body_size(spec, body.len(), &mut trace.screening)?;
         let admitted = Admitted { inbound, target, spec, caller: &caller, request_id };
         respond(admitted, &body, config).await
@@ -191,7 +218,7 @@ fn charge(
 }
 
 /// Tells the platform's limiter of a refused credential of this address.
-async fn tell_of_refusal(env: JsValue, address: u128) {
+async fn tell_of_refusal(env: Env, address: u128) {
     if runtime::is_over_limit(&env, "LIMITER", &format!("{address:032x}")).await {
         let now_ms = runtime::now_ms();
         state::with(|state| state.budgets.block(address, now_ms));
@@ -199,7 +226,7 @@ async fn tell_of_refusal(env: JsValue, address: u128) {
 }
 
 /// Tells the platform's limiter of a request of this client.
-async fn tell_of_request(env: JsValue, client: Client) {
+async fn tell_of_request(env: Env, client: Client) {
     let (binding, key) = client.told();
     if runtime::is_over_limit(&env, binding, &key).await {
         let now_ms = runtime::now_ms();
@@ -209,11 +236,8 @@ async fn tell_of_request(env: JsValue, client: Client) {
 
 /// 32 lower-case hex digits.
 pub(crate) fn random_id() -> Option<String> {
-    let mut id = String::with_capacity(32);
-    for byte in random::<16>()? {
-        write!(id, "{byte:02x}").ok()?;
-    }
-    Some(id)
+    let digit = |value: u8| char::from_digit(u32::from(value), 16);
+    random::<16>()?.into_iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }
 
 /// Random bytes, `None` when the runtime has none.

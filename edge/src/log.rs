@@ -1,5 +1,6 @@
-//! One JSON line per request. Never in it: `Authorization`, queries, bodies, path parameters, unknown paths.
+//! One JSON line per request that is worth one. Never in it: `Authorization`, queries, bodies, path parameters, unknown paths.
 
+use scanvault_protocol::route::{Answerer, RouteSpec};
 use serde::Serialize;
 
 use crate::regions::Health;
@@ -7,6 +8,26 @@ use crate::reply::Refused;
 
 const MAX_CAUSE_CHARS: usize = 200;
 const KNOWN_METHODS: [&str; 9] = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "CONNECT"];
+
+/// Which requests get a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLines {
+    /// Every one.
+    All,
+    /// What was decided: each that was refused and each that went to the origin. What the edge serves to anybody from
+    /// itself (an image, its own state) is no decision; a line costs as much there as all checks together, and the
+    /// platform counts invocations by itself.
+    Decisions,
+}
+
+impl LogLines {
+    /// Whether a request to this row, answered so, gets one.
+    #[must_use]
+    pub fn has(self, spec: Option<&RouteSpec>, status: u16) -> bool {
+        let is_own = spec.is_some_and(|spec| spec.answerer == Answerer::Edge);
+        self == Self::All || !is_own || !matches!(status, 200..=299 | 304)
+    }
+}
 
 /// What is worth knowing about a request afterwards.
 #[derive(Debug, Serialize)]
@@ -79,6 +100,26 @@ pub fn region_line(region: &str, health: Health) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use scanvault_protocol::route::ROUTES;
+
+    #[test]
+    fn what_is_served_to_anybody_is_no_decision() {
+        for spec in ROUTES {
+            let is_own = spec.answerer == Answerer::Edge;
+            for (status, is_passed) in
+                [(200, true), (304, true), (308, false), (400, false), (404, false), (500, false)]
+            {
+                assert!(LogLines::All.has(Some(spec), status));
+                assert_eq!(
+                    LogLines::Decisions.has(Some(spec), status),
+                    !(is_own && is_passed),
+                    "{} {status}",
+                    spec.path
+                );
+            }
+        }
+        assert!(LogLines::Decisions.has(None, 404));
+    }
 
     #[test]
     fn a_region_s_change_is_a_line() {

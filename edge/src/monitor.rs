@@ -26,7 +26,7 @@ pub fn answer<S>(regions: &Regions, origins: &[Origin], accept: Option<&str>, no
     } else {
         ("application/json", json(regions, origins, now_ms))
     };
-    let headers = vec![("content-type", media_type.to_owned()), ("vary", "accept".to_owned())];
+    let headers = vec![("content-type", media_type.into()), ("vary", "accept".into())];
     Reply { head: Head::new(200, headers), body: Body::Bytes(text.into_bytes()) }
 }
 

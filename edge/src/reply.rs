@@ -1,13 +1,16 @@
 //! An answer before it leaves: status, headers, body. Pure; `lib.rs` turns it into the runtime's `Response`.
 
+use std::borrow::Cow;
+
 use scanvault_protocol::limit;
 use scanvault_protocol::problem::Problem;
 use scanvault_protocol::route::Dialect;
 
 use crate::screen::Rule;
 
-/// Header names are ours and constant; values may come from the origin.
-pub type HeaderList = Vec<(&'static str, String)>;
+/// Header names are ours and constant; values may come from the origin. A borrowed value is the same in many answers: the
+/// runtime's side is told it once.
+pub type HeaderList = Vec<(&'static str, Cow<'static, str>)>;
 
 /// Status and headers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,15 +133,15 @@ impl Refusal {
     pub fn into_reply<S>(self, dialect: Dialect, request_id: &str, is_head: bool) -> Reply<S> {
         match self {
             Self::Redirect { location } => {
-                Reply { head: Head::new(308, vec![("location", location)]), body: Body::Empty }
+                Reply { head: Head::new(308, vec![("location", location.into())]), body: Body::Empty }
             }
             Self::Problem { problem, detail, allow, retry_after_secs, .. } => {
                 let told = problem.tell(dialect, detail, request_id);
-                let mut headers = vec![("content-type", told.content_type.to_owned())];
-                headers.extend(told.www_authenticate.map(|value| ("www-authenticate", value.to_owned())));
+                let mut headers: HeaderList = vec![("content-type", told.content_type.into())];
+                headers.extend(told.www_authenticate.map(|value| ("www-authenticate", value.into())));
                 let retry_after_secs = retry_after_secs.or(problem.retry_after_secs());
-                headers.extend(retry_after_secs.map(|secs| ("retry-after", secs.to_string())));
-                headers.extend(allow.map(|value| ("allow", value)));
+                headers.extend(retry_after_secs.map(|secs| ("retry-after", secs.to_string().into())));
+                headers.extend(allow.map(|value| ("allow", value.into())));
                 let reason = told.reason().map(str::to_owned);
                 let body = if is_head { Body::Empty } else { Body::Bytes(told.body.into_bytes()) };
                 Reply { head: Head { reason, ..Head::new(told.status, headers) }, body }
@@ -166,11 +169,11 @@ mod tests {
         let told = |refusal: Refusal| refusal.into_reply::<()>(Dialect::Line, "ab", false);
         let refused = told(Problem::BadCredentials.into());
         assert_eq!(refused.head.status, 403);
-        assert_eq!(refused.head.headers, [("content-type", "text/plain; charset=utf-8".to_owned())]);
+        assert_eq!(refused.head.headers, [("content-type", "text/plain; charset=utf-8".into())]);
         assert_eq!(refused.head.reason.as_deref(), Some("invalid apikey"));
         assert_eq!(refused.body, Body::Bytes(b"invalid apikey\n".to_vec()));
         let later = told(Refusal::wait(5999, "limit-login"));
-        assert!(later.head.headers.contains(&("retry-after", "6".to_owned())));
+        assert!(later.head.headers.contains(&("retry-after", "6".into())));
         assert_eq!(later.body, Body::Bytes(b"Too many requests\n".to_vec()));
     }
 
@@ -180,7 +183,7 @@ mod tests {
         assert_eq!(sealed.head.status, 503);
         assert_eq!(
             sealed.head.headers,
-            [("content-type", "application/problem+json".to_owned()), ("retry-after", "5".to_owned())]
+            [("content-type", "application/problem+json".into()), ("retry-after", "5".into())]
         );
         let Body::Bytes(body) = sealed.body else { panic!() };
         let text = String::from_utf8(body).unwrap();
@@ -191,7 +194,7 @@ mod tests {
     fn head_has_the_headers_and_no_body() {
         let reply = reply(Refusal::method("POST".into()), true);
         assert_eq!(reply.body, Body::Empty);
-        assert!(reply.head.headers.contains(&("allow", "POST".to_owned())));
+        assert!(reply.head.headers.contains(&("allow", "POST".into())));
     }
 
     #[test]
@@ -199,7 +202,7 @@ mod tests {
         for (wait_ms, secs) in [(1, "1"), (1000, "1"), (5999, "6")] {
             let reply = reply(Refusal::wait(wait_ms, "limit-login"), false);
             assert_eq!(reply.head.status, 429);
-            assert!(reply.head.headers.contains(&("retry-after", secs.to_owned())), "{wait_ms}");
+            assert!(reply.head.headers.contains(&("retry-after", secs.into())), "{wait_ms}");
         }
     }
 
@@ -207,6 +210,6 @@ mod tests {
     fn a_redirect_says_where_to() {
         let reply = reply(Refusal::Redirect { location: "https://pay.example/Q/1".into() }, false);
         assert_eq!((reply.head.status, reply.body), (308, Body::Empty));
-        assert_eq!(reply.head.headers, [("location", "https://pay.example/Q/1".to_owned())]);
+        assert_eq!(reply.head.headers, [("location", "https://pay.example/Q/1".into())]);
     }
 }

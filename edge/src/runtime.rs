@@ -1,70 +1,86 @@
 //! Everything that touches the runtime's objects: the request is read once, the answer is built once.
 //!
-//! The `web_sys` types are used directly: the wrappers of the `worker` crate turn unknown methods into GET and panic
-//! where a constructor throws.
+//! Head and headers cross as one text of lines each (see `js/host.js`): what crosses costs more than what is done with
+//! it. Headers that are the same for many answers cross once in an isolate's life.
 
 use core::cell::RefCell;
+use core::future::Future;
+use std::borrow::Cow;
 
 use scanvault_protocol::record::MAX_TOKEN_KEYS;
 use scanvault_protocol::{Problem, headers};
-use worker::js_sys::{self, Promise, Uint8Array};
-use worker::wasm_bindgen::prelude::wasm_bindgen;
-use worker::wasm_bindgen::{self, JsCast, JsValue};
-use worker::wasm_bindgen_futures::JsFuture;
-use worker::web_sys::{self, ReadableStream, ReadableStreamDefaultReader};
+use wasm_bindgen::{JsCast, JsValue};
 use zeroize::Zeroizing;
 
 use crate::config::ClientAddress;
 use crate::forward::{Outgoing, PASSED_HEADERS};
+use crate::host::{self, Response};
+pub use crate::host::{Context, Env, Request, Stream};
 use crate::platform;
-use crate::reply::{Body, Head, Refusal, Reply};
+use crate::reply::{Body, Head, HeaderList, Refusal, Reply};
 use crate::screen::{BodyPlan, Inbound, Target};
 use crate::state::Told;
+use crate::step::{Task, settled};
 
 /// The status of an answer that may say that a region stands by: others are not looked at for it.
 const STANDBY_STATUS: u16 = 503;
 
-/// A body that the runtime pumps by itself.
-pub type Stream = ReadableStream;
-
-/// An answer with such a body.
+/// An answer with a body that the runtime pumps by itself.
 pub type RuntimeReply = Reply<Stream>;
 
 /// Milliseconds since the epoch. On Cloudflare the clock stands still between I/O.
 #[must_use]
 pub fn now_ms() -> u64 {
-    worker::Date::now().as_millis()
+    host::now() as u64
+}
+
+/// A binding that is text.
+#[must_use]
+pub fn text_binding(env: &Env, name: &str) -> Option<Zeroizing<String>> {
+    host::text_binding(env, name).map(Zeroizing::new)
 }
 
 /// Writes a line to the log.
 pub fn log(line: &str) {
-    worker::console_log!("{line}");
+    host::log(line);
 }
 
-/// Reads what the screen and the steps after it look at, in one pass: a credential is copied once, and wiped.
+/// Has something done after the answer; the platform waits for it.
+pub fn wait_until(context: &Context, later: impl Future<Output = ()> + 'static) {
+    let task = async {
+        later.await;
+        JsValue::NULL
+    };
+    host::wait_until(context, Task::new(task));
+}
+
+/// Reads what the screen and the steps after it look at, in one pass over the text that `js/host.js` makes of a request:
+/// method, address, whether there is a body, then name and value of each header. A credential is copied once, and wiped.
 #[must_use]
-pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inbound {
+pub fn read(text: &str, request: &Request, client_address: ClientAddress) -> Inbound {
+    let mut lines = text.split('\n');
     let mut inbound = Inbound {
-        method: request.method(),
-        target: Target::parse(&request.url()),
-        has_body: request.body().is_some(),
+        method: lines.next().unwrap_or_default().to_owned(),
+        target: lines.next().and_then(Target::parse),
+        has_body: lines.next().is_some_and(|mark| !mark.is_empty()),
         ..Inbound::default()
     };
     // Names come in lower case, repeated headers joined by a comma (Fetch standard, "sort and combine").
-    for (name, value) in worker::Headers(request.headers()).entries() {
+    while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
         inbound.header_count += 1;
         inbound.header_bytes += name.len() + value.len() + ": \r\n".len();
-        match name.as_str() {
-            "authorization" => inbound.authorization = Some(Zeroizing::new(value)),
-            "content-type" => inbound.content_type = Some(value),
+        let owned = || Some(value.to_owned());
+        match name {
+            "authorization" => inbound.authorization = owned().map(Zeroizing::new),
+            "content-type" => inbound.content_type = owned(),
             "cookie" => inbound.cookie_bytes = value.len(),
-            "content-length" => inbound.content_length = Some(value),
+            "content-length" => inbound.content_length = owned(),
             "transfer-encoding" => inbound.has_transfer_encoding = true,
-            "content-encoding" => inbound.content_encoding = Some(value),
-            "accept" => inbound.accept = Some(value),
-            "idempotency-key" => inbound.idempotency_key = Some(value),
-            "if-none-match" => inbound.if_none_match = Some(value),
-            name if client_address.header() == Some(name) => inbound.client_address = Some(value),
+            "content-encoding" => inbound.content_encoding = owned(),
+            "accept" => inbound.accept = owned(),
+            "idempotency-key" => inbound.idempotency_key = owned(),
+            "if-none-match" => inbound.if_none_match = owned(),
+            name if client_address.header() == Some(name) => inbound.client_address = owned(),
             _ => {}
         }
     }
@@ -76,25 +92,30 @@ pub fn read(request: &web_sys::Request, client_address: ClientAddress) -> Inboun
 
 /// What the host of the edge says of the connection. It costs the runtime an object, so it is not asked for where a host
 /// that nobody knows would say nothing.
-fn read_platform(request: &web_sys::Request, client_address: ClientAddress, inbound: &mut Inbound) {
-    // Without `cf` it is undefined and has no members.
-    let said = |name: &str| {
-        let cf = js_sys::Reflect::get(request, &"cf".into()).ok()?;
-        js_sys::Reflect::get(&cf, &name.into()).ok()?.as_string()
-    };
-    inbound.tls_version = said("tlsVersion");
+fn read_platform(request: &Request, client_address: ClientAddress, inbound: &mut Inbound) {
+    let text = host::platform(request);
+    let mut lines = text.split('\n').map(|line| Some(line.to_owned()).filter(|line| !line.is_empty()));
+    inbound.tls_version = lines.next().flatten();
     if client_address == ClientAddress::Runtime {
-        inbound.client_address = said("clientIp").as_deref().and_then(platform::peer_address);
+        inbound.client_address = lines.next().flatten().as_deref().and_then(platform::peer_address);
     }
 }
 
-/// Reads the body into one buffer, and stops at the first byte over the limit, or when its time is over.
+/// Reads the body into one buffer, and stops at the first byte over the limit, or when its time is over. `is_announced`
+/// is whether its length was, and was found short enough.
 ///
 /// # Errors
 /// The plan's, [`Problem::RequestTimeout`], or [`Problem::BadRequest`] when the client goes away in the middle.
-pub async fn read_body(request: &web_sys::Request, plan: BodyPlan, within_ms: u32) -> Result<Vec<u8>, Refusal> {
-    let Some(stream) = request.body().filter(|_| plan.read) else { return Ok(Vec::new()) };
-    collect(&stream, plan.max_bytes, within_ms).await.map_err(|error| match error {
+pub async fn read_body(
+    request: &Request,
+    is_announced: bool,
+    plan: BodyPlan,
+    within_ms: u32,
+) -> Result<Vec<u8>, Refusal> {
+    if !plan.read {
+        return Ok(Vec::new());
+    }
+    read_whole(request, is_announced, plan.max_bytes, within_ms).await.map_err(|error| match error {
         Unread::Late => Problem::RequestTimeout.into(),
         Unread::TooLong => plan.over.refusal(),
         Unread::Broken => Refusal::because(Problem::BadRequest, "The body ended early"),
@@ -116,44 +137,29 @@ pub enum Unread {
 ///
 /// # Errors
 /// See [`Unread`].
-pub async fn collect(stream: &ReadableStream, max_bytes: usize, within_ms: u32) -> Result<Vec<u8>, Unread> {
-    let broken = |_: JsValue| Unread::Broken;
-    let reader: ReadableStreamDefaultReader = stream.get_reader().unchecked_into();
-    let mut body = Vec::new();
-    let its_time = after_ms(within_ms);
-    loop {
-        let first = Promise::race(&js_sys::Array::of2(&reader.read(), &its_time));
-        let step = JsFuture::from(first).await.map_err(broken)?;
-        if step.is_undefined() {
-            // Not waited for: who sends nothing may not let go either.
-            let _ = reader.cancel();
-            return Err(Unread::Late);
-        }
-        if js_sys::Reflect::get(&step, &"done".into()).map_err(broken)?.is_truthy() {
-            return Ok(body);
-        }
-        let chunk = Uint8Array::new(&js_sys::Reflect::get(&step, &"value".into()).map_err(broken)?);
-        if body.len() + chunk.length() as usize > max_bytes {
-            let _ = JsFuture::from(reader.cancel()).await;
-            return Err(Unread::TooLong);
-        }
-        body.extend_from_slice(&chunk.to_vec());
-    }
+pub async fn collect(stream: &Stream, max_bytes: usize, within_ms: u32) -> Result<Vec<u8>, Unread> {
+    read_whole(stream, false, max_bytes, within_ms).await
 }
 
-/// A promise of nothing that is kept after so long.
-fn after_ms(ms: u32) -> Promise {
-    Promise::new(&mut |keep, _| {
-        let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
-        let ms = i32::try_from(ms).unwrap_or(i32::MAX);
-        let _ = global.set_timeout_with_callback_and_timeout_and_arguments_0(&keep, ms);
-    })
+async fn read_whole(source: &JsValue, is_announced: bool, max_bytes: usize, within_ms: u32) -> Result<Vec<u8>, Unread> {
+    let most = u32::try_from(max_bytes).unwrap_or(u32::MAX);
+    let read = settled(host::read_whole(source, is_announced, most, within_ms)).await.map_err(|_| Unread::Broken)?;
+    if read.is_undefined() {
+        return Err(Unread::Late);
+    }
+    let length = if read.is_null() { usize::MAX } else { host::length_of(&read) as usize };
+    if length > max_bytes {
+        return Err(Unread::TooLong);
+    }
+    let mut body = vec![0; length];
+    host::copy_into(&read, &mut body);
+    Ok(body)
 }
 
 /// An answer of the origin, its body not yet read.
 pub struct FromOrigin {
     pub head: Head,
-    pub body: Option<ReadableStream>,
+    pub body: Option<Stream>,
     /// The request id that it echoes.
     pub echoed_id: Option<String>,
     /// What it tells of credentials, where that can be news.
@@ -190,65 +196,54 @@ impl NoAnswer {
 /// # Errors
 /// No connection, or no answer in time.
 pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
-    let response = fetch(outgoing).await.map_err(|error| {
-        // `TimeoutError` for the deadline, else the runtime's words about the connection.
-        let message = js_sys::Reflect::get(&error, &"message".into()).ok().and_then(|text| text.as_string());
-        NoAnswer { message: message.unwrap_or_default() }
-    })?;
-    let answered = response.headers();
-    let get = |name: &str| answered.get(name).ok().flatten();
-    let told = |name: &str| outgoing.is_told(response.status()).then(|| get(name)).flatten();
-    // The length of what is packed is not that of what the runtime unpacks.
-    let is_packed = answered.has("content-encoding").unwrap_or(true);
-    let is_passed = |name: &str| !(is_packed && name == "content-length");
-    Ok(FromOrigin {
-        head: Head {
-            status: response.status(),
-            reason: Some(response.status_text()).filter(|text| !text.is_empty()),
-            headers: PASSED_HEADERS
-                .iter()
-                .filter(|name| is_passed(name))
-                .filter_map(|name| Some((*name, get(name)?)))
-                .collect(),
-        },
-        echoed_id: get(headers::REQUEST_ID),
-        is_standby: response.status() == STANDBY_STATUS
-            && get(headers::STANDBY).as_deref() == Some(headers::STANDBY_VALUE),
-        told: Told { record: told(headers::CREDENTIAL_RECORD), keys: told(headers::TOKEN_KEYS) },
-        body: response.body(),
-    })
+    let headers = outgoing.headers.iter().map(|(name, value)| (*name, value.as_ref()));
+    let body = Some(outgoing.body).filter(|body| !body.is_empty());
+    let sent = lines(String::new(), headers)
+        .map_err(|_| JsValue::NULL)
+        .and_then(|text| host::send(outgoing.method, &outgoing.url, &text, body, outgoing.deadline_ms));
+    let response = match sent {
+        Ok(promise) => settled(promise).await,
+        Err(error) => Err(error),
+    };
+    // `TimeoutError` for the deadline, else the runtime's words about the connection.
+    let response: Response = response.map_err(|error| NoAnswer { message: host::message_of(&error) })?.unchecked_into();
+    Ok(answered(&response, outgoing))
 }
 
-async fn fetch(outgoing: &Outgoing<'_>) -> Result<web_sys::Response, JsValue> {
-    let headers = web_sys::Headers::new()?;
-    for (name, value) in &outgoing.headers {
-        headers.set(name, value)?;
+/// Reads an answer's head in one pass.
+fn answered(response: &Response, outgoing: &Outgoing<'_>) -> FromOrigin {
+    let text = host::pack_answer(response);
+    let mut lines = text.split('\n');
+    let status = lines.next().and_then(|text| text.parse().ok()).unwrap_or_default();
+    let reason = lines.next().filter(|text| !text.is_empty()).map(str::to_owned);
+    let mut answer = FromOrigin {
+        head: Head { status, reason, headers: Vec::with_capacity(16) },
+        body: host::body_of(response),
+        echoed_id: None,
+        told: Told::default(),
+        is_standby: false,
+    };
+    let mut is_packed = false;
+    let is_told = outgoing.is_told(status);
+    while let (Some(name), Some(value)) = (lines.next(), lines.next()) {
+        match name {
+            headers::REQUEST_ID => answer.echoed_id = Some(value.to_owned()),
+            headers::CREDENTIAL_RECORD if is_told => answer.told.record = Some(value.to_owned()),
+            headers::TOKEN_KEYS if is_told => answer.told.keys = Some(value.to_owned()),
+            headers::STANDBY => answer.is_standby = status == STANDBY_STATUS && value == headers::STANDBY_VALUE,
+            "content-encoding" => is_packed = true,
+            name => {
+                if let Some(passed) = PASSED_HEADERS.iter().find(|passed| **passed == name) {
+                    answer.head.headers.push((passed, Cow::Owned(value.to_owned())));
+                }
+            }
+        }
     }
-    let init = web_sys::RequestInit::new();
-    init.set_method(outgoing.method);
-    init.set_headers(&headers);
-    init.set_redirect(web_sys::RequestRedirect::Manual);
-    init.set_signal(Some(&web_sys::AbortSignal::timeout_with_u32(outgoing.deadline_ms)));
-    if !outgoing.body.is_empty() {
-        init.set_body(&Uint8Array::from(outgoing.body));
+    if is_packed {
+        // The length of what is packed is not that of what the runtime unpacks.
+        answer.head.headers.retain(|(name, _)| *name != "content-length");
     }
-    let global: web_sys::WorkerGlobalScope = js_sys::global().unchecked_into();
-    JsFuture::from(global.fetch_with_str_and_init(&outgoing.url, &init)).await?.dyn_into()
-}
-
-#[wasm_bindgen]
-extern "C" {
-    #[wasm_bindgen(catch, js_namespace = ["crypto", "subtle"], js_name = importKey)]
-    fn import_key(
-        format: &str,
-        key: &[u8],
-        algorithm: &str,
-        extractable: bool,
-        uses: &JsValue,
-    ) -> Result<Promise, JsValue>;
-
-    #[wasm_bindgen(catch, js_namespace = ["crypto", "subtle"], js_name = verify)]
-    fn verify(algorithm: &str, key: &JsValue, signature: &[u8], data: &[u8]) -> Result<Promise, JsValue>;
+    answer
 }
 
 thread_local! {
@@ -264,15 +259,12 @@ pub async fn holds(key: &[u8; 32], data: &[u8], signature: &[u8; 64]) -> Option<
         Some(key) => key,
         None => imported(key).await?,
     };
-    // WebCrypto copies what it is given before it returns (its §14.3), so views of our memory do.
-    let answer = JsFuture::from(verify("Ed25519", &key, signature, data).ok()?).await.ok()?;
-    answer.as_bool()
+    settled(host::verify(&key, signature, data).ok()?).await.ok()?.as_bool()
 }
 
 /// What is kept is the key that came of it, not the promise: that belongs to one request.
 async fn imported(bytes: &[u8; 32]) -> Option<JsValue> {
-    let uses = js_sys::Array::of1(&"verify".into());
-    let key = JsFuture::from(import_key("raw", bytes, "Ed25519", false, &uses).ok()?).await.ok()?;
+    let key = settled(host::import_key(bytes).ok()?).await.ok()?;
     KEYS.with_borrow_mut(|keys| {
         if keys.len() >= 2 * MAX_TOKEN_KEYS {
             keys.clear();
@@ -283,25 +275,16 @@ async fn imported(bytes: &[u8; 32]) -> Option<JsValue> {
 }
 
 /// Tells a limiter of the platform, where there is one of this name, of one more of a key. Whether it has had enough.
-pub async fn is_over_limit(env: &JsValue, binding: &str, key: &str) -> bool {
-    let asked = || -> Result<Promise, JsValue> {
-        let limiter = js_sys::Reflect::get(env, &binding.into())?;
-        let limit: js_sys::Function = js_sys::Reflect::get(&limiter, &"limit".into())?.dyn_into()?;
-        let options = js_sys::Object::new();
-        js_sys::Reflect::set(&options, &"key".into(), &key.into())?;
-        limit.call1(&limiter, &options)?.dyn_into()
-    };
-    // Without the binding, `limiter` is undefined and has no members. A limiter that fails has not had enough.
-    let Ok(promise) = asked() else { return false };
-    let outcome = JsFuture::from(promise).await.unwrap_or_default();
-    let success = js_sys::Reflect::get(&outcome, &"success".into()).ok();
-    success.is_some_and(|success| success == JsValue::FALSE)
+pub async fn is_over_limit(env: &Env, binding: &str, key: &str) -> bool {
+    // Without the binding there is nothing to call. A limiter that fails has not had enough.
+    let Ok(promise) = host::limit(env, binding, key) else { return false };
+    settled(promise).await.is_ok_and(|outcome| host::is_over_limit(&outcome))
 }
 
 /// Drops an answer of the origin that is not passed on, so that its connection is free again.
-pub async fn discard(body: Option<ReadableStream>) {
-    if let Some(stream) = body {
-        let _ = JsFuture::from(stream.cancel()).await;
+pub async fn discard(body: Option<Stream>) {
+    if let Some(promise) = body.and_then(|stream| host::cancel(&stream).ok()) {
+        let _ = settled(promise).await;
     }
 }
 
@@ -309,24 +292,64 @@ pub async fn discard(body: Option<ReadableStream>) {
 ///
 /// # Errors
 /// What the runtime throws when a header or status is not one.
-pub fn into_response(reply: RuntimeReply) -> Result<web_sys::Response, JsValue> {
-    let headers = web_sys::Headers::new()?;
-    for (name, value) in &reply.head.headers {
-        headers.set(name, value)?;
-    }
-    let init = web_sys::ResponseInit::new();
-    init.set_status(reply.head.status);
-    if let Some(reason) = &reply.head.reason {
-        init.set_status_text(reason);
-    }
-    init.set_headers(&headers);
-    match reply.body {
+pub fn into_response(reply: &RuntimeReply) -> Result<JsValue, JsValue> {
+    let Head { status, reason, headers } = &reply.head;
+    let number = kept(headers)?;
+    let varying = headers.iter().filter(|(_, value)| number == NONE_KEPT || matches!(value, Cow::Owned(_)));
+    let text = lines(reason.clone().unwrap_or_default(), varying.map(|(name, value)| (*name, value.as_ref())))?;
+    match &reply.body {
         // These statuses have no body (RFC 9110 §15.3.5, §15.4.5); the constructor would throw.
-        _ if matches!(reply.head.status, 204 | 205 | 304) => web_sys::Response::new_with_opt_str_and_init(None, &init),
-        Body::Empty => web_sys::Response::new_with_opt_str_and_init(None, &init),
-        Body::Bytes(bytes) => {
-            web_sys::Response::new_with_opt_buffer_source_and_init(Some(&Uint8Array::from(bytes.as_slice())), &init)
-        }
-        Body::Stream(stream) => web_sys::Response::new_with_opt_readable_stream_and_init(Some(&stream), &init),
+        _ if matches!(status, 204 | 205 | 304) => host::respond(*status, number, &text, &JsValue::NULL),
+        Body::Empty => host::respond(*status, number, &text, &JsValue::NULL),
+        Body::Bytes(bytes) => host::respond_bytes(*status, number, &text, bytes),
+        Body::Stream(stream) => host::respond(*status, number, &text, stream),
     }
+}
+
+/// More sets of constant headers than there are kinds of answers.
+const MAX_KEPT: usize = 64;
+/// The number that no set has.
+const NONE_KEPT: u32 = u32::MAX;
+
+type Constant = Vec<(&'static str, &'static str)>;
+
+thread_local! {
+    static KEPT: RefCell<Vec<Constant>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The number of this answer's constant headers, which the runtime's side is told once.
+fn kept(headers: &HeaderList) -> Result<u32, JsValue> {
+    let constant = || {
+        headers.iter().filter_map(|(name, value)| match value {
+            Cow::Borrowed(value) => Some((*name, *value)),
+            Cow::Owned(_) => None,
+        })
+    };
+    KEPT.with_borrow_mut(|all| {
+        let known = all.iter().position(|one| one.iter().copied().eq(constant()));
+        let at = known.unwrap_or(all.len());
+        let number = u32::try_from(at).unwrap_or(NONE_KEPT);
+        if known.is_none() {
+            if at >= MAX_KEPT {
+                return Ok(NONE_KEPT);
+            }
+            host::keep_headers(number, &lines(String::new(), constant())?)?;
+            all.push(constant().collect());
+        }
+        Ok(number)
+    })
+}
+
+/// Appends a line for each name and each value. One that holds a line break would pass for others.
+fn lines<'h>(first: String, headers: impl Iterator<Item = (&'static str, &'h str)>) -> Result<String, JsValue> {
+    let mut text = first;
+    text.reserve(512);
+    let mut is_broken = text.contains('\n');
+    for (name, value) in headers {
+        is_broken |= value.contains('\n');
+        for part in ["\n", name, "\n", value] {
+            text.push_str(part);
+        }
+    }
+    if is_broken { Err(JsValue::NULL) } else { Ok(text) }
 }

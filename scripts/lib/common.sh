@@ -8,7 +8,6 @@ TOOLS=${SCANVAULT_TOOLS:-${XDG_CACHE_HOME:-$HOME/.cache}/scanvault/tools}
 export CARGO_TARGET_DIR=$TARGET
 
 # The one list of pinned tools. wasm-bindgen's CLI must equal the library in Cargo.lock, so it is read from there.
-WORKER_BUILD_VERSION=0.8.7
 CARGO_DENY_VERSION=0.20.2
 CARGO_MACHETE_VERSION=0.9.2
 WASM_TARGET=wasm32-unknown-unknown

@@ -93,7 +93,7 @@ install_tools() {
 }
 
 install_edge_tools() {
-  install_tools worker-build "$WORKER_BUILD_VERSION" wasm-bindgen-cli "$(locked_version wasm-bindgen)"
+  install_tools wasm-bindgen-cli "$(locked_version wasm-bindgen)"
 }
 
 install_check_tools() {

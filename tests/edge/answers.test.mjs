@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { inflateSync } from "node:zlib";
-import { ask, assertProblem, startEdge } from "./harness.mjs";
+import { ask, assertProblem, logOf, startEdge } from "./harness.mjs";
 import { startOrigin } from "./origin-stub.mjs";
 
 const QR = "/pluto/public/qr/0123456789";
@@ -14,7 +14,7 @@ let edge, dev;
 before(async () => {
   const origin = await startOrigin();
   await origin.close();
-  edge = await startEdge(origin, { dev: {} });
+  edge = await startEdge(origin, { dev: {}, all: { LOG: "all" } });
   dev = edge.urls.dev;
 });
 after(() => edge?.close());
@@ -119,3 +119,21 @@ function imageData(png) {
   }
   return Buffer.concat(parts);
 }
+
+test("what is served to anybody has a line in the log only where all have one", async () => {
+  const known = (await ask(dev, QR)).headers.etag;
+  const asked = (base) => [
+    ask(base, QR),
+    ask(base, QR, { headers: { "if-none-match": known } }),
+    ask(base, "/pluto/public/monitor"),
+    ask(base, `${QR}?size=1`),
+  ];
+  const [quiet, all] = await Promise.all([dev, edge.urls.all].map((base) => Promise.all(asked(base))));
+  assert.deepEqual(quiet.map(({ status }) => status), [200, 304, 200, 400]);
+  assert.deepEqual((await logOf(edge, all)).map(({ status }) => status), [200, 304, 200, 400]);
+  const [refused] = await logOf(edge, quiet.slice(3));
+  assert.deepEqual([refused.status, refused.rule], [400, "bad-request"]);
+  // Its line is the last that was written, and those before it have none.
+  const text = edge.logs.join("\n");
+  for (const { headers } of quiet.slice(0, 3)) assert.ok(!text.includes(headers["scanvault-request-id"]));
+});

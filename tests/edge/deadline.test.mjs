@@ -75,13 +75,14 @@ describe("deadlines", { concurrency: true }, () => {
   });
 
   // As Scanpay documents it: 8 s, and its line. The other interface has a document.
-  for (const [path, what, text] of [
-    ["/v1/new", "text/plain; charset=utf-8", "Request Timeout\n"],
-    ["/pluto/code/create", "application/problem+json", "request-timeout"],
+  for (const [path, length, what, text] of [
+    ["/v1/new", { "content-length": 10 }, "text/plain; charset=utf-8", "Request Timeout\n"],
+    ["/pluto/code/create", { "content-length": 10 }, "application/problem+json", "request-timeout"],
+    ["/pluto/code/create", { "transfer-encoding": "chunked" }, "application/problem+json", "request-timeout"],
   ]) {
-    test(`a body that does not arrive is given up at the deadline: ${path}`, async () => {
+    test(`a body that does not arrive is given up at the deadline: ${path}, ${Object.keys(length)}`, async () => {
       const began = Date.now();
-      const answer = await unfinished(path);
+      const answer = await unfinished(path, length);
       const took = Date.now() - began;
       assert.ok(took >= READ_MS - 50 && took < READ_MS + 3_000, `${took} ms`);
       assert.deepEqual([answer.status, answer.headers["content-type"]], [408, what]);
@@ -91,8 +92,8 @@ describe("deadlines", { concurrency: true }, () => {
 });
 
 /** Sends the head of a call and the first byte of its body, and no more. */
-function unfinished(path) {
-  const headers = { authorization: basic("merchant-25"), "content-type": "application/json", "content-length": 10 };
+function unfinished(path, length) {
+  const headers = { authorization: basic("merchant-25"), "content-type": "application/json", ...length };
   return new Promise((done, failed) => {
     const sent = request(new URL(path, edge.urls.dev), { method: "POST", headers, agent: false }, async (response) => {
       let text = "";

@@ -16,19 +16,20 @@ const BUILD = join(ROOT, "edge/build");
 /**
  * Starts workers {name: changed bindings} in one workerd, each on a socket of its own with nothing in between, so that
  * paths and headers arrive as they are sent. `origin` is the stub of a region, or a list of them, the first choice first.
- * `ratelimits` among the bindings are the platform's limiters. `logs` are the
- * JSON lines that they wrote.
+ * `ratelimits` among the bindings are the platform's limiters; `around` is the text of a module that stands before the
+ * worker. `logs` are the JSON lines that they wrote.
  */
 export async function startEdge(origin, workers) {
   const origins = [origin].flat();
   const logs = [];
   const defaults = edgeBindings(origins);
-  const worker = ([name, { ratelimits, ...bindings }]) => ({
+  const worker = ([name, { ratelimits, around, ...bindings }]) => ({
     name,
-    modules: true,
-    scriptPath: join(BUILD, "index.js"),
-    modulesRoot: BUILD,
-    modulesRules: [{ type: "CompiledWasm", include: ["**/*.wasm"], fallthrough: true }],
+    modules: [
+      ...(around ? [{ type: "ESModule", path: "around.js", contents: around }] : []),
+      { type: "ESModule", path: "index.js", contents: readFileSync(join(BUILD, "index.js"), "utf8") },
+      { type: "CompiledWasm", path: "index_bg.wasm", contents: readFileSync(join(BUILD, "index_bg.wasm")) },
+    ],
     compatibilityDate: compatibilityDate(),
     bindings: { ...defaults, ...bindings },
     ratelimits,

@@ -184,7 +184,7 @@ fn only_an_answer_that_knows_our_request_passes() {
 #[test]
 fn an_asset_that_the_client_has_is_not_sent_again() {
     let asset = spec("GET", "/pluto/public/assets/pay.js");
-    let head = |status| Head::new(status, vec![("etag", "\"abc\"".to_owned())]);
+    let head = |status| Head::new(status, vec![("etag", "\"abc\"".into())]);
     assert!(is_unchanged(asset, &head(200), Some("\"x\", \"abc\"")));
     assert!(!is_unchanged(asset, &head(200), Some("\"x\"")));
     assert!(!is_unchanged(asset, &head(200), None));
@@ -203,7 +203,7 @@ proptest! {
         let sent = sign(request, b"", &origin(), &key(), NOW, &[3; 16]).unwrap();
         prop_assert!(accepted(&sent));
         // The same parser as the runtime's, by its Rust implementation.
-        let parsed = worker::Url::parse(&sent.url).unwrap();
+        let parsed = url::Url::parse(&sent.url).unwrap();
         prop_assert_eq!(parsed.as_str(), sent.url.as_str());
     }
 }

@@ -25,7 +25,7 @@ fn known() -> Regions {
 
 fn body(regions: &Regions, accept: Option<&str>) -> (String, String) {
     let reply: Reply<()> = answer(regions, &origins(), accept, NOW);
-    assert_eq!((reply.head.status, reply.head.headers[1].clone()), (200, ("vary", "accept".to_owned())));
+    assert_eq!((reply.head.status, reply.head.headers[1].clone()), (200, ("vary", "accept".into())));
     let Body::Bytes(bytes) = reply.body else { panic!() };
     (reply.head.headers[0].1.to_string(), String::from_utf8(bytes).unwrap())
 }

@@ -8,7 +8,8 @@ import { setTimeout as pause } from "node:timers/promises";
 
 const running = [];
 
-export async function start(name, [program, ...args], { dir, env = {}, ready }) {
+/** `ready` is asked every so many milliseconds. */
+export async function start(name, [program, ...args], { dir, env = {}, ready, every = 40 }) {
   const log = join(dir, `${name}.log`);
   const out = openSync(log, "a", 0o600);
   const child = spawn(program, args, { env: { ...process.env, ...env }, stdio: ["ignore", out, out] });
@@ -18,7 +19,7 @@ export async function start(name, [program, ...args], { dir, env = {}, ready }) 
   child.on("exit", () => (ended = true));
   child.on("error", () => (ended = true));
   const text = () => readFileSync(log, "utf8");
-  for (const deadline = performance.now() + 30_000; ; await pause(40)) {
+  for (const deadline = performance.now() + 30_000; ; await pause(every)) {
     if (ended || performance.now() > deadline) throw new Error(`${name} did not start:\n${text()}`);
     if (await Promise.resolve(ready(text())).catch(() => false)) return child;
   }
