@@ -12,8 +12,9 @@ import { fetchPatiently } from "../lib/patient.mjs";
 import { open } from "./ceremonies.mjs";
 import { KINDS } from "./databases.mjs";
 import { makeOpenTemplate } from "./kills.mjs";
-import { BOOKS, Gone, LEFT, PAYERS_ARE_GONE, Shop, TIME_PASSES, assertBooks, assertWalletBook, numbers } from "./money.mjs";
+import { BOOKS, Gone, LEFT, PAYERS_ARE_GONE, Shop, TIME_PASSES, assertAcknowledged, assertBooks, assertWalletBook, numbers } from "./money.mjs";
 import { NOT_THEIRS, giveBank, giveWallet } from "./parties.mjs";
+import { mulberry } from "./random.mjs";
 import { Ground } from "./stand.mjs";
 import { until } from "./world.mjs";
 
@@ -131,7 +132,7 @@ class Lane {
     const rows = (await stand.database.rowsLater(BOOKS)).map(numbers);
     assertBooks(rows);
     for (const row of rows) counts.transactions[row.state] = (counts.transactions[row.state] ?? 0) + 1;
-    for (const { shop, name } of this.shops) this.assertAcknowledged(shop, rows.filter(({ account }) => account === name));
+    for (const { shop, name } of this.shops) assertAcknowledged(shop, rows.filter(({ account }) => account === name));
     await this.assertFeeds();
     const all = (await stand.database.rowsLater("SELECT id, account, state, authorised_minor, captured_minor, refunded_minor, autocapture, card_last_four, method FROM transactions")).map(numbers);
     this.assertNotified(all);
@@ -215,26 +216,6 @@ class Lane {
         if (shop.open.has(key)) await shop.askAgain(key);
         return !shop.open.has(key);
       }, { seconds: 40 });
-    }
-  }
-
-  /** What was acknowledged is there: at least as much, as an answer may have been lost. */
-  assertAcknowledged(shop, rows) {
-    const byId = new Map(rows.map((row) => [Number(row.id), row]));
-    for (const [id, { captured, refunded, voided, reversed }] of shop.acknowledged) {
-      const row = byId.get(id);
-      assert.ok(row, `sv-${id} is gone`);
-      const is = JSON.stringify(row);
-      assert.ok(Number(row.captured_minor) >= captured, `sv-${id}: captured ${captured}, ${is}`);
-      assert.ok(Number(row.refunded_minor) >= refunded, `sv-${id}: refunded ${refunded}, ${is}`);
-      if (voided) assert.equal(row.state, "voided", is);
-      if (reversed) assert.ok(row.state === "voided" || Number(row.refunded_minor) === reversed, is);
-    }
-    for (const [id, state] of shop.told) {
-      const row = byId.get(id);
-      assert.ok(row, `sv-${id} is gone`);
-      if (state === "paid") assert.equal(row.authorised_minor > 0, true, `sv-${id} was paid and is ${row.state}`);
-      if (state === "declined") assert.equal(Number(row.captured_minor), 0, `sv-${id} was declined and is captured`);
     }
   }
 
@@ -323,16 +304,6 @@ class Lane {
 }
 
 const day = (from) => new Date(Date.now() + from * 86_400_000).toISOString().slice(0, 10);
-
-/** A small generator with a seed; its quality is of no matter here. */
-function mulberry(state) {
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 for (const kind of KINDS.filter((kind) => !values.kind || kind === values.kind)) {
   const own = Math.min(lanes, kills);

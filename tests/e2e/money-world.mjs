@@ -34,7 +34,7 @@ export class MoneyWorld {
   isRefused = false;
 
   static async start(kind) {
-    const world = new MoneyWorld();
+    const world = new this();
     world.ground = await Ground.start();
     // Whoever refuses what is paid takes note of everything else.
     world.ground.receiver.statusOf = (body) => (world.isRefused && JSON.parse(body).status === "SUCCESS" ? 500 : 200);
@@ -60,7 +60,7 @@ export class MoneyWorld {
   merchant(sort, name, party, { account, password }) {
     const basic = (user) => ({ authorization: `Basic ${Buffer.from(`${user}:${password}`).toString("base64")}` });
     const { url, card } = this.ground.parties().find((one) => one.party === party);
-    return { sort, name, party, url, card: party === "nets" ? card : CARD, pluto: basic(account), v1: basic(account.replace("merchant-", "")) };
+    return { sort, name, party, account: { account, password }, url, card: party === "nets" ? card : CARD, pluto: basic(account), v1: basic(account.replace("merchant-", "")) };
   }
 
   get database() {

@@ -218,6 +218,26 @@ export function assertBooks(rows) {
   }
 }
 
+/** What was acknowledged is there: at least as much, as an answer may have been lost. */
+export function assertAcknowledged(shop, rows) {
+  const byId = new Map(rows.map((row) => [Number(row.id), row]));
+  for (const [id, { captured, refunded, voided, reversed }] of shop.acknowledged) {
+    const row = byId.get(id);
+    assert.ok(row, `sv-${id} is gone`);
+    const is = JSON.stringify(row);
+    assert.ok(Number(row.captured_minor) >= captured, `sv-${id}: captured ${captured}, ${is}`);
+    assert.ok(Number(row.refunded_minor) >= refunded, `sv-${id}: refunded ${refunded}, ${is}`);
+    if (voided) assert.equal(row.state, "voided", is);
+    if (reversed) assert.ok(row.state === "voided" || Number(row.refunded_minor) === reversed, is);
+  }
+  for (const [id, state] of shop.told) {
+    const row = byId.get(id);
+    assert.ok(row, `sv-${id} is gone`);
+    if (state === "paid") assert.equal(row.authorised_minor > 0, true, `sv-${id} was paid and is ${row.state}`);
+    if (state === "declined") assert.equal(Number(row.captured_minor), 0, `sv-${id} was declined and is captured`);
+  }
+}
+
 /** Every transaction with what its acts add up to. */
 export const BOOKS = `
   SELECT t.id, t.account, t.state, t.amount_minor, t.authorised_minor, t.captured_minor, t.refunded_minor, t.acts_done, t.pending_act,

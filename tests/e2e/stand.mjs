@@ -152,8 +152,8 @@ export class Stand {
     return readFileSync(this.ground.children.logFile(`${this.name}-${process}`), "utf8");
   }
 
-  /** `fault` as in SCANVAULT_FAULT; `process` is `origin`, or the second one on the same database. */
-  async start({ fault = "", process: name = "origin" } = {}) {
+  /** `fault` as in SCANVAULT_FAULT; `process` is `origin`, or the second one on the same database; `env` is its own. */
+  async start({ fault = "", process: name = "origin", env: own = {} } = {}) {
     const ports = (this.#ports[name] ??= { public: await port(), admin: await port(), callbacks: await port() });
     const env = {
       SCANVAULT_FAULT: fault,
@@ -178,6 +178,7 @@ export class Stand {
       SCANVAULT_CALLBACK_LISTEN: `127.0.0.1:${ports.callbacks}`,
       SCANVAULT_CALLBACK_URL: `https://localhost:${ports.callbacks}`,
       ...this.env,
+      ...own,
     };
     const child = await this.ground.children.start(`${this.name}-${name}`, [SCANVAULT, "serve"], { env, ready: READY });
     child.ending = true; // it is here to die
