@@ -3,10 +3,31 @@
 use scanvault_protocol::Problem;
 use scanvault_qr::request::{ImageRequest, Refusal as ImageRefusal, Settings};
 
+use crate::halves::Halves;
 use crate::reply::{Body, Head, HeaderList, Refusal, Reply};
 
 /// A week, and another month while a newer one is fetched: an image never changes, a renderer seldom does.
 const IMAGE_CACHE_CONTROL: &str = "public, max-age=604800, stale-while-revalidate=2592000";
+
+/// As many images are kept; larger ones are not: 2 MiB at most, usually a tenth of it.
+const MAX_IMAGES: usize = 256;
+const MAX_KEPT_BYTES: usize = 8 * 1024;
+
+/// What was drawn, by its ETag, which covers all that it was drawn of. Drawing costs a third of a whole request.
+#[derive(Debug)]
+pub struct Images(Halves<String, Drawn>);
+
+impl Default for Images {
+    fn default() -> Self {
+        Self(Halves::new(MAX_IMAGES))
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Drawn {
+    content_type: &'static str,
+    bytes: Vec<u8>,
+}
 
 /// The image of a canonical path such as `/pluto/public/qr/0123456789.svg`.
 ///
@@ -19,6 +40,7 @@ pub fn image<S>(
     query: Option<&str>,
     if_none_match: Option<&str>,
     settings: &Settings,
+    images: &mut Images,
 ) -> Result<Reply<S>, Refusal> {
     let refused = |refusal: ImageRefusal| match refusal {
         ImageRefusal::UnknownType => Problem::NotFound.into(),
@@ -30,7 +52,7 @@ pub fn image<S>(
     let is_known = if_none_match.is_some_and(|list| matches_etag(list, &etag));
     // RFC 9110 §15.4.5: a 304 repeats the validators and caching headers of the 200.
     let mut headers: HeaderList = vec![
-        ("etag", etag.into()),
+        ("etag", etag.clone().into()),
         ("cache-control", IMAGE_CACHE_CONTROL.into()),
         ("access-control-allow-origin", "*".into()),
         ("cross-origin-resource-policy", "cross-origin".into()),
@@ -39,7 +61,18 @@ pub fn image<S>(
     if is_known {
         return Ok(Reply { head: Head::new(304, headers), body: Body::Empty });
     }
-    let image = request.render(settings).map_err(refused)?;
+    let known = images.0.get(&etag).cloned();
+    let image = match known {
+        Some(known) => known,
+        None => {
+            let image = request.render(settings).map_err(refused)?;
+            let drawn = Drawn { content_type: image.content_type, bytes: image.bytes };
+            if drawn.bytes.len() <= MAX_KEPT_BYTES {
+                images.0.put(etag, drawn.clone());
+            }
+            drawn
+        }
+    };
     headers.push(("content-type", image.content_type.into()));
     headers.push(("content-length", image.bytes.len().to_string().into()));
     headers.push(("content-disposition", format!("inline; filename=\"{}\"", request.file_name()).into()));
@@ -63,7 +96,7 @@ mod tests {
     }
 
     fn ask(path: &str, query: Option<&str>, if_none_match: Option<&str>) -> Result<Reply<()>, Refusal> {
-        image(path, query, if_none_match, &settings())
+        image(path, query, if_none_match, &settings(), &mut Images::default())
     }
 
     fn value(reply: &Reply<()>, name: &str) -> Option<String> {
@@ -85,6 +118,28 @@ mod tests {
             let Body::Bytes(bytes) = &reply.body else { panic!("{path}") };
             assert!(bytes.starts_with(start), "{path}");
             assert_eq!(value(&reply, "content-length"), Some(bytes.len().to_string()));
+        }
+    }
+
+    #[test]
+    fn an_image_that_was_drawn_is_kept_as_it_is() {
+        let mut images = Images::default();
+        let mut drawn = |path: &str, query: Option<&str>| {
+            let Body::Bytes(bytes) = image::<()>(path, query, None, &settings(), &mut images).unwrap().body else {
+                panic!("{path}")
+            };
+            (bytes, images.0.len())
+        };
+        let (png, kept) = drawn("/pluto/public/qr/0123456789", None);
+        assert_eq!((drawn("/pluto/public/qr/0123456789.png", None), kept), ((png.clone(), 1), 1));
+        for (path, query) in [
+            ("/pluto/public/qr/0123456789.svg", None),
+            ("/pluto/public/qr/0123456788", None),
+            ("/pluto/public/qr/0123456789", Some("size=300")),
+        ] {
+            let other = drawn(path, query).0;
+            assert_ne!(other, png, "{path} {query:?}");
+            assert_eq!(other, drawn(path, query).0, "{path} {query:?}");
         }
     }
 

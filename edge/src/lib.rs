@@ -173,7 +173,8 @@ async fn respond(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<
     let Admitted { inbound, target, spec, .. } = request;
     match (spec.answerer, spec.route) {
         (Answerer::Edge, Route::QrImage) => {
-            answer::image(&target.path, target.query.as_deref(), inbound.if_none_match.as_deref(), &config.qr)
+            let (query, if_none_match) = (target.query.as_deref(), inbound.if_none_match.as_deref());
+            state::with(|state| answer::image(&target.path, query, if_none_match, &config.qr, &mut state.images))
         }
         (Answerer::Edge, Route::Monitor) => {
             ask::look(config).await;

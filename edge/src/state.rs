@@ -7,6 +7,7 @@ use core::cell::RefCell;
 
 use scanvault_protocol::record::{Mark, TokenKeys, Update};
 
+use crate::answer::Images;
 use crate::authenticate::Caller;
 use crate::budget::{Budgets, Charge};
 use crate::config::MAX_REGIONS;
@@ -18,6 +19,7 @@ use crate::tokens::Tokens;
 /// The state of an isolate.
 #[derive(Debug, Default)]
 pub struct State {
+    pub images: Images,
     pub records: Records,
     pub tokens: Tokens,
     pub budgets: Budgets,

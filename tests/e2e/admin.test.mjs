@@ -29,10 +29,10 @@ onBothDatabases((at) => {
       const { status, body } = await get("/health/ready");
       return { status, ...JSON.parse(body) };
     };
-    assert.deepEqual(await ready(), { status: 200, database: true, draining: false, sealed: false });
+    assert.deepEqual(await ready(), { status: 200, database: true, draining: false, sealed: false, standsBy: false });
     await world.cli("vault", "seal");
-    assert.deepEqual(await ready(), { status: 200, database: true, draining: false, sealed: true });
-    assert.deepEqual(await world.cli("health"), { database: true, draining: false, sealed: true });
+    assert.deepEqual(await ready(), { status: 200, database: true, draining: false, sealed: true, standsBy: false });
+    assert.deepEqual(await world.cli("health"), { database: true, draining: false, sealed: true, standsBy: false });
     await world.unseal();
   });
 

@@ -257,4 +257,4 @@ onBothDatabases((at) => {
     const again = await world.create(merchant, short.text);
     assert.deepEqual([again.status, JSON.parse(again.body).code], [200, short.code]);
   });
-});
+}, { provokes: ["body-bytes", "media-type"] });

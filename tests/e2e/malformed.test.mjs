@@ -49,7 +49,7 @@ onBothDatabases((at) => {
     assert.equal((await session(world, who)).headerName, "Authorization", "logins work");
     assert.ok(!/panicked|RuntimeError|unreachable executed/.test(world.log("edge") + world.log("origin")), "nobody panicked");
   });
-}, { limits: "off" });
+}, { limits: "off", provokes: ["query-length", "query-form", "query-name", "body-bytes", "header-bytes"] });
 
 /** Draws requests from a seed. */
 class Maker {

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { appendFileSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
+import { fileURLToPath } from "node:url";
 
 const RULES = new URL("../../edge/src/screen/rule.rs", import.meta.url);
 /** As the code names them, so that none is forgotten here. */
@@ -22,4 +23,12 @@ export function assertNoneRefused(lines, provokes) {
   if (report) appendFileSync(report, `${JSON.stringify({ file: basename(process.argv[1] ?? ""), requests: requests.length, refused })}\n`);
   const surprises = Object.keys(refused).filter((rule) => !provokes.includes(rule));
   assert.deepEqual(surprises, [], `the screen refused what no test provokes: ${JSON.stringify(refused)} of ${requests.length}`);
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const worlds = readFileSync(process.argv[2], "utf8").trim().split("\n").map((line) => JSON.parse(line));
+  const total = {};
+  for (const { refused } of worlds) for (const [rule, count] of Object.entries(refused)) total[rule] = (total[rule] ?? 0) + count;
+  const requests = worlds.reduce((sum, world) => sum + world.requests, 0);
+  console.error(`the screen: ${requests} requests in ${worlds.length} worlds, refused where no test provokes it: 0; provoked: ${JSON.stringify(total)}`);
 }

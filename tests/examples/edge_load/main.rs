@@ -5,7 +5,7 @@
 //! edge_load PORT STATUS SECONDS CONNECTIONS <REQUEST
 //! ```
 //!
-//! REQUEST is sent as it is, over and over. It prints how many answers came and how many seconds that took. Any other
+//! REQUEST is sent over and over, as it is but for ten `#`: another number each time. It prints how many answers came and how many seconds that took. Any other
 //! status ends it.
 
 #![expect(
@@ -19,6 +19,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -42,14 +43,23 @@ fn main() {
     println!("{done} {:.6}", began.elapsed().as_secs_f64());
 }
 
+const NUMBER: &[u8] = b"##########";
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
 /// One connection, until the time is over; how many answers came.
 fn drive(port: u16, request: &[u8], status: u16, ends: Instant) -> u64 {
     let mut connection = TcpStream::connect(("127.0.0.1", port)).expect("a connection");
     connection.set_nodelay(true).unwrap();
+    let mut request = request.to_vec();
+    let number = request.windows(NUMBER.len()).position(|it| it == NUMBER).map(|at| at..at + NUMBER.len());
     let mut buffer = vec![0; 256 * 1024];
     let mut done = 0;
     while Instant::now() < ends {
-        connection.write_all(request).unwrap();
+        if let Some(number) = number.clone() {
+            let next = format!("{:010}", NEXT.fetch_add(1, Ordering::Relaxed));
+            request[number].copy_from_slice(next.as_bytes());
+        }
+        connection.write_all(&request).unwrap();
         let mut held = 0;
         while !is_whole(&buffer[..held], status) {
             let more = connection.read(&mut buffer[held..]).unwrap();
