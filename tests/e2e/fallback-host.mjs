@@ -153,7 +153,7 @@ export class FallbackWorld extends World {
   }
 
   get settings() {
-    return { PUBLIC_URL: "https://pay.example", ORIGINS: `a=${this.origin}`, LINK_KEY_ID: this.linkKeys[0].id, RATE_LIMITS: this.limits };
+    return { PUBLIC_URL: "https://pay.example", ORIGINS: `a=${this.origin}`, LINK_KEY_ID: this.linkKeys[0].id, RATE_LIMITS: this.limits, LOG: "all" };
   }
 
   async startEdge() {
