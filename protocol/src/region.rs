@@ -4,7 +4,8 @@
 //! {"region":"a","version":"0.1.0","sealed":false,"serves":true,"epoch":3}
 //! ```
 //!
-//! The origin says it from what the process knows, without a look into the database, so that it answers in any state.
+//! The origin says it from what the process knows, without a look into the database; only the link's door needs that, for
+//! nonces that several processes share.
 
 use serde::Deserialize;
 

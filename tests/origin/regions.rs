@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use scanvault_origin::db::Db;
+use scanvault_origin::db::fence::FenceError;
+use scanvault_origin::vault::SystemEntropy;
 use scanvault_protocol::region::State;
 use serde_json::{Value, json};
 use sqlx::Row;
@@ -300,4 +302,42 @@ async fn who_is_of_the_same_region_is_not_fenced() {
     begun.commit().await.unwrap();
     sibling.db.look_who_serves().await.unwrap();
     assert!(sibling.db.serves() && sibling.db.standing().epoch == 1);
+}
+
+/// Two operators decide at once, each at a region: the later decision holds, and who was overtaken ends nobody's sessions.
+#[tokio::test]
+async fn who_was_overtaken_fences_nobody() {
+    let two = Two::new().await;
+    let decide = async |db: &Db, region: &str| {
+        let mut tx = db.unfenced().begin().await.unwrap();
+        let decision = db.decide(&mut tx, Some(region), 1).await.unwrap();
+        tx.commit().await.unwrap();
+        decision
+    };
+    let (here, there) = (&two.world.app.db, &two.other.db);
+    let ours = decide(here, "a").await;
+    let theirs = decide(there, "b").await;
+    let mut begun = there.begin().await.unwrap();
+    sqlx::query("UPDATE accounts SET display_name = 'x'").execute(&mut *begun).await.unwrap();
+    let overtaken = here.fence_others(&ours).await;
+    assert!(matches!(overtaken, Err(FenceError::Overtaken)), "{overtaken:?}");
+    assert!(!here.serves(), "and it knows");
+    there.fence_others(&theirs).await.unwrap();
+    begun.commit().await.unwrap();
+    assert_eq!(two.world.number("SELECT COUNT(*) FROM accounts WHERE display_name = 'x'").await, 1);
+}
+
+/// A re-encryption holds records and the vault for as long as a batch takes: for good, where its process was stopped.
+#[tokio::test]
+async fn a_reencryption_is_fenced_too() {
+    let mut two = Two::new().await;
+    assert_eq!(two.world.admin("POST", "/vault/reencrypt", &json!({})).await.status, 200);
+    two.other_serves().await;
+    let mut entropy = SystemEntropy::new();
+    for _ in 0..3 {
+        let step = two.world.app.admin.reencrypt_step(&mut entropy).await;
+        assert!(step.is_err(), "{step:?}");
+    }
+    let untouched = "SELECT COUNT(*) FROM vault_reencryption WHERE cursor_table = '' AND state = 'running'";
+    assert_eq!(two.world.number(untouched).await, 1);
 }

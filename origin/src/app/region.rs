@@ -16,7 +16,7 @@ use crate::db::{Db, Kind};
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl App {
-    /// How this origin stands. Nothing is waited for: it answers in any state.
+    /// How this origin stands, as far as the process knows: nothing is asked for it.
     pub(super) fn region_state(&self) -> Response {
         let standing = self.db.standing();
         let state = State {

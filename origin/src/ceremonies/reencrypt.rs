@@ -100,7 +100,8 @@ impl Admin {
             return Ok(Step::Idle);
         }
         let limit = BATCH.min(job.per_second);
-        let mut tx = self.db.begin().await?;
+        // Behind the fence: a process that is stopped in it would keep others from these records and the vault for good.
+        let mut tx = self.wallet.payments.db.begin().await?;
         if !store::hold(&mut tx, unsealed.record().version).await? {
             return Ok(Step::Idle);
         }
@@ -138,7 +139,7 @@ impl Admin {
         let left = self.records_due(unsealed).await?;
         let is_over = left <= job.failed;
         let owner = self.audit.chain_id().to_string();
-        let mut tx = self.audit.begin_unfenced().await?;
+        let mut tx = self.audit.begin().await?;
         if !store::hold(tx.tx(), unsealed.record().version).await? {
             return Ok(Step::Idle);
         }

@@ -23,7 +23,7 @@ impl Admin {
     pub(super) async fn region_serve(&self, call: &AdminCall<'_>) -> Result<Response, ApiError> {
         let region = self.db.region().to_owned();
         let decision = self.decide(call, "region.serves", Some(&region)).await?;
-        let ended = self.db.fence_others().await.map_err(|error| unfenced(&error))?;
+        let ended = self.db.fence_others(&decision).await.map_err(|error| unfenced(&error))?;
         self.take_in(call, &decision);
         Ok(self.region_answer(&decision, Some(ended)))
     }
@@ -78,9 +78,13 @@ impl Admin {
     }
 }
 
-/// It is decided, but another may still write.
+/// It is decided, but another may still write, or is to.
 fn unfenced(error: &FenceError) -> ApiError {
     tracing::error!(cause = %error, "the other regions are not fenced");
+    if matches!(error, FenceError::Overtaken) {
+        let text = "another decision was made meanwhile, and that one holds: see `region show`";
+        return ApiError::because(Problem::Conflict, text);
+    }
     let text = format!("decided, but the others are not fenced ({error}): stop them, or ask again");
     ApiError::because(Problem::Conflict, text)
 }

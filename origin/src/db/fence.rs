@@ -38,7 +38,8 @@ const END_OTHERS: &str = "SELECT held.pid, pg_terminate_backend(held.pid) FROM p
     LEFT JOIN pg_stat_activity session ON session.pid = held.pid \
     WHERE held.locktype = 'advisory' AND held.objsubid = 1 AND held.classid = 7236428 \
     AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
-    AND held.objid = 'serving_region'::regclass AND session.application_name IS DISTINCT FROM $1";
+    AND held.objid = 'serving_region'::regclass AND session.application_name IS DISTINCT FROM $1 \
+    AND EXISTS (SELECT 1 FROM serving_region WHERE epoch = $2)";
 /// How long sessions are given to end.
 const END_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
@@ -76,6 +77,9 @@ pub enum FenceError {
     /// They were told to end and have not.
     #[error("{0} sessions of other regions have not ended")]
     Left(usize),
+    /// Somebody decided after it: who serves now is not to be fenced by who no longer does.
+    #[error("another decision was made meanwhile")]
+    Overtaken,
 }
 
 /// The region of this process, and what it knows of who serves.
@@ -208,18 +212,21 @@ impl Db {
         Ok(read(&mut **tx).await?)
     }
 
-    /// Ends the sessions of other regions that may write, and waits until there are none. How many there were.
+    /// Ends the sessions of other regions that may write, and waits until there are none. How many there were. It is for
+    /// the decision that was just made for this region: where there is a later one, nothing is ended.
     ///
     /// # Errors
     /// See [`FenceError`]; it may be called again.
-    pub async fn fence_others(&self) -> Result<usize, FenceError> {
+    pub async fn fence_others(&self, decision: &Decision) -> Result<usize, FenceError> {
+        let epoch = i64::try_from(decision.epoch).unwrap_or(i64::MAX);
         let until = Instant::now() + END_WITHIN;
         let mut ended = HashSet::new();
         loop {
-            let found = sqlx::query(END_OTHERS).bind(self.fence.session_name()).fetch_all(&self.unfenced).await;
-            let found = found.map_err(DbError::from)?;
+            let found = sqlx::query(END_OTHERS).bind(self.fence.session_name()).bind(epoch).fetch_all(&self.unfenced);
+            let found = found.await.map_err(DbError::from)?;
             if found.is_empty() {
-                return Ok(ended.len());
+                let is_overtaken = self.look_who_serves().await?.epoch != decision.epoch;
+                return if is_overtaken { Err(FenceError::Overtaken) } else { Ok(ended.len()) };
             }
             for row in &found {
                 ended.insert(row.try_get::<i32, _>("pid").map_err(DbError::from)?);
