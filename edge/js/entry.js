@@ -21,12 +21,15 @@ const restart = () => {
   isSound = true;
 };
 
+const restartAfter = (error, begunIn) => {
+  if (begunIn !== generation) return;
+  console.error("the module is started anew:", error?.message);
+  restart();
+};
+
 const failed = (error, begunIn, isHead) => {
   try {
-    if (begunIn === generation) {
-      console.error("the module is started anew:", error?.message);
-      restart();
-    }
+    restartAfter(error, begunIn);
     return glue.failed(isHead);
   } catch (second) {
     console.error("it did not start:", second?.message);
@@ -89,8 +92,24 @@ async function settled(wait) {
   }
 }
 
-/** What a request leaves to be done after its answer. */
-driveWith((task) => Promise.resolve().then(() => drive(task, true)));
+/**
+ * What a request leaves to be done after its answer, in the module that left it. Nobody waits for an answer of it, so
+ * that it makes none, and no line of the log as for a request.
+ */
+async function finish(task, begunIn) {
+  try {
+    await undefined; // The call that leaves it is still in the module.
+    await steps(task);
+  } catch (error) {
+    try {
+      restartAfter(error, begunIn);
+    } catch (second) {
+      console.error("it did not start:", second?.message);
+    }
+  }
+}
+
+driveWith((task) => finish(task, generation));
 
 export default {
   fetch(request, env, context) {

@@ -198,8 +198,9 @@ impl NoAnswer {
 pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
     let headers = outgoing.headers.iter().map(|(name, value)| (*name, value.as_ref()));
     let body = Some(outgoing.body).filter(|body| !body.is_empty());
-    let sent = lines(String::new(), headers)
-        .map_err(|_| JsValue::NULL)
+    // A credential may be among them.
+    let sent = lines("", headers)
+        .map(Zeroizing::new)
         .and_then(|text| host::send(outgoing.method, &outgoing.url, &text, body, outgoing.deadline_ms));
     let response = match sent {
         Ok(promise) => settled(promise).await,
@@ -296,7 +297,7 @@ pub fn into_response(reply: &RuntimeReply) -> Result<JsValue, JsValue> {
     let Head { status, reason, headers } = &reply.head;
     let number = kept(headers)?;
     let varying = headers.iter().filter(|(_, value)| number == NONE_KEPT || matches!(value, Cow::Owned(_)));
-    let text = lines(reason.clone().unwrap_or_default(), varying.map(|(name, value)| (*name, value.as_ref())))?;
+    let text = lines(reason.as_deref().unwrap_or_default(), varying.map(|(name, value)| (*name, value.as_ref())))?;
     match &reply.body {
         // These statuses have no body (RFC 9110 §15.3.5, §15.4.5); the constructor would throw.
         _ if matches!(status, 204 | 205 | 304) => host::respond(*status, number, &text, &JsValue::NULL),
@@ -333,18 +334,20 @@ fn kept(headers: &HeaderList) -> Result<u32, JsValue> {
             if at >= MAX_KEPT {
                 return Ok(NONE_KEPT);
             }
-            host::keep_headers(number, &lines(String::new(), constant())?)?;
+            host::keep_headers(number, &lines("", constant())?)?;
             all.push(constant().collect());
         }
         Ok(number)
     })
 }
 
-/// Appends a line for each name and each value. One that holds a line break would pass for others.
-fn lines<'h>(first: String, headers: impl Iterator<Item = (&'static str, &'h str)>) -> Result<String, JsValue> {
-    let mut text = first;
-    text.reserve(512);
-    let mut is_broken = text.contains('\n');
+/// A line for each name and each value after the first one. One that holds a line break would pass for others. All room is
+/// taken at once: a text that grows leaves copies behind, and nobody would wipe those.
+fn lines<'h>(first: &str, headers: impl Iterator<Item = (&'static str, &'h str)> + Clone) -> Result<String, JsValue> {
+    let length = headers.clone().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
+    let mut text = String::with_capacity(first.len() + length);
+    text.push_str(first);
+    let mut is_broken = first.contains('\n');
     for (name, value) in headers {
         is_broken |= value.contains('\n');
         for part in ["\n", name, "\n", value] {
@@ -352,4 +355,20 @@ fn lines<'h>(first: String, headers: impl Iterator<Item = (&'static str, &'h str
         }
     }
     if is_broken { Err(JsValue::NULL) } else { Ok(text) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_of_lines_leaves_no_copies_and_lets_no_value_pass_for_others() {
+        let credential = "x".repeat(6000);
+        let headers = [("scanvault-host", "pay.example"), ("authorization", credential.as_str()), ("signature", "s")];
+        let text = lines("OK", headers.into_iter()).unwrap_or_default();
+        assert_eq!(text, format!("OK\nscanvault-host\npay.example\nauthorization\n{credential}\nsignature\ns"));
+        assert_eq!(text.capacity(), text.len());
+        assert!(lines("", [("etag", "a\nset-cookie\nb")].into_iter()).is_err());
+        assert!(lines("OK\nset-cookie", [("etag", "a")].into_iter()).is_err());
+    }
 }

@@ -256,8 +256,12 @@ fn signature_params(message: &Message<'_>, created: u64, nonce: &[u8], key_id: &
 }
 
 /// RFC 9421 §2.5. A line break in a value would let it pose as another line, so control characters are refused.
-fn signature_base(message: &Message<'_>, params: &str) -> Result<String, LinkError> {
-    let mut base = String::with_capacity(1024);
+///
+/// A credential may be among them, so the text is wiped, and has all its room from the beginning: one that grows leaves
+/// copies behind.
+fn signature_base(message: &Message<'_>, params: &str) -> Result<Zeroizing<String>, LinkError> {
+    let length = components(message).map(|(name, value)| name.len() + value.len() + "\"\": ?\n".len()).sum::<usize>();
+    let mut base = Zeroizing::new(String::with_capacity(length + "\"@signature-params\": ".len() + params.len()));
     for (name, value) in components(message) {
         if value.bytes().any(|b| !(b' '..=b'~').contains(&b)) {
             return Err(LinkError::Malformed);

@@ -64,7 +64,7 @@ export function edgeBindings(origins) {
 
 /** The log lines of these answers, in their order, once they are all there: exactly one each. */
 export async function logOf({ logs }, answers) {
-  const deadline = Date.now() + 5000;
+  const deadline = Date.now() + 30_000;
   for (;;) {
     const lines = logs.flatMap((line) => (line.startsWith("{") ? [JSON.parse(line)] : []));
     const found = answers.map(({ headers }) => lines.filter((line) => line.requestId === headers["scanvault-request-id"]));

@@ -12,7 +12,10 @@ const HELLO = "/pluto/public/monitor";
 const QR = "/pluto/public/qr/0123456789";
 const INTERNAL = [500, "internal", "Internal error; the outcome is unknown, ask or retry with the same reference"];
 
-/** `x-trap: now` traps before an answer is thought of, `later` when the origin has answered, `all` now and each time that a module starts. */
+/**
+ * `x-trap: now` traps before an answer is thought of, `later` when the origin has answered, `after` in what is left to be
+ * done after the answer, `all` now and each time that a module starts.
+ */
 const AROUND = `
 import worker from "./index.js";
 const [now, send] = [Date.now, globalThis.fetch];
@@ -24,7 +27,7 @@ Date.now = () => {
 };
 globalThis.fetch = async (...all) => {
   const answer = await send(...all);
-  isArmed = isLater;
+  isArmed ||= isLater;
   isLater = false;
   return answer;
 };
@@ -34,26 +37,33 @@ WebAssembly.Instance = function (...all) {
   return new Instance(...all);
 };
 export default {
-  fetch(request, env, context) {
+  async fetch(request, env, context) {
     const trap = request.headers.get("x-trap");
     [isArmed, isLater] = [trap === "now", trap === "later"];
     isBroken = trap === "all";
-    return worker.fetch(request, env, context);
+    const answer = await worker.fetch(request, env, context);
+    isArmed ||= trap === "after";
+    return answer;
   },
 };`;
 
 const authorization = basic("merchant-25");
-let origin, edge, dev;
+let origin, second, edge, dev;
 
 before(async () => {
   origin = await startOrigin();
-  edge = await startEdge(origin, { dev: { around: AROUND } });
+  second = await startOrigin({ region: "b", tls: origin.tls });
+  // With two regions there is something to do after an answer: they are asked how they stand.
+  const ORIGINS = `a=${origin.url} b=${second.url}`;
+  edge = await startEdge(origin, { dev: { around: AROUND }, two: { around: AROUND, ORIGINS } });
   ({ dev } = edge.urls);
 });
 after(async () => {
   await edge?.close();
-  await origin?.close();
+  await Promise.all([origin?.close(), second?.close()]);
 });
+
+const restarts = () => edge.logs.filter((line) => line.includes("the module is started anew")).length;
 
 test("the request gets a hardened 500 and a line in the log, and the next one an answer", async () => {
   for (const [path, headers] of [[HELLO, {}], [QR, {}], [CODE, { authorization }]]) {
@@ -87,7 +97,6 @@ test("what was under way in it fails alone: it does not start the module anew on
   const under = ask(dev, CODE, { headers: { authorization } });
   await arrived;
   origin.respond = answerJson;
-  const restarts = () => edge.logs.filter((line) => line.includes("the module is started anew")).length;
   const before = restarts();
   assertProblem(await ask(dev, HELLO, { headers: { "x-trap": "now" } }), ...INTERNAL);
   release();
@@ -96,6 +105,20 @@ test("what was under way in it fails alone: it does not start the module anew on
   await logOf(edge, [answer]);
   assert.equal(restarts(), before + 1);
   assert.equal((await ask(dev, CODE, { headers: { authorization } })).status, 200);
+});
+
+test("what is left to be done after an answer fails without an answer, and without a line as for a request", { timeout: 60_000 }, async () => {
+  const before = restarts();
+  const { two } = edge.urls;
+  const answers = [await ask(two, CODE, { headers: { authorization, "x-trap": "after" } })];
+  while (restarts() === before) await new Promise((turn) => setImmediate(turn));
+  answers.push(await ask(two, CODE, { headers: { authorization } }));
+  assert.deepEqual(answers.map(({ status }) => status), [200, 200]);
+  await logOf(edge, answers);
+  assert.equal(restarts(), before + 1);
+  const ids = answers.map(({ headers }) => headers["scanvault-request-id"]);
+  const [from, to] = ids.map((id) => edge.logs.findIndex((line) => line.includes(id)));
+  assert.deepEqual(edge.logs.slice(from + 1, to).filter((line) => line.includes('"message":"request"')), []);
 });
 
 test("a module that does not start any more leaves a bare answer with the headers that harden", async () => {

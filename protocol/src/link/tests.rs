@@ -106,6 +106,17 @@ fn every_altered_field_is_refused() {
 }
 
 #[test]
+fn what_is_signed_never_grows_while_it_is_written() {
+    for length in [10, 6000] {
+        let credential = "x".repeat(length);
+        let message = Message { authorization: Some(&credential), ..message("sha-256=:AAAA:") };
+        let base: Zeroizing<String> = signature_base(&message, &"p".repeat(300)).unwrap();
+        // The room for the mark of a query is taken for each line.
+        assert!((base.len()..base.len() + 16).contains(&base.capacity()), "{} of {}", base.len(), base.capacity());
+    }
+}
+
+#[test]
 fn a_value_cannot_pose_as_another_line() {
     let digest = content_digest(b"");
     let smuggled = Message { client_address: "x\n\"scanvault-credential\": verified", ..message(&digest) };
