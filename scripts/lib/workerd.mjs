@@ -27,7 +27,8 @@ export function compatibilityDate() {
 /**
  * Writes `dir/config.capnp` and what it embeds; returns the command line that serves it.
  *
- * workers: [{ name, modules: [file…], bindings: {NAME: text}, listen: "127.0.0.1:PORT", tls: {cert, key} | undefined }]
+ * workers: [{ name, modules: [file…], bindings: {NAME: text}, flags: [compatibility flag…] or none,
+ *          listen: "127.0.0.1:PORT", tls: {cert, key} | undefined }]
  * trust:   PEM file of the only CA that outgoing connections trust; without it none is trusted.
  * client:  {cert, key} that outgoing connections show to a server that asks for it.
  */
@@ -65,7 +66,7 @@ ${sockets.join("\n")}
   return [WORKERD, "serve", "--verbose", join(dir, "config.capnp")];
 }
 
-function workerText({ name, modules, bindings = {} }, dir, put) {
+function workerText({ name, modules, bindings = {}, flags = [] }, dir, put) {
   mkdirSync(join(dir, name), { recursive: true, mode: 0o700 });
   const moduleTexts = modules.map((file) => {
     copyFileSync(file, join(dir, name, basename(file)));
@@ -77,6 +78,7 @@ function workerText({ name, modules, bindings = {} }, dir, put) {
   );
   return `(
       compatibilityDate = ${quote(compatibilityDate())},
+      compatibilityFlags = [${flags.map(quote).join(", ")}],
       modules = [${moduleTexts.join(", ")}],
       bindings = [${bindingTexts.join(", ")}],
     )`;
