@@ -63,7 +63,9 @@ async function run() {
   measure(rows, workerd.pid);
   await end(workerd);
   print(rows);
-  goals(new Map(rows.map((row) => [row.name, row])));
+  const byName = new Map(rows.map((row) => [row.name, row]));
+  goals(byName);
+  beside(byName);
   console.log(await coldStarts({ edge, js: { ...js, name: "cold-js" }, dir: WORK, trust: join(CA, "ca.pem"), core: MEASURED }));
 }
 
@@ -122,8 +124,10 @@ function rowsOf({ ours, theirs, npm, etag }) {
     row("npm qrcode SVG", theirs, "SVG", `/qr/${CODE}.svg`),
     row("JS forwarded GET", theirs, undefined, `/Q/${CODE}`),
     row("forwarded GET", ours, "JS forwarded GET", `/Q/${CODE}`, { goal: 0.8 }),
+    row("JS GET, our use of the runtime", theirs, "JS forwarded GET", `/alike/Q/${CODE}`),
     row("JS forwarded POST", theirs, undefined, `/pluto/public/pay/${CODE}`, sealed),
     row("forwarded POST", ours, "JS forwarded POST", `/pluto/public/pay/${CODE}`, { ...sealed, goal: 0.8 }),
+    row("JS POST, our use of the runtime", theirs, "JS forwarded POST", `/alike/pluto/public/pay/${CODE}`, sealed),
   ];
 }
 
@@ -183,6 +187,18 @@ function goals(rows) {
       say(`${name} beside npm qrcode`, ratio(rows.get(name), rows.get(`npm qrcode PNG ${size}`), "costs"), 50);
     }
   }
+}
+
+/** Beside a JavaScript worker that asks the same of the runtime and does nothing else: what is left is ours. */
+function beside(rows) {
+  console.log("\nBeside a JavaScript worker that asks the same of the runtime, by CPU");
+  for (const [own, other] of [
+    ["own hello", "JS hello, our headers"],
+    [SAME_HEADERS, "JS hello, our headers"],
+    ["PNG 300", "JS hello, our headers"],
+    ["forwarded GET", "JS GET, our use of the runtime"],
+    ["forwarded POST", "JS POST, our use of the runtime"],
+  ]) console.log(`  ${own}: ${ratio(rows.get(own), rows.get(other), "costs").toFixed(2)}`);
 }
 
 async function statusOf(url) {
