@@ -177,8 +177,8 @@ async fn send(
             }
             Err(none) => {
                 let took_ms = runtime::now_ms().saturating_sub(sent_ms);
-                let was_dead = none.is_lost_connection() && with_pool(config, origin, |pool| pool.lost(took_ms));
-                if !(was_dead && request.spec.is_repeatable()) {
+                let may_be_repeated = none.is_lost_connection() && request.spec.is_repeatable();
+                if !(may_be_repeated && with_pool(config, origin, |pool| pool.tries_again(took_ms))) {
                     return Ok(Err(none.refusal()));
                 }
             }

@@ -183,6 +183,7 @@ export class World {
       ALLOW_PLAIN_HTTP: "loopback",
       CLIENT_ADDRESS: "none",
       RATE_LIMITS: this.limits,
+      LOG: "all", // the leak scan looks at it, too
       ...this.edgeSettings,
     };
     const worker = { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${port}` };
