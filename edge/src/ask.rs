@@ -10,6 +10,7 @@ use scanvault_protocol::route::{Route, RouteSpec};
 use scanvault_protocol::{Problem, headers};
 
 use crate::authenticate::Caller;
+use crate::budget::Client;
 use crate::config::{Config, Origin};
 use crate::forward::{self, Admitted};
 use crate::log;
@@ -18,7 +19,7 @@ use crate::regions::{self, Came, Health, Then, Tried};
 use crate::reply::{Body, Head, Refusal, Reply};
 use crate::runtime::{self, FromOrigin, RuntimeReply, Stream};
 use crate::screen::{Inbound, Target};
-use crate::state::{self, Told};
+use crate::state::{self, Told, UnderWayHere};
 
 /// The most that is read of an answer that does not say how long it is.
 const MAX_UNMEASURED_BYTES: usize = 4 << 20;
@@ -43,9 +44,11 @@ struct Failed {
 ///
 /// # Errors
 /// [`Problem::OriginUnreachable`] without an answer, [`Problem::BadGateway`] with one that is none of ours,
-/// [`Problem::Standby`] when no region serves; what cannot be signed is refused as such.
+/// [`Problem::Standby`] when no region serves, [`Problem::Overloaded`] when too much is under way for one more to be sent;
+/// what cannot be signed is refused as such.
 pub async fn origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<RuntimeReply, Refusal> {
     let began_ms = runtime::now_ms();
+    let under_way = begin(request, config, began_ms)?;
     let count = config.origins.len();
     let is_repeatable = request.spec.is_repeatable();
     let (mut tried, mut refusal) = (Tried::default(), None);
@@ -57,6 +60,7 @@ pub async fn origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Resu
         if left_ms == 0 {
             break;
         }
+        under_way.asks(at, asked_at_ms);
         let is_other_up = state::with(|state| state.regions.is_other_up(count, tried));
         let share_ms = regions::share_ms(left_ms, is_repeatable, is_other_up);
         let asked = ask(request, body, config, origin, share_ms).await?;
@@ -79,6 +83,14 @@ pub async fn origin(request: Admitted<'_>, body: &[u8], config: &Config) -> Resu
         }
     }
     Err(refusal.unwrap_or_else(|| Problem::OriginUnreachable.into()))
+}
+
+/// Takes a place among what is under way, for all that is sent for this request. Where everybody shares an address there
+/// are no shares.
+fn begin(request: Admitted<'_>, config: &Config, now_ms: u64) -> Result<UnderWayHere, Refusal> {
+    let address = request.inbound.client_address.as_deref();
+    let client = if config.has_rate_limits { Client::of(address, request.caller) } else { None };
+    state::begin(client, request.spec.deadline_ms, now_ms).map_err(|full| Refusal::full(full.rule()))
 }
 
 /// A share that was used up is not the deadline.

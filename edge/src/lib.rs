@@ -32,6 +32,7 @@ pub mod screen;
 pub mod state;
 pub mod step;
 pub mod tokens;
+pub mod underway;
 
 use scanvault_protocol::Problem;
 use scanvault_protocol::route::{self as protocol_route, Answerer, Dialect, Route, RouteSpec};

@@ -100,7 +100,14 @@ impl Refusal {
         Self::Problem { problem, detail: None, allow: None, retry_after_secs, cause: None, rule: Some(limit) }
     }
 
-    /// The same, by this rule of the screen.
+    /// Nothing was sent, by this limit.
+    #[must_use]
+    pub fn full(limit: &'static str) -> Self {
+        let (problem, rule) = (Problem::Overloaded, Some(limit));
+        Self::Problem { problem, detail: None, allow: None, retry_after_secs: None, cause: None, rule }
+    }
+
+    /// It, by this rule of the screen.
     #[must_use]
     pub fn by(mut self, screen_rule: Rule) -> Self {
         if let Self::Problem { rule, .. } = &mut self {

@@ -9,12 +9,13 @@ use scanvault_protocol::record::{Mark, TokenKeys, Update};
 
 use crate::answer::Images;
 use crate::authenticate::Caller;
-use crate::budget::{Budgets, Charge};
+use crate::budget::{Budgets, Charge, Client};
 use crate::config::MAX_REGIONS;
 use crate::pool::Pool;
 use crate::records::Records;
 use crate::regions::Regions;
 use crate::tokens::Tokens;
+use crate::underway::{Full, Place, UnderWay};
 
 /// The state of an isolate.
 #[derive(Debug, Default)]
@@ -26,6 +27,7 @@ pub struct State {
     pub regions: Regions,
     /// By the place of the region in the configuration.
     pub pools: [Pool; MAX_REGIONS],
+    pub under_way: UnderWay,
 }
 
 /// What an answer of the origin tells of credentials: the values of its two headers.
@@ -42,6 +44,31 @@ thread_local! {
 /// One step with the state of this isolate.
 pub fn with<T>(step: impl FnOnce(&mut State) -> T) -> T {
     STATE.with_borrow_mut(step)
+}
+
+/// A request that is under way at the origins for as long as this is there.
+#[derive(Debug)]
+pub struct UnderWayHere(Place);
+
+/// Takes a place for it, see [`UnderWay::begin`].
+///
+/// # Errors
+/// There is none: nothing may be sent.
+pub fn begin(client: Option<Client>, deadline_ms: u32, now_ms: u64) -> Result<UnderWayHere, Full> {
+    with(|state| state.under_way.begin(client, deadline_ms, now_ms)).map(UnderWayHere)
+}
+
+impl UnderWayHere {
+    /// It is sent to a region now.
+    pub fn asks(&self, region: usize, now_ms: u64) {
+        with(|state| state.under_way.asks(self.0, region, now_ms));
+    }
+}
+
+impl Drop for UnderWayHere {
+    fn drop(&mut self) {
+        with(|state| state.under_way.end(self.0));
+    }
 }
 
 impl State {

@@ -38,6 +38,17 @@ pub enum Client {
 }
 
 impl Client {
+    /// Who asks: the account where that is certain, else the address where that is known.
+    #[must_use]
+    pub fn of(address: Option<&str>, caller: &Caller) -> Option<Self> {
+        match caller {
+            Caller::Named { account, mark } | Caller::Session { account, mark, .. } if *mark != Mark::Unverified => {
+                Some(Self::Account(account.clone()))
+            }
+            _ => address.map(str::trim).and_then(address_key).map(Self::Address),
+        }
+    }
+
     /// The binding of the platform's limiter that counts these, and the key there. Names of accounts are no secret.
     #[must_use]
     pub fn told(&self) -> (&'static str, String) {
@@ -90,19 +101,18 @@ impl Requests {
         spec: &RouteSpec,
         now_ms: u64,
     ) -> Result<Option<Client>, Wait> {
-        let address = || client.map(str::trim).and_then(address_key);
         if spec.route == Route::QrImage {
-            let Some(address) = address() else { return Ok(None) };
+            let Some(address) = client.map(str::trim).and_then(address_key) else { return Ok(None) };
             return self.images.take(address, now_ms).map(|()| None).map_err(|ms| Wait { limit: "limit-images", ms });
         }
-        let (client, limit) = match caller {
-            _ if caller.mark() == Mark::Unverified => return Ok(None),
-            Caller::Named { account, .. } | Caller::Session { account, .. } => {
-                (Some(Client::Account(account.clone())), "limit-account")
-            }
-            Caller::Anonymous | Caller::Unread { .. } => (address().map(Client::Address), "limit-address"),
+        if caller.mark() == Mark::Unverified {
+            return Ok(None);
+        }
+        let Some(client) = Client::of(client, caller) else { return Ok(None) };
+        let limit = match client {
+            Client::Account(_) => "limit-account",
+            Client::Address(_) => "limit-address",
         };
-        let Some(client) = client else { return Ok(None) };
         let rest_ms = self.resting.get(&client).map_or(0, |until_ms| until_ms.saturating_sub(now_ms));
         if rest_ms > 0 {
             return Err(Wait { limit, ms: rest_ms });
