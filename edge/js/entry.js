@@ -64,10 +64,20 @@ async function steps(task) {
   const open = new Map();
   let next = 0;
   for (;;) {
+    const first = task.take();
     const waits = [];
-    for (let wait = task.take(); wait !== undefined; wait = task.take()) waits.push(wait);
-    if (open.size === 0 && waits.length === 1) task.settle(next++, ...(await settled(waits[0])));
-    else if (open.size + waits.length > 0) {
+    for (let wait = first && task.take(); wait !== undefined; wait = task.take()) waits.push(wait);
+    if (first !== undefined && waits.length === 0 && open.size === 0) {
+      // Nearly always: one thing to wait for, with nothing between.
+      let [holds, value] = [true, undefined];
+      try {
+        value = await first;
+      } catch (error) {
+        [holds, value] = [false, error];
+      }
+      task.settle(next++, holds, value);
+    } else if (first !== undefined || open.size > 0) {
+      if (first !== undefined) waits.unshift(first);
       for (const wait of waits) {
         const place = next++;
         open.set(place, settled(wait).then((outcome) => [place, ...outcome]));
@@ -76,7 +86,7 @@ async function steps(task) {
       open.delete(place);
       task.settle(place, holds, value);
     }
-    const outcome = task.resume();
+    const outcome = task.resume(Date.now());
     if (outcome !== undefined) {
       task.free();
       return outcome;
@@ -116,7 +126,7 @@ export default {
     const isHead = request.method === "HEAD";
     try {
       if (!isSound) restart();
-      const step = glue.handle(pack(request), request, env, context);
+      const step = glue.handle(pack(request), request, env, context, Date.now());
       return step instanceof glue.Task ? drive(step, isHead) : step;
     } catch (error) {
       return failed(error, generation, isHead);

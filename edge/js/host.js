@@ -18,25 +18,39 @@ export function packAnswer(response) {
 }
 
 function lines(text, headers) {
-  for (const [name, value] of headers) text += `\n${name}\n${value}`;
+  headers.forEach((value, name) => (text += `\n${name}\n${value}`));
   return text;
 }
 
-// Headers that are the same for many answers, by number: copied by the runtime at once, not one by one.
+// Headers of one shape, by number: the same names, and where it is the same in all of them, the same value. The other
+// values are those of the last that was made, and each writes all of them. The runtime copies the whole at once, which
+// costs less than one by one.
 const kept = [];
 
-/** Keeps such headers. */
+/** Keeps such headers, those of constant value. */
 export function keepHeaders(number, text) {
   kept[number] = withHeaders(new Headers(), text.split("\n"), 1);
 }
 
-/** An answer: the headers kept under `number` and those of `text`, whose first line is the status's phrase, if any. */
+// Whoever is given them copies them before it returns.
+const headersOf = (number, all) => withHeaders(kept[number] ?? new Headers(), all, 1);
+
+/** An answer: the headers kept under `number` with those of `text`, whose first line is the status's phrase, if any. */
 export function respond(status, number, text, body) {
   const all = text.split("\n");
-  const response = new Response(body, { status, statusText: all[0] || undefined, headers: kept[number] });
-  withHeaders(response.headers, all, 1);
-  return response;
+  return new Response(body, { status, statusText: all[0] || undefined, headers: headersOf(number, all) });
 }
+
+// Bodies that many answers have, by number.
+const bodies = [];
+
+/** Keeps such a body, copied out of the module's memory. */
+export function keepBody(number, bytes) {
+  bodies[number] = bytes.slice();
+}
+
+/** The same with a body that is kept. */
+export const respondKept = (status, number, text, body) => respond(status, number, text, bodies[body]);
 
 /** The same with bytes, which are copied out of the module's memory. */
 export function respondBytes(status, number, text, bytes) {
@@ -44,10 +58,10 @@ export function respondBytes(status, number, text, bytes) {
 }
 
 /** Asks the origin; `body` is copied out of the module's memory. */
-export function send(method, url, text, body, withinMs) {
+export function send(method, url, number, text, body, withinMs) {
   return fetch(url, {
     method,
-    headers: withHeaders(new Headers(), text.split("\n"), 1),
+    headers: headersOf(number, text.split("\n")),
     body: body?.slice(),
     redirect: "manual",
     signal: AbortSignal.timeout(withinMs),

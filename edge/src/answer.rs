@@ -1,5 +1,7 @@
 //! QR images, which the edge answers by itself. They load while every origin is down or sealed.
 
+use std::rc::Rc;
+
 use scanvault_protocol::Problem;
 use scanvault_qr::request::{ImageRequest, Refusal as ImageRefusal, Settings};
 
@@ -13,9 +15,12 @@ const IMAGE_CACHE_CONTROL: &str = "public, max-age=604800, stale-while-revalidat
 const MAX_IMAGES: usize = 256;
 const MAX_KEPT_BYTES: usize = 8 * 1024;
 
-/// What was drawn, by its ETag, which covers all that it was drawn of. Drawing costs a third of a whole request.
+/// Longer targets than any that we make are answered, and not kept.
+const MAX_KEPT_TARGET_BYTES: usize = 256;
+
+/// What is known of images, by path and query as they were sent. Drawing costs a third of a whole request.
 #[derive(Debug)]
-pub struct Images(Halves<String, Drawn>);
+pub struct Images(Halves<String, Known>);
 
 impl Default for Images {
     fn default() -> Self {
@@ -24,9 +29,17 @@ impl Default for Images {
 }
 
 #[derive(Clone, Debug)]
+struct Known {
+    etag: String,
+    file_name: String,
+    /// Not for who has it already, nor when it is large.
+    drawn: Option<Drawn>,
+}
+
+#[derive(Clone, Debug)]
 struct Drawn {
     content_type: &'static str,
-    bytes: Vec<u8>,
+    bytes: Rc<[u8]>,
 }
 
 /// The image of a canonical path such as `/pluto/public/qr/0123456789.svg`.
@@ -42,48 +55,73 @@ pub fn image<S>(
     settings: &Settings,
     images: &mut Images,
 ) -> Result<Reply<S>, Refusal> {
+    let target = [path, "?", query.unwrap_or_default()].concat();
+    if let Some(known) = images.0.get(&target)
+        && let Some(reply) = known.reply(if_none_match)
+    {
+        return Ok(reply);
+    }
     let refused = |refusal: ImageRefusal| match refusal {
         ImageRefusal::UnknownType => Problem::NotFound.into(),
         rule => Refusal::because(Problem::BadRequest, rule.text()),
     };
     let (_, name) = path.split_once("/public/").ok_or(Problem::NotFound)?;
     let request = ImageRequest::parse(name, query.unwrap_or_default()).map_err(refused)?;
-    let etag = request.etag(settings);
-    let is_known = if_none_match.is_some_and(|list| matches_etag(list, &etag));
-    // RFC 9110 §15.4.5: a 304 repeats the validators and caching headers of the 200.
-    let mut headers: HeaderList = vec![
-        ("etag", etag.clone().into()),
-        ("cache-control", IMAGE_CACHE_CONTROL.into()),
-        ("access-control-allow-origin", "*".into()),
-        ("cross-origin-resource-policy", "cross-origin".into()),
-        ("x-robots-tag", "noindex".into()),
-    ];
-    if is_known {
-        return Ok(Reply { head: Head::new(304, headers), body: Body::Empty });
-    }
-    let known = images.0.get(&etag).cloned();
-    let image = match known {
-        Some(known) => known,
+    let mut known = Known { etag: request.etag(settings), file_name: request.file_name(), drawn: None };
+    let reply = match known.reply(if_none_match) {
+        Some(unchanged) => unchanged,
         None => {
             let image = request.render(settings).map_err(refused)?;
-            let drawn = Drawn { content_type: image.content_type, bytes: image.bytes };
-            if drawn.bytes.len() <= MAX_KEPT_BYTES {
-                images.0.put(etag, drawn.clone());
-            }
-            drawn
+            let drawn = Drawn { content_type: image.content_type, bytes: image.bytes.into() };
+            let reply = known.whole(&drawn);
+            known.drawn = Some(drawn).filter(|drawn| drawn.bytes.len() <= MAX_KEPT_BYTES);
+            reply
         }
     };
-    headers.push(("content-type", image.content_type.into()));
-    headers.push(("content-length", image.bytes.len().to_string().into()));
-    headers.push(("content-disposition", format!("inline; filename=\"{}\"", request.file_name()).into()));
-    Ok(Reply { head: Head::new(200, headers), body: Body::Bytes(image.bytes) })
+    if target.len() <= MAX_KEPT_TARGET_BYTES {
+        images.0.put(target, known);
+    }
+    Ok(reply)
+}
+
+impl Known {
+    /// The answer, `None` when the image has to be drawn first.
+    fn reply<S>(&self, if_none_match: Option<&str>) -> Option<Reply<S>> {
+        if if_none_match.is_some_and(|list| matches_etag(list, &self.etag)) {
+            return Some(Reply { head: Head::new(304, self.headers()), body: Body::Empty });
+        }
+        self.drawn.as_ref().map(|drawn| self.whole(drawn))
+    }
+
+    fn whole<S>(&self, drawn: &Drawn) -> Reply<S> {
+        let mut headers = self.headers();
+        headers.push(("content-type", drawn.content_type.into()));
+        headers.push(("content-disposition", ["inline; filename=\"", &self.file_name, "\""].concat().into()));
+        Reply { head: Head::new(200, headers), body: Body::Shared(Rc::clone(&drawn.bytes)) }
+    }
+
+    /// RFC 9110 §15.4.5: a 304 repeats the validators and caching headers of the 200.
+    fn headers(&self) -> HeaderList {
+        let mut headers = HeaderList::with_capacity(16);
+        headers.extend([
+            ("etag", self.etag.clone().into()),
+            ("cache-control", IMAGE_CACHE_CONTROL.into()),
+            ("access-control-allow-origin", "*".into()),
+            ("cross-origin-resource-policy", "cross-origin".into()),
+            ("x-robots-tag", "noindex".into()),
+        ]);
+        headers
+    }
 }
 
 /// `If-None-Match` (RFC 9110 §13.1.2): `*`, or a list in which weak tags count like strong ones. Our tags hold no comma.
 #[must_use]
 pub fn matches_etag(list: &str, etag: &str) -> bool {
-    let strong = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     list.trim() == "*" || list.split(',').any(|candidate| strong(candidate) == strong(etag))
+}
+
+fn strong(tag: &str) -> &str {
+    tag.trim().trim_start_matches("W/")
 }
 
 #[cfg(test)]
@@ -115,9 +153,8 @@ mod tests {
             assert_eq!(value(&reply, "content-type").as_deref(), Some(media_type));
             assert_eq!(value(&reply, "cache-control").as_deref(), Some(IMAGE_CACHE_CONTROL));
             assert_eq!(value(&reply, "access-control-allow-origin").as_deref(), Some("*"));
-            let Body::Bytes(bytes) = &reply.body else { panic!("{path}") };
+            let Body::Shared(bytes) = &reply.body else { panic!("{path}") };
             assert!(bytes.starts_with(start), "{path}");
-            assert_eq!(value(&reply, "content-length"), Some(bytes.len().to_string()));
         }
     }
 
@@ -125,13 +162,15 @@ mod tests {
     fn an_image_that_was_drawn_is_kept_as_it_is() {
         let mut images = Images::default();
         let mut drawn = |path: &str, query: Option<&str>| {
-            let Body::Bytes(bytes) = image::<()>(path, query, None, &settings(), &mut images).unwrap().body else {
+            let Body::Shared(bytes) = image::<()>(path, query, None, &settings(), &mut images).unwrap().body else {
                 panic!("{path}")
             };
             (bytes, images.0.len())
         };
-        let (png, kept) = drawn("/pluto/public/qr/0123456789", None);
-        assert_eq!((drawn("/pluto/public/qr/0123456789.png", None), kept), ((png.clone(), 1), 1));
+        let (png, _) = drawn("/pluto/public/qr/0123456789", None);
+        let (again, kept) = drawn("/pluto/public/qr/0123456789", None);
+        assert!(Rc::ptr_eq(&png, &again) && kept == 1);
+        assert_eq!(drawn("/pluto/public/qr/0123456789.png", None), (png.clone(), 2));
         for (path, query) in [
             ("/pluto/public/qr/0123456789.svg", None),
             ("/pluto/public/qr/0123456788", None),
@@ -141,6 +180,17 @@ mod tests {
             assert_ne!(other, png, "{path} {query:?}");
             assert_eq!(other, drawn(path, query).0, "{path} {query:?}");
         }
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded_and_leaves_long_targets_out() {
+        let mut images = Images::default();
+        let mut kept = |query: &str| {
+            image::<()>("/pluto/public/qr/0123456789", Some(query), None, &settings(), &mut images).unwrap();
+            images.0.len()
+        };
+        assert_eq!(kept(&format!("x={}", "x".repeat(MAX_KEPT_TARGET_BYTES))), 0);
+        assert!((0..2 * MAX_IMAGES).all(|at| kept(&format!("x={at}")) <= MAX_IMAGES));
     }
 
     #[test]
@@ -154,6 +204,11 @@ mod tests {
             assert_eq!(value(&reply, "cache-control").as_deref(), Some(IMAGE_CACHE_CONTROL));
         }
         assert_eq!(ask(path, None, Some("\"x\"")).unwrap().head.status, 200);
+        // Who has it comes first here, and then somebody who has not.
+        let mut images = Images::default();
+        let mut status =
+            |list: Option<&str>| image::<()>(path, None, list, &settings(), &mut images).unwrap().head.status;
+        assert_eq!([Some(etag.as_str()), None, Some("*"), Some("\"x\"")].map(&mut status), [304, 200, 304, 200]);
         assert_eq!(ask(path, Some("size=512"), Some(&etag)).unwrap().head.status, 200);
     }
 

@@ -15,6 +15,7 @@ use crate::config::{Config, Origin};
 use crate::forward::{self, Admitted};
 use crate::log;
 use crate::pool::Pool;
+use crate::random;
 use crate::regions::{self, Came, Health, Then, Tried};
 use crate::reply::{Body, Head, Refusal, Reply};
 use crate::runtime::{self, FromOrigin, RuntimeReply, Stream};
@@ -178,7 +179,7 @@ async fn send(
     let began_ms = runtime::now_ms();
     loop {
         let nonce =
-            crate::random::<NONCE_BYTES>().ok_or_else(|| Refusal::caused(Problem::Internal, "no randomness"))?;
+            random::bytes::<NONCE_BYTES>().ok_or_else(|| Refusal::caused(Problem::Internal, "no randomness"))?;
         let sent_ms = runtime::now_ms();
         let mut outgoing = forward::sign(request, body, origin, &config.link_key, sent_ms / 1000, &nonce)?;
         outgoing.deadline_ms = left_ms(within_ms, began_ms, sent_ms);
@@ -212,7 +213,7 @@ pub fn due(config: &Config) -> Vec<usize> {
         return Vec::new();
     }
     let now_ms = runtime::now_ms();
-    let roll = || crate::random::<4>().map_or(0, u32::from_le_bytes);
+    let roll = || random::bytes::<4>().map_or(0, u32::from_le_bytes);
     state::with(|state| state.regions.due(count, now_ms, roll))
 }
 
@@ -244,7 +245,7 @@ pub async fn probe(config: &Config, at: usize) {
 /// What a region says of itself; `None` when we could not even ask.
 async fn statement(config: &Config, origin: &Origin) -> Option<Result<Statement, Came>> {
     let spec = RouteSpec::of(Route::RegionState)?;
-    let request_id = crate::random_id()?;
+    let request_id = random::id()?;
     let inbound = Inbound { method: "GET".to_owned(), ..Inbound::default() };
     let target = Target { is_https: true, host: origin.authority.clone(), path: spec.path.to_owned(), query: None };
     let (target, caller) = (&target, &Caller::Anonymous);
@@ -256,6 +257,7 @@ async fn statement(config: &Config, origin: &Origin) -> Option<Result<Statement,
     let body = match answer.body {
         Body::Stream(stream) => runtime::collect(&stream, MAX_STATE_BYTES, spec.deadline_ms).await.unwrap_or_default(),
         Body::Bytes(bytes) => bytes,
+        Body::Shared(bytes) => bytes.to_vec(),
         Body::Empty => Vec::new(),
     };
     let said = Statement::parse(&body).ok().filter(|_| answer.head.status == 200);

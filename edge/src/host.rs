@@ -36,6 +36,12 @@ extern "C" {
     #[wasm_bindgen(catch, js_name = respond)]
     pub(crate) fn respond(status: u16, number: u32, text: &str, body: &JsValue) -> Result<JsValue, JsValue>;
 
+    #[wasm_bindgen(js_name = keepBody)]
+    pub(crate) fn keep_body(number: u32, body: &[u8]);
+
+    #[wasm_bindgen(catch, js_name = respondKept)]
+    pub(crate) fn respond_kept(status: u16, number: u32, text: &str, body: u32) -> Result<JsValue, JsValue>;
+
     #[wasm_bindgen(catch, js_name = respondBytes)]
     pub(crate) fn respond_bytes(status: u16, number: u32, text: &str, body: &[u8]) -> Result<JsValue, JsValue>;
 
@@ -43,6 +49,7 @@ extern "C" {
     pub(crate) fn send(
         method: &str,
         url: &str,
+        number: u32,
         text: &str,
         body: Option<&[u8]>,
         within_ms: u32,
@@ -89,9 +96,6 @@ extern "C" {
 
 #[wasm_bindgen]
 extern "C" {
-    #[wasm_bindgen(js_namespace = Date, js_name = now)]
-    pub(crate) fn now() -> f64;
-
     #[wasm_bindgen(js_namespace = console, js_name = log)]
     pub(crate) fn log(line: &str);
 }

@@ -14,6 +14,7 @@ pub mod ask;
 pub mod authenticate;
 pub mod authorise;
 pub mod budget;
+pub mod clock;
 pub mod config;
 pub mod forward;
 pub mod halves;
@@ -23,6 +24,7 @@ pub mod log;
 pub mod monitor;
 pub mod platform;
 pub mod pool;
+pub mod random;
 pub mod records;
 pub mod regions;
 pub mod reply;
@@ -50,12 +52,13 @@ use crate::runtime::{Context, Env, Request, RuntimeReply};
 use crate::screen::{Inbound, Mode, PlainHttp, Rule, Screening};
 use crate::step::Task;
 
-/// The entry: `js/entry.js` calls it with the head of a request. What comes back is the answer, or a task to go on with.
+/// The entry: `js/entry.js` calls it with the head of a request, and the time. What comes back is the answer, or a task to go on with.
 ///
 /// # Errors
 /// None that is meant; the caller answers with [`failed`].
 #[wasm_bindgen]
-pub fn handle(head: String, request: Request, env: Env, context: Context) -> Result<JsValue, JsValue> {
+pub fn handle(head: String, request: Request, env: Env, context: Context, now_ms: f64) -> Result<JsValue, JsValue> {
+    clock::set(now_ms);
     Task::new(answer_to(Zeroizing::new(head), request, env, context)).start()
 }
 
@@ -65,7 +68,7 @@ pub fn handle(head: String, request: Request, env: Env, context: Context) -> Res
 /// What the runtime throws; then there is no answer of ours.
 #[wasm_bindgen]
 pub fn failed(is_head: bool) -> Result<JsValue, JsValue> {
-    let request_id = random_id().unwrap_or_default();
+    let request_id = random::id().unwrap_or_default();
     let refusal = Refusal::caused(Problem::Internal, "the module was started anew");
     let refused = refusal.for_log();
     let mut reply = refusal.into_reply(Dialect::Problem, &request_id, is_head);
@@ -80,7 +83,7 @@ async fn answer_to(head: Zeroizing<String>, request: Request, env: Env, context:
     let inbound = runtime::read(&head, &request, config.map_or(ClientAddress::Unknown, |config| config.client_address));
     drop(head);
     let mut trace = Trace::new(config.map_or(Mode::Enforce, |config| config.screen));
-    let request_id = random_id();
+    let request_id = random::id();
     let outcome = match (config, &request_id) {
         (Ok(config), Some(request_id)) => serve(&request, &inbound, config, request_id, &mut trace).await,
         (Err(error), _) => Err(Refusal::caused(Problem::Internal, error.to_string())),
@@ -180,7 +183,9 @@ async fn respond(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<
         (Answerer::Edge, Route::Monitor) => {
             ask::look(config).await;
             let (accept, now_ms) = (inbound.accept.as_deref(), runtime::now_ms());
-            Ok(state::with(|state| monitor::answer(&state.regions, &config.origins, accept, now_ms)))
+            Ok(state::with(|state| {
+                monitor::answer(&state.regions, &config.origins, accept, now_ms, &mut state.monitor)
+            }))
         }
         (Answerer::Origin, _) => ask::origin(request, body, config).await,
         (Answerer::Edge | Answerer::OriginInternal | Answerer::OriginToEdge, _) => Err(Problem::NotFound.into()),
@@ -234,16 +239,4 @@ async fn tell_of_request(env: Env, client: Client) {
         let now_ms = runtime::now_ms();
         state::with(|state| state.budgets.requests.rest(client, now_ms));
     }
-}
-
-/// 32 lower-case hex digits.
-pub(crate) fn random_id() -> Option<String> {
-    let digit = |value: u8| char::from_digit(u32::from(value), 16);
-    random::<16>()?.into_iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
-}
-
-/// Random bytes, `None` when the runtime has none.
-pub(crate) fn random<const N: usize>() -> Option<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).ok().map(|()| bytes)
 }

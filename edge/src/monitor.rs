@@ -6,7 +6,9 @@
 
 use core::fmt::Write;
 
-use scanvault_protocol::region::State as Statement;
+use std::rc::Rc;
+
+use serde::Serialize;
 
 use crate::config::Origin;
 use crate::regions::{Regions, View};
@@ -20,14 +22,39 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// The answer, in the form that the client would rather have.
 #[must_use]
-pub fn answer<S>(regions: &Regions, origins: &[Origin], accept: Option<&str>, now_ms: u64) -> Reply<S> {
+pub fn answer<S>(
+    regions: &Regions,
+    origins: &[Origin],
+    accept: Option<&str>,
+    now_ms: u64,
+    last: &mut Last,
+) -> Reply<S> {
     let (media_type, text) = if wants_page(accept) {
         ("text/html; charset=utf-8", page(regions, origins, now_ms))
     } else {
         ("application/json", json(regions, origins, now_ms))
     };
     let headers = vec![("content-type", media_type.into()), ("vary", "accept".into())];
-    Reply { head: Head::new(200, headers), body: Body::Bytes(text.into_bytes()) }
+    Reply { head: Head::new(200, headers), body: Body::Shared(last.or(&text)) }
+}
+
+/// The last answer that was given. It changes once a second at most, however often somebody asks.
+#[derive(Debug)]
+pub struct Last(Rc<[u8]>);
+
+impl Default for Last {
+    fn default() -> Self {
+        Self(Rc::from([]))
+    }
+}
+
+impl Last {
+    fn or(&mut self, text: &str) -> Rc<[u8]> {
+        if *self.0 != *text.as_bytes() {
+            self.0 = text.as_bytes().into();
+        }
+        Rc::clone(&self.0)
+    }
 }
 
 /// Whether a page is named before JSON. Whoever takes anything is a program.
@@ -55,21 +82,40 @@ fn each<'s>(regions: &'s Regions, origins: &'s [Origin], now_ms: u64) -> Vec<(&'
 }
 
 fn json(regions: &Regions, origins: &[Origin], now_ms: u64) -> String {
-    let shown = each(regions, origins, now_ms).into_iter().map(|(region, role, view)| {
-        let told = |field: fn(&Statement) -> serde_json::Value| view.told.map(field);
-        serde_json::json!({
-            "region": region,
-            "role": role,
-            "health": view.health,
-            "version": told(|told| told.version.as_str().into()),
-            "sealed": told(|told| told.sealed.into()),
-            "serves": told(|told| told.serves.into()),
-            "epoch": told(|told| told.epoch.into()),
-            "toldSecondsAgo": view.told_ago_ms.map(|ms| ms / 1000),
-            "answeredSecondsAgo": view.answered_ago_ms.map(|ms| ms / 1000),
-        })
+    let shown = each(regions, origins, now_ms).into_iter().map(|(region, role, view)| Shown {
+        region,
+        role,
+        health: view.health,
+        version: view.told.map(|told| told.version.as_str()),
+        sealed: view.told.map(|told| told.sealed),
+        serves: view.told.map(|told| told.serves),
+        epoch: view.told.map(|told| told.epoch),
+        told_seconds_ago: view.told_ago_ms.map(|ms| ms / 1000),
+        answered_seconds_ago: view.answered_ago_ms.map(|ms| ms / 1000),
     });
-    serde_json::json!({ "status": "ok", "version": VERSION, "regions": shown.collect::<Vec<_>>() }).to_string()
+    let state = Shows { status: "ok", version: VERSION, regions: shown.collect() };
+    serde_json::to_string(&state).unwrap_or_default()
+}
+
+#[derive(Serialize)]
+struct Shows<'s> {
+    status: &'static str,
+    version: &'static str,
+    regions: Vec<Shown<'s>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Shown<'s> {
+    region: &'s str,
+    role: &'static str,
+    health: &'static str,
+    version: Option<&'s str>,
+    sealed: Option<bool>,
+    serves: Option<bool>,
+    epoch: Option<u64>,
+    told_seconds_ago: Option<u64>,
+    answered_seconds_ago: Option<u64>,
 }
 
 /// Made whole here, since the origins' pages may be out of reach. Names and releases are letters, digits and a few signs

@@ -1,6 +1,7 @@
 //! An answer before it leaves: status, headers, body. Pure; `lib.rs` turns it into the runtime's `Response`.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use scanvault_protocol::limit;
 use scanvault_protocol::problem::Problem;
@@ -34,6 +35,8 @@ impl Head {
 pub enum Body<S> {
     Empty,
     Bytes(Vec<u8>),
+    /// The same in many answers: the runtime's side is told them once.
+    Shared(Rc<[u8]>),
     Stream(S),
 }
 

@@ -6,18 +6,20 @@
 use core::cell::RefCell;
 use core::future::Future;
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use scanvault_protocol::record::MAX_TOKEN_KEYS;
 use scanvault_protocol::{Problem, headers};
 use wasm_bindgen::{JsCast, JsValue};
 use zeroize::Zeroizing;
 
+pub use crate::clock::now_ms;
 use crate::config::ClientAddress;
 use crate::forward::{Outgoing, PASSED_HEADERS};
 use crate::host::{self, Response};
 pub use crate::host::{Context, Env, Request, Stream};
 use crate::platform;
-use crate::reply::{Body, Head, HeaderList, Refusal, Reply};
+use crate::reply::{Body, Head, Refusal, Reply};
 use crate::screen::{BodyPlan, Inbound, Target};
 use crate::state::Told;
 use crate::step::{Task, settled};
@@ -27,12 +29,6 @@ const STANDBY_STATUS: u16 = 503;
 
 /// An answer with a body that the runtime pumps by itself.
 pub type RuntimeReply = Reply<Stream>;
-
-/// Milliseconds since the epoch. On Cloudflare the clock stands still between I/O.
-#[must_use]
-pub fn now_ms() -> u64 {
-    host::now() as u64
-}
 
 /// A binding that is text.
 #[must_use]
@@ -198,10 +194,13 @@ impl NoAnswer {
 pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
     let headers = outgoing.headers.iter().map(|(name, value)| (*name, value.as_ref()));
     let body = Some(outgoing.body).filter(|body| !body.is_empty());
-    // A credential may be among them.
-    let sent = lines("", headers)
-        .map(Zeroizing::new)
-        .and_then(|text| host::send(outgoing.method, &outgoing.url, &text, body, outgoing.deadline_ms));
+    // A credential may be among them: it is wiped here, and not left in what is kept there.
+    let is_secret = headers.clone().any(|(name, _)| name == headers::AUTHORIZATION);
+    let number = if is_secret { Ok(NONE_KEPT) } else { kept(headers.clone().map(|(name, _)| (name, None))) };
+    let sent = number.and_then(|number| {
+        let text = Zeroizing::new(lines("", headers)?);
+        host::send(outgoing.method, &outgoing.url, number, &text, body, outgoing.deadline_ms)
+    });
     let response = match sent {
         Ok(promise) => settled(promise).await,
         Err(error) => Err(error),
@@ -295,7 +294,10 @@ pub async fn discard(body: Option<Stream>) {
 /// What the runtime throws when a header or status is not one.
 pub fn into_response(reply: &RuntimeReply) -> Result<JsValue, JsValue> {
     let Head { status, reason, headers } = &reply.head;
-    let number = kept(headers)?;
+    let number = kept(headers.iter().map(|(name, value)| match value {
+        Cow::Borrowed(value) => (*name, Some(*value)),
+        Cow::Owned(_) => (*name, None),
+    }))?;
     let varying = headers.iter().filter(|(_, value)| number == NONE_KEPT || matches!(value, Cow::Owned(_)));
     let text = lines(reason.as_deref().unwrap_or_default(), varying.map(|(name, value)| (*name, value.as_ref())))?;
     match &reply.body {
@@ -303,39 +305,58 @@ pub fn into_response(reply: &RuntimeReply) -> Result<JsValue, JsValue> {
         _ if matches!(status, 204 | 205 | 304) => host::respond(*status, number, &text, &JsValue::NULL),
         Body::Empty => host::respond(*status, number, &text, &JsValue::NULL),
         Body::Bytes(bytes) => host::respond_bytes(*status, number, &text, bytes),
+        Body::Shared(bytes) => host::respond_kept(*status, number, &text, told(bytes)),
         Body::Stream(stream) => host::respond(*status, number, &text, stream),
     }
 }
 
-/// More sets of constant headers than there are kinds of answers.
-const MAX_KEPT: usize = 64;
-/// The number that no set has.
-const NONE_KEPT: u32 = u32::MAX;
-
-type Constant = Vec<(&'static str, &'static str)>;
+/// As many bodies are kept on the runtime's side.
+const MAX_TOLD: usize = 256;
 
 thread_local! {
-    static KEPT: RefCell<Vec<Constant>> = const { RefCell::new(Vec::new()) };
+    /// What is kept there, by number. Held, so that nothing else can come to lie at the same address.
+    static TOLD: RefCell<[Option<Rc<[u8]>>; MAX_TOLD]> = const { RefCell::new([const { None }; MAX_TOLD]) };
 }
 
-/// The number of this answer's constant headers, which the runtime's side is told once.
-fn kept(headers: &HeaderList) -> Result<u32, JsValue> {
-    let constant = || {
-        headers.iter().filter_map(|(name, value)| match value {
-            Cow::Borrowed(value) => Some((*name, *value)),
-            Cow::Owned(_) => None,
-        })
-    };
+/// The number of a body, which the runtime's side is told once, or again when another one took its place.
+fn told(bytes: &Rc<[u8]>) -> u32 {
+    // Allocations are 8 bytes apart at least, and those that are used side by side are often made side by side.
+    let at = (bytes.as_ptr().addr() / 8) % MAX_TOLD;
+    let number = u32::try_from(at).unwrap_or_default();
+    TOLD.with_borrow_mut(|all| {
+        if let Some(place) = all.get_mut(at) {
+            if !place.as_ref().is_some_and(|known| Rc::ptr_eq(known, bytes)) {
+                host::keep_body(number, bytes);
+                *place = Some(Rc::clone(bytes));
+            }
+        }
+    });
+    number
+}
+
+/// More shapes than there are kinds of requests and answers.
+const MAX_KEPT: usize = 128;
+/// The number that no shape has.
+const NONE_KEPT: u32 = u32::MAX;
+
+thread_local! {
+    /// Names, with the value where it is the same in all of this shape.
+    static KEPT: RefCell<Vec<Vec<(&'static str, Option<&'static str>)>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The number of the headers of this shape, which the runtime's side is told once.
+fn kept(shape: impl Iterator<Item = (&'static str, Option<&'static str>)> + Clone) -> Result<u32, JsValue> {
     KEPT.with_borrow_mut(|all| {
-        let known = all.iter().position(|one| one.iter().copied().eq(constant()));
+        let known = all.iter().position(|one| one.iter().copied().eq(shape.clone()));
         let at = known.unwrap_or(all.len());
         let number = u32::try_from(at).unwrap_or(NONE_KEPT);
         if known.is_none() {
             if at >= MAX_KEPT {
                 return Ok(NONE_KEPT);
             }
-            host::keep_headers(number, &lines("", constant())?)?;
-            all.push(constant().collect());
+            let constant = shape.clone().filter_map(|(name, value)| Some((name, value?)));
+            host::keep_headers(number, &lines("", constant)?)?;
+            all.push(shape.collect());
         }
         Ok(number)
     })

@@ -11,6 +11,7 @@ use crate::answer::Images;
 use crate::authenticate::Caller;
 use crate::budget::{Budgets, Charge, Client};
 use crate::config::MAX_REGIONS;
+use crate::monitor::Last;
 use crate::pool::Pool;
 use crate::records::Records;
 use crate::regions::Regions;
@@ -28,6 +29,8 @@ pub struct State {
     /// By the place of the region in the configuration.
     pub pools: [Pool; MAX_REGIONS],
     pub under_way: UnderWay,
+    /// What the monitor last said.
+    pub monitor: Last,
 }
 
 /// What an answer of the origin tells of credentials: the values of its two headers.

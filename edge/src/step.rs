@@ -13,6 +13,8 @@ use std::rc::Rc;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::wasm_bindgen;
 
+use crate::clock;
+
 type Outcome = Rc<Cell<Option<Result<JsValue, JsValue>>>>;
 
 thread_local! {
@@ -109,11 +111,12 @@ impl Task {
         }
     }
 
-    /// One step more, when something was settled. `undefined` while it is not over.
+    /// One step more, when something was settled, at this time. `undefined` while it is not over.
     ///
     /// # Errors
     /// It waits for nothing, so that nobody would ever go on with it.
-    pub fn resume(&mut self) -> Result<Option<JsValue>, JsValue> {
+    pub fn resume(&mut self, now_ms: f64) -> Result<Option<JsValue>, JsValue> {
+        clock::set(now_ms);
         self.step().map_err(|Stuck| JsValue::NULL)
     }
 }

@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::regions::Came;
+use scanvault_protocol::region::State as Statement;
 
 const NOW: u64 = 1_790_000_000_000;
 
@@ -24,10 +25,10 @@ fn known() -> Regions {
 }
 
 fn body(regions: &Regions, accept: Option<&str>) -> (String, String) {
-    let reply: Reply<()> = answer(regions, &origins(), accept, NOW);
+    let reply: Reply<()> = answer(regions, &origins(), accept, NOW, &mut Last::default());
     assert_eq!((reply.head.status, reply.head.headers[1].clone()), (200, ("vary", "accept".into())));
-    let Body::Bytes(bytes) = reply.body else { panic!() };
-    (reply.head.headers[0].1.to_string(), String::from_utf8(bytes).unwrap())
+    let Body::Shared(bytes) = reply.body else { panic!() };
+    (reply.head.headers[0].1.to_string(), String::from_utf8(bytes.to_vec()).unwrap())
 }
 
 #[test]
@@ -118,4 +119,19 @@ fn who_names_a_page_first_gets_one() {
 #[test]
 fn what_is_shown_is_escaped() {
     assert_eq!(escaped("<a b=\"c\">&"), "&lt;a b=&quot;c&quot;&gt;&amp;");
+}
+
+#[test]
+fn what_has_not_changed_is_not_written_again() {
+    let (regions, mut last) = (known(), Last::default());
+    let mut ask = |accept, now_ms| {
+        let reply: Reply<()> = answer(&regions, &origins(), accept, now_ms, &mut last);
+        let Body::Shared(bytes) = reply.body else { panic!() };
+        bytes
+    };
+    let first = ask(None, NOW);
+    assert!(Rc::ptr_eq(&first, &ask(None, NOW)));
+    assert!(!Rc::ptr_eq(&first, &ask(None, NOW + 1_000)), "a second is a difference");
+    assert!(ask(Some("text/html"), NOW).starts_with(b"<!doctype html>"));
+    assert_eq!(first, ask(None, NOW));
 }
