@@ -42,7 +42,7 @@ test("it asks the regions itself, signed, and says what they told", async () => 
   a.state = { ...a.state, sealed: true, epoch: 3 };
   b.state = { ...b.state, serves: false, epoch: 3, version: "0.2.0" };
   const state = await monitor("up", "/public/monitor?x=1");
-  assert.deepEqual(Object.keys(state), ["regions", "status", "version"]);
+  assert.deepEqual(Object.keys(state), ["status", "version", "regions"]);
   assert.equal(state.status, "ok");
   assert.match(state.version, /^\d+\.\d+\.\d+$/);
   assert.deepEqual(brief(state), [["a", "primary", "up", true, true, 3], ["b", "secondary", "standby", false, false, 3]]);

@@ -148,3 +148,9 @@ proptest! {
         let _ = verify(&[key("k", 1)], &message(&digest), "a", &format!("link=(){input}"), &signature, NOW);
     }
 }
+
+#[test]
+fn the_digest_of_nothing_is_what_it_is() {
+    assert_eq!(content_digest(b""), digest_of(b""));
+    assert_eq!(content_digest(b"{}"), digest_of(b"{}"));
+}
