@@ -20,6 +20,7 @@ pub mod forward;
 pub mod halves;
 pub mod harden;
 mod host;
+mod kept;
 pub mod log;
 pub mod monitor;
 pub mod platform;

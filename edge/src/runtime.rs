@@ -6,7 +6,6 @@
 use core::cell::RefCell;
 use core::future::Future;
 use std::borrow::Cow;
-use std::rc::Rc;
 
 use scanvault_protocol::record::MAX_TOKEN_KEYS;
 use scanvault_protocol::{Problem, headers};
@@ -18,6 +17,7 @@ use crate::config::ClientAddress;
 use crate::forward::{Outgoing, PASSED_HEADERS};
 use crate::host::{self, Response};
 pub use crate::host::{Context, Env, Request, Stream};
+use crate::kept;
 use crate::platform;
 use crate::reply::{Body, Head, Refusal, Reply};
 use crate::screen::{BodyPlan, Inbound, Target};
@@ -196,9 +196,9 @@ pub async fn send(outgoing: &Outgoing<'_>) -> Result<FromOrigin, NoAnswer> {
     let body = Some(outgoing.body).filter(|body| !body.is_empty());
     // A credential may be among them: it is wiped here, and not left in what is kept there.
     let is_secret = headers.clone().any(|(name, _)| name == headers::AUTHORIZATION);
-    let number = if is_secret { Ok(NONE_KEPT) } else { kept(headers.clone().map(|(name, _)| (name, None))) };
+    let number = if is_secret { Ok(kept::NONE) } else { kept::shape(headers.clone().map(|(name, _)| (name, None))) };
     let sent = number.and_then(|number| {
-        let text = Zeroizing::new(lines("", headers)?);
+        let text = Zeroizing::new(kept::lines("", headers)?);
         host::send(outgoing.method, &outgoing.url, number, &text, body, outgoing.deadline_ms)
     });
     let response = match sent {
@@ -294,102 +294,19 @@ pub async fn discard(body: Option<Stream>) {
 /// What the runtime throws when a header or status is not one.
 pub fn into_response(reply: &RuntimeReply) -> Result<JsValue, JsValue> {
     let Head { status, reason, headers } = &reply.head;
-    let number = kept(headers.iter().map(|(name, value)| match value {
+    let number = kept::shape(headers.iter().map(|(name, value)| match value {
         Cow::Borrowed(value) => (*name, Some(*value)),
         Cow::Owned(_) => (*name, None),
     }))?;
-    let varying = headers.iter().filter(|(_, value)| number == NONE_KEPT || matches!(value, Cow::Owned(_)));
-    let text = lines(reason.as_deref().unwrap_or_default(), varying.map(|(name, value)| (*name, value.as_ref())))?;
+    let varying = headers.iter().filter(|(_, value)| number == kept::NONE || matches!(value, Cow::Owned(_)));
+    let text =
+        kept::lines(reason.as_deref().unwrap_or_default(), varying.map(|(name, value)| (*name, value.as_ref())))?;
     match &reply.body {
         // These statuses have no body (RFC 9110 §15.3.5, §15.4.5); the constructor would throw.
         _ if matches!(status, 204 | 205 | 304) => host::respond(*status, number, &text, &JsValue::NULL),
         Body::Empty => host::respond(*status, number, &text, &JsValue::NULL),
         Body::Bytes(bytes) => host::respond_bytes(*status, number, &text, bytes),
-        Body::Shared(bytes) => host::respond_kept(*status, number, &text, told(bytes)),
+        Body::Shared(bytes) => host::respond_kept(*status, number, &text, kept::body(bytes)),
         Body::Stream(stream) => host::respond(*status, number, &text, stream),
-    }
-}
-
-/// As many bodies are kept on the runtime's side.
-const MAX_TOLD: usize = 256;
-
-thread_local! {
-    /// What is kept there, by number. Held, so that nothing else can come to lie at the same address.
-    static TOLD: RefCell<[Option<Rc<[u8]>>; MAX_TOLD]> = const { RefCell::new([const { None }; MAX_TOLD]) };
-}
-
-/// The number of a body, which the runtime's side is told once, or again when another one took its place.
-fn told(bytes: &Rc<[u8]>) -> u32 {
-    // Allocations are 8 bytes apart at least, and those that are used side by side are often made side by side.
-    let at = (bytes.as_ptr().addr() / 8) % MAX_TOLD;
-    let number = u32::try_from(at).unwrap_or_default();
-    TOLD.with_borrow_mut(|all| {
-        if let Some(place) = all.get_mut(at) {
-            if !place.as_ref().is_some_and(|known| Rc::ptr_eq(known, bytes)) {
-                host::keep_body(number, bytes);
-                *place = Some(Rc::clone(bytes));
-            }
-        }
-    });
-    number
-}
-
-/// More shapes than there are kinds of requests and answers.
-const MAX_KEPT: usize = 128;
-/// The number that no shape has.
-const NONE_KEPT: u32 = u32::MAX;
-
-thread_local! {
-    /// Names, with the value where it is the same in all of this shape.
-    static KEPT: RefCell<Vec<Vec<(&'static str, Option<&'static str>)>>> = const { RefCell::new(Vec::new()) };
-}
-
-/// The number of the headers of this shape, which the runtime's side is told once.
-fn kept(shape: impl Iterator<Item = (&'static str, Option<&'static str>)> + Clone) -> Result<u32, JsValue> {
-    KEPT.with_borrow_mut(|all| {
-        let known = all.iter().position(|one| one.iter().copied().eq(shape.clone()));
-        let at = known.unwrap_or(all.len());
-        let number = u32::try_from(at).unwrap_or(NONE_KEPT);
-        if known.is_none() {
-            if at >= MAX_KEPT {
-                return Ok(NONE_KEPT);
-            }
-            let constant = shape.clone().filter_map(|(name, value)| Some((name, value?)));
-            host::keep_headers(number, &lines("", constant)?)?;
-            all.push(shape.collect());
-        }
-        Ok(number)
-    })
-}
-
-/// A line for each name and each value after the first one. One that holds a line break would pass for others. All room is
-/// taken at once: a text that grows leaves copies behind, and nobody would wipe those.
-fn lines<'h>(first: &str, headers: impl Iterator<Item = (&'static str, &'h str)> + Clone) -> Result<String, JsValue> {
-    let length = headers.clone().map(|(name, value)| name.len() + value.len() + 2).sum::<usize>();
-    let mut text = String::with_capacity(first.len() + length);
-    text.push_str(first);
-    let mut is_broken = first.contains('\n');
-    for (name, value) in headers {
-        is_broken |= value.contains('\n');
-        for part in ["\n", name, "\n", value] {
-            text.push_str(part);
-        }
-    }
-    if is_broken { Err(JsValue::NULL) } else { Ok(text) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_text_of_lines_leaves_no_copies_and_lets_no_value_pass_for_others() {
-        let credential = "x".repeat(6000);
-        let headers = [("scanvault-host", "pay.example"), ("authorization", credential.as_str()), ("signature", "s")];
-        let text = lines("OK", headers.into_iter()).unwrap_or_default();
-        assert_eq!(text, format!("OK\nscanvault-host\npay.example\nauthorization\n{credential}\nsignature\ns"));
-        assert_eq!(text.capacity(), text.len());
-        assert!(lines("", [("etag", "a\nset-cookie\nb")].into_iter()).is_err());
-        assert!(lines("OK\nset-cookie", [("etag", "a")].into_iter()).is_err());
     }
 }
