@@ -10,7 +10,8 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { apiPassword } from "../../../tests/lib/answers.mjs";
-import { EDGE_MODULES, writeConfig } from "../workerd.mjs";
+import { writeConfig } from "../workerd.mjs";
+import { edgeWorker } from "./edge-worker.mjs";
 import { load } from "./load.mjs";
 import { endAll, freePorts, listening, start } from "./processes.mjs";
 import { measure, print } from "./table.mjs";
@@ -60,7 +61,7 @@ async function benchCredentials() {
     dir: join(WORK, "auth"),
     trust: join(CA, "ca.pem"),
     workers: [
-      edge(ours, origin),
+      edgeWorker({ port: ours, origin }),
       { name: "js", modules: [join(HERE, "auth-worker.js")], bindings, listen: `127.0.0.1:${theirs}` },
     ],
   });
@@ -130,18 +131,6 @@ function tokens(roles) {
   });
   let next = 0;
   return () => all[next++ % TOKENS];
-}
-
-function edge(port, origin) {
-  const bindings = {
-    ORIGINS: `a=${origin}`,
-    LINK_KEY_ID: "bench",
-    LINK_SECRET: randomBytes(32).toString("base64"),
-    PUBLIC_URL: `http://127.0.0.1:${port}`,
-    ALLOW_PLAIN_HTTP: "loopback",
-    CLIENT_ADDRESS: "none",
-  };
-  return { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${port}` };
 }
 
 function statusOf(url) {

@@ -6,7 +6,6 @@
 // set the headers of our answers, so that what the runtime takes for those is seen apart.
 
 import { execFileSync, spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
 import { readFileSync, readdirSync } from "node:fs";
 import { get } from "node:http";
 import { cpus } from "node:os";
@@ -14,8 +13,9 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { buildSync } from "esbuild";
-import { EDGE_MODULES, writeConfig } from "../workerd.mjs";
+import { writeConfig } from "../workerd.mjs";
 import { coldStarts } from "./cold.mjs";
+import { edgeWorker } from "./edge-worker.mjs";
 import { end, endAll, freePorts, listening, start } from "./processes.mjs";
 import { median } from "./table.mjs";
 
@@ -53,7 +53,7 @@ async function run() {
   const far = ["taskset", "-c", OTHER, process.execPath, join(HERE, "backend.mjs"), String(backend), ...files];
   await start("backend", far, { dir: WORK, ready: listening });
   const origin = `https://localhost:${backend}`;
-  const edge = edgeWorker(ours, origin);
+  const edge = edgeWorker({ port: ours, origin });
   const js = jsWorker(theirs, origin, ours);
   const command = writeConfig({ dir: join(WORK, "edge"), trust: join(CA, "ca.pem"), workers: [edge, js, npmWorker(npm)] });
   const urls = [`http://127.0.0.1:${ours}/pluto/public/monitor`, `http://127.0.0.1:${theirs}/hello`, `http://127.0.0.1:${npm}/?size=300`];
@@ -67,18 +67,6 @@ async function run() {
   goals(byName);
   beside(byName);
   console.log(await coldStarts({ edge, js: { ...js, name: "cold-js" }, dir: WORK, trust: join(CA, "ca.pem"), core: MEASURED }));
-}
-
-function edgeWorker(port, origin) {
-  const bindings = {
-    ORIGINS: `a=${origin}`,
-    LINK_KEY_ID: "bench",
-    LINK_SECRET: randomBytes(32).toString("base64"),
-    PUBLIC_URL: `http://127.0.0.1:${port}`,
-    ALLOW_PLAIN_HTTP: "loopback",
-    CLIENT_ADDRESS: "none",
-  };
-  return { name: "edge", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${port}` };
 }
 
 function jsWorker(port, origin, ours) {
