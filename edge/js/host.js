@@ -114,6 +114,8 @@ function join(chunks, length) {
   return whole;
 }
 
+export const pause = (ms) => new Promise((keep) => setTimeout(keep, ms));
+
 export const lengthOf = (bytes) => bytes.length;
 
 /** Copies bytes into the module's memory. */

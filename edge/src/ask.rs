@@ -213,8 +213,12 @@ pub fn due(config: &Config) -> Vec<usize> {
         return Vec::new();
     }
     let now_ms = runtime::now_ms();
-    let roll = || random::bytes::<4>().map_or(0, u32::from_le_bytes);
     state::with(|state| state.regions.due(count, now_ms, roll))
+}
+
+/// A random number, so that isolates do not ask all at once.
+pub fn roll() -> u32 {
+    random::bytes::<4>().map_or(0, u32::from_le_bytes)
 }
 
 /// For the monitor: asks the regions how they stand, side by side, unless that was done a moment ago.

@@ -55,6 +55,8 @@ extern "C" {
         within_ms: u32,
     ) -> Result<JsValue, JsValue>;
 
+    pub(crate) fn pause(ms: u32) -> JsValue;
+
     pub(crate) fn platform(request: &Request) -> String;
 
     #[wasm_bindgen(js_name = readWhole)]

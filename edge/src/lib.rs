@@ -36,6 +36,7 @@ pub mod state;
 pub mod step;
 pub mod tokens;
 pub mod underway;
+pub mod watch;
 
 use scanvault_protocol::Problem;
 use scanvault_protocol::route::{self as protocol_route, Answerer, Dialect, Route, RouteSpec};
@@ -86,7 +87,7 @@ async fn answer_to(head: Zeroizing<String>, request: Request, env: Env, context:
     let mut trace = Trace::new(config.map_or(Mode::Enforce, |config| config.screen));
     let request_id = random::id();
     let outcome = match (config, &request_id) {
-        (Ok(config), Some(request_id)) => serve(&request, &inbound, config, request_id, &mut trace).await,
+        (Ok(config), Some(request_id)) => serve(&request, &inbound, config, &context, request_id, &mut trace).await,
         (Err(error), _) => Err(Refusal::caused(Problem::Internal, error.to_string())),
         (_, None) => Err(Refusal::caused(Problem::Internal, "no randomness")),
     };
@@ -144,7 +145,8 @@ impl Trace {
 async fn serve(
     request: &Request,
     inbound: &Inbound,
-    config: &Config,
+    config: &'static Config,
+    context: &Context,
     request_id: &str,
     trace: &mut Trace,
 ) -> Result<RuntimeReply, Refusal> {
@@ -162,6 +164,9 @@ async fn serve(
         let is_announced = inbound.content_length.is_some();
         let body = runtime::read_body(request, is_announced, plan, spec.deadline_ms).await?;
         screen::body_size(spec, body.len(), &mut trace.screening)?;
+        if spec.answerer == Answerer::Origin {
+            watch::begin(context, config);
+        }
         let admitted = Admitted { inbound, target, spec, caller: &caller, request_id };
         respond(admitted, &body, config).await
     }

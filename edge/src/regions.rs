@@ -28,6 +28,13 @@ const CALM_MS: u64 = 10_000;
 const WORRIED_MS: u64 = 2_000;
 /// After news that change the choice, the regions are asked again as soon as this.
 const PROMPT_MS: u64 = 250;
+/// A region is in doubt when it has owed an answer for so long and given none meanwhile. It is longer than a packet takes that
+/// was lost once.
+pub const DOUBT_AFTER_MS: u64 = 1_000;
+/// How often all regions are asked then.
+const DOUBT_MS: u64 = 500;
+/// Who watches says so again before this is over; else another one does it.
+const WATCH_MS: u64 = 3_000;
 /// The monitor asks a region no more often than this.
 const MONITOR_MS: u64 = 3_000;
 
@@ -156,6 +163,8 @@ pub struct View<'s> {
 #[derive(Debug, Default)]
 pub struct Regions {
     each: [Region; MAX_REGIONS],
+    /// Somebody watches what the regions owe, see `watch.rs`.
+    watched_until_ms: u64,
 }
 
 impl Regions {
@@ -251,7 +260,51 @@ impl Regions {
         self.claim(count, now_ms, is_due, |calm_ms| jittered_ms(calm_ms, roll()))
     }
 
-    /// The same for the monitor, which wants to know it now.
+    /// The regions to ask since one of them is in doubt, which owes its oldest answer since `owing_since_ms`: all, so that
+    /// the one is found that serves by now. Whatever a region answers takes the doubt away for as long again: then it is
+    /// that one request which is slow.
+    pub fn due_in_doubt(
+        &mut self,
+        count: usize,
+        owing_since_ms: &[Option<u64>; MAX_REGIONS],
+        now_ms: u64,
+        mut roll: impl FnMut() -> u32,
+    ) -> Vec<usize> {
+        let is_in_doubt = |(at, (region, since_ms)): (usize, (&Region, &Option<u64>))| {
+            let silent_since_ms =
+                since_ms.map(|since_ms| region.answered_at_ms.map_or(since_ms, |at_ms| at_ms.max(since_ms)));
+            let is_asked = matches!(self.health(at), Health::Up | Health::Standby);
+            is_asked && silent_since_ms.is_some_and(|since_ms| now_ms.saturating_sub(since_ms) >= DOUBT_AFTER_MS)
+        };
+        if count < 2 || !self.each.iter().zip(owing_since_ms).enumerate().take(count).any(is_in_doubt) {
+            return Vec::new();
+        }
+        let doubt_ms = jittered_ms(DOUBT_MS, roll());
+        let is_due = |region: &Region| region.is_unasked_for(doubt_ms, now_ms);
+        self.claim(count, now_ms, is_due, |calm_ms| jittered_ms(calm_ms, roll()))
+    }
+
+    /// Whether nobody watches; then the caller does. One that the runtime dropped without a word is not waited for.
+    pub fn takes_watch(&mut self, now_ms: u64) -> bool {
+        // A clock that was set back has nobody watch.
+        let is_watched = (1..=WATCH_MS).contains(&self.watched_until_ms.saturating_sub(now_ms));
+        if !is_watched {
+            self.watches_on(now_ms);
+        }
+        !is_watched
+    }
+
+    /// Who watches goes on.
+    pub fn watches_on(&mut self, now_ms: u64) {
+        self.watched_until_ms = now_ms.saturating_add(WATCH_MS);
+    }
+
+    /// Who watches ends.
+    pub fn ends_watch(&mut self) {
+        self.watched_until_ms = 0;
+    }
+
+    /// Those to ask for the monitor, which wants to know it now.
     pub fn due_for_monitor(&mut self, count: usize, now_ms: u64) -> Vec<usize> {
         self.claim(count, now_ms, |region| region.is_unasked_for(MONITOR_MS, now_ms), |calm_ms| calm_ms)
     }

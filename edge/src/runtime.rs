@@ -50,6 +50,11 @@ pub fn wait_until(context: &Context, later: impl Future<Output = ()> + 'static) 
     host::wait_until(context, Task::new(task));
 }
 
+/// Waits for so long. `false`: it cannot be waited for.
+pub async fn pause(ms: u32) -> bool {
+    settled(host::pause(ms)).await.is_ok()
+}
+
 /// Reads what the screen and the steps after it look at, in one pass over the text that `js/host.js` makes of a request:
 /// method, address, whether there is a body, then name and value of each header. A credential is copied once, and wiped.
 #[must_use]

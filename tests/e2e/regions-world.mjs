@@ -8,7 +8,7 @@ import { ask } from "../lib/answers.mjs";
 import { open } from "./ceremonies.mjs";
 import { Gone, Shop, assertAcknowledged } from "./money.mjs";
 import { MoneyWorld } from "./money-world.mjs";
-import { freePorts, until } from "./world.mjs";
+import { UNREACHABLE, freePorts, until } from "./world.mjs";
 
 const WITHIN_MS = 5_000;
 const SORTS = ["clearhaus", "nets"];
@@ -28,8 +28,8 @@ const TAKE_NOTE = [
   ...WRITTEN.map((table) => `CREATE TRIGGER take_note AFTER INSERT OR UPDATE OR DELETE ON ${table} FOR EACH STATEMENT EXECUTE FUNCTION take_note()`),
 ];
 
-/** A dead origin refuses, one that stands by says so. One that is frozen keeps calls that must not be made twice until
- * their deadline: there the edge learns later where to go. */
+/** A dead origin refuses, one that stands by says so. One that is frozen says nothing, and an edge has to wait before it
+ * doubts: there it is held to the deadlines of those who wait for it, see `failOver`. */
 export function assertSoon(done) {
   if (done.how !== "frozen") assert.ok(done.firstMs <= WITHIN_MS, JSON.stringify(done));
 }
@@ -107,7 +107,8 @@ export class RegionsWorld extends MoneyWorld {
     const began = performance.now();
     const target = query === "" ? path : `${path}?${query}`;
     const answer = await ask(this.edge, target, { method, headers: extra, ...(body !== "" && { body }) });
-    this.answers.push({ began, ended: performance.now(), method, path, status: answer.status, region: answer.headers["scanvault-region"] });
+    const isGivenUp = answer.status === 503 && answer.body.includes(UNREACHABLE);
+    this.answers.push({ began, ended: performance.now(), method, path, status: answer.status, isGivenUp, region: answer.headers["scanvault-region"] });
     if (answer.status < 500) return answer;
     const isLine = path.startsWith("/v1/");
     if (!isLine) assert.ok(PROBLEMS.includes(JSON.parse(answer.body).code), `${method} ${path}: ${answer.body}`);
@@ -163,6 +164,7 @@ export class RegionsWorld extends MoneyWorld {
     const [from, to] = [this.serving, OTHER[this.serving]];
     await this.answered(20);
     if (how === "killed") await this.stand.stop("SIGKILL", PROCESS[from]);
+    const gone = performance.now();
     if (how === "frozen") process.kill(this[from].pid, "SIGSTOP");
     // Nobody is answered any more. A frozen one keeps those waiting who were on their way to it.
     if (how === "killed") await this.unanswered(2);
@@ -173,21 +175,46 @@ export class RegionsWorld extends MoneyWorld {
     this.serving = to;
     const before = await this.writtenBy(from);
     const isFirst = ({ began, status, method, region }) => began >= told && method === "POST" && status === 200 && region === to;
-    await this.whileAtWork("a first success", () => this.answers.some(isFirst));
+    const isThere = () => this.answers.some(isFirst);
+    const came = how === "frozen" ? this.#newcomers(isThere) : [];
+    await this.whileAtWork("a first success", isThere);
     const [first] = this.answers.filter(isFirst).sort((one, other) => one.ended - other.ended);
     await this.answered(40);
-    if (how === "frozen") process.kill(this[from].pid, "SIGCONT");
+    if (how === "frozen") {
+      await this.#assertFoundWithoutDeadlines(first, gone);
+      process.kill(this[from].pid, "SIGCONT");
+      await Promise.all(await came);
+    }
     await this.answered(40);
     if (how !== "killed") {
       await until("it knows", async () => (await this.region(from, "show")).serves === false);
       await this.answered(20);
     }
     assert.deepEqual(await this.writtenBy(from), before, `${from} wrote after ${to} was said to serve`);
-    // Whatever began later and was answered well came from the other one.
-    const late = this.answers.filter(({ began, status, region }) => began >= fenced && status < 500 && region === from);
+    // Whatever began later and was answered well came from the other one. A 202 is read, and says that it is not known yet
+    // what became of the call.
+    const late = this.answers.filter(({ began, status, region }) => began >= fenced && status < 500 && status !== 202 && region === from);
     assert.deepEqual(late, [], `${from} answered after it was fenced`);
     if (how === "killed") await this.startRegion(from);
     return { how, from, to, epoch, fencedMs: Math.round(fenced - told), firstMs: Math.round(first.ended - told) };
+  }
+
+  /** Others who come to the shops one after another, since all who are there wait for the frozen one. */
+  async #newcomers(isEnough) {
+    const all = [];
+    for (let n = 0; !isEnough() && !this.stopped; n += 1) {
+      const { shop } = this.shops[n % this.shops.length];
+      all.push(shop.something().catch((error) => assert.ok(error instanceof Gone, error)));
+      await pause(100);
+    }
+    return all;
+  }
+
+  /** The first success came while those who had asked the frozen one still waited for it. */
+  async #assertFoundWithoutDeadlines(first, gone) {
+    const givenUp = () => this.answers.filter(({ began, isGivenUp }) => began > gone && isGivenUp);
+    await this.whileAtWork("somebody had asked the frozen one", () => givenUp().length > 0);
+    assert.ok(givenUp().every(({ ended }) => ended > first.ended), JSON.stringify({ first, givenUp: givenUp() }));
   }
 
   /** How many statements a region has written, of those that are committed. */

@@ -6,7 +6,6 @@ import { after, before, describe, test } from "node:test";
 import { EDGE_MODULES, writeConfig } from "../../scripts/lib/workerd.mjs";
 import { apiPassword } from "../lib/answers.mjs";
 import { Books, CLIENTS, Final, ScanpayClient, TryAgain, idempotencyKey } from "./scanpay-clients.mjs";
-import { watch } from "../lib/hardened.mjs";
 import { World, freePorts } from "./world.mjs";
 
 for (const kind of ["sqlite", "postgres"]) {
@@ -155,7 +154,7 @@ async function startTlsEdge(world, port, base) {
   const worker = { name: "edge-tls", modules: EDGE_MODULES, bindings, listen: `127.0.0.1:${port}`, tls };
   const command = writeConfig({ dir: world.at("edge-tls"), workers: [worker], trust: world.at("ca/ca.pem") });
   const probe = new ScanpayClient({ kind: "node", base, ca: world.ca, apikey: "0:0" });
-  watch(base);
+  world.watch(base);
   const ready = async () => (await probe.raw("/pluto/public/monitor")).status === 200;
   await world.children.start("edge-tls", command, { ready });
 }

@@ -2,8 +2,11 @@
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { createServer, get } from "node:http";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { selfSigned } from "./certificate.mjs";
+import { ask, startEdge } from "./harness.mjs";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const GOOD = {
@@ -55,3 +58,15 @@ for (const how of ["http", "fetch"]) {
     assert.equal(other.code, 0, "who is no edge is not held to it");
   });
 }
+
+test("whoever gets the port of an edge that was closed is not held to it", { timeout: 60_000 }, async () => {
+  const edge = await startEdge({ region: "a", url: "https://localhost:1", ca: selfSigned().cert }, { dev: {} });
+  assert.equal((await ask(edge.urls.dev, "/pluto/public/monitor")).status, 200);
+  await edge.close();
+  const server = createServer((_, response) => response.end("{}"));
+  await new Promise((done) => server.listen(Number(new URL(edge.urls.dev).port), "127.0.0.1", done));
+  await new Promise((done, failed) => get(edge.urls.dev, (answer) => answer.resume().on("end", done)).on("error", failed));
+  await new Promise((turn) => setImmediate(turn));
+  server.closeAllConnections();
+  await new Promise((done) => server.close(done));
+});

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Miniflare } from "miniflare";
-import { watch } from "../lib/hardened.mjs";
+import { unwatch, watch } from "../lib/hardened.mjs";
 import { LINK_KEY } from "./origin-stub.mjs";
 
 export * from "../lib/answers.mjs";
@@ -47,7 +47,11 @@ export async function startEdge(origin, workers) {
   await miniflare.ready;
   const urls = {};
   for (const name of Object.keys(workers)) urls[name] = watch(String(await miniflare.unsafeGetDirectURL(name)));
-  return { urls, logs, miniflare, close: () => miniflare.dispose() };
+  const close = async () => {
+    await miniflare.dispose();
+    Object.values(urls).forEach(unwatch);
+  };
+  return { urls, logs, miniflare, close };
 }
 
 /** The bindings of a worker before these origins, where a test says nothing else. */

@@ -1,6 +1,7 @@
 // The one place that holds every answer of an edge to its headers, whichever client asked and whatever a test looks at:
 // Node's own channels tell of each answer to its HTTP client and to `fetch`, Chromium tells of each of its own. Whoever
-// starts an edge names it here. An answer that lacks something ends the test process with what it lacks.
+// starts an edge names it here, and says when it is closed: its port may be another server's later. An answer that lacks
+// something ends the test process with what it lacks.
 
 import { subscribe } from "node:diagnostics_channel";
 import { assertHardened } from "./answers.mjs";
@@ -12,6 +13,11 @@ let seen = 0;
 export function watch(url) {
   edges.add(portOf(url));
   return url;
+}
+
+/** Nothing of the edge comes from there any more. */
+export function unwatch(url) {
+  edges.delete(portOf(url));
 }
 
 /** How many answers there were so far. */

@@ -2,18 +2,24 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
-use scanvault_origin::db::Db;
 use scanvault_origin::db::fence::FenceError;
+use scanvault_origin::db::{Db, DbError};
 use scanvault_origin::vault::SystemEntropy;
 use scanvault_protocol::region::State;
 use serde_json::{Value, json};
 use sqlx::Row;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
 
 use crate::card::{code, pay};
 use crate::cards::audited;
 use crate::on_both;
 use crate::world::{Forward, World};
+
+/// Longer than anything takes here.
+const FOR_EVER: Duration = Duration::from_secs(120);
 
 fn state() -> Forward {
     Forward::get("/pluto/internal/region")
@@ -133,6 +139,37 @@ async fn what_had_begun_is_not_committed_after_another_serves() {
     two.swap();
     let digits = code(&two.world, &two.auth, "at-b", "3.00").await;
     assert_eq!(pay(&two.world, &digits, "4111111111111111", 300).await.json()["state"], "paid");
+}
+
+/// What hangs is given up, and more of it than the pool has connections leaves the pool as it was.
+#[tokio::test]
+async fn who_serves_is_not_waited_for_without_end() {
+    let world = World::postgres().await;
+    let db = &world.app.db;
+    let mut held = db.begin().await.unwrap();
+    sqlx::query("LOCK TABLE serving_region IN ACCESS EXCLUSIVE MODE").execute(&mut *held).await.unwrap();
+    let mut looks = JoinSet::new();
+    for _ in 0..6 {
+        let db = db.clone();
+        looks.spawn(async move { timeout(FOR_EVER, db.look_who_serves()).await.expect("it waits for ever") });
+    }
+    while let Some(look) = looks.join_next().await {
+        assert!(matches!(look.unwrap(), Err(DbError::Late("who serves"))));
+    }
+    held.rollback().await.unwrap();
+    assert_eq!(db.look_who_serves().await.unwrap().epoch, 0);
+}
+
+/// As of a process that was stopped in the middle of it.
+#[tokio::test]
+async fn a_ceremony_that_stands_still_lets_go_of_what_it_holds() {
+    let world = World::postgres().await;
+    let lock = "LOCK TABLE accounts IN ACCESS EXCLUSIVE MODE";
+    let mut still = world.app.db.unfenced().begin().await.unwrap();
+    sqlx::query(lock).execute(&mut *still).await.unwrap();
+    let mut other = world.app.db.begin().await.unwrap();
+    timeout(FOR_EVER, sqlx::query(lock).execute(&mut *other)).await.expect("it waits for ever").unwrap();
+    assert!(still.commit().await.is_err());
 }
 
 #[tokio::test]

@@ -187,6 +187,70 @@ fn the_monitor_asks_every_few_seconds_whatever_else_is_due() {
     assert_eq!(regions.due_for_monitor(2, NOW + 3_000), [0, 1]);
 }
 
+/// Nothing is owed but by the first region, for so long.
+fn owes(for_ms: u64, now_ms: u64) -> [Option<u64>; MAX_REGIONS] {
+    [Some(now_ms - for_ms), None, None, None]
+}
+
+#[test]
+fn all_are_asked_when_one_owes_an_answer_for_long_and_gave_none_meanwhile() {
+    let mut regions = Regions::default();
+    let nobody: [usize; 0] = [];
+    regions.take(0, Came::Answer, NOW - 50_000, NOW - 49_000);
+    assert_eq!(regions.due_in_doubt(2, &owes(999, NOW), NOW, || 0), nobody);
+    assert_eq!(regions.due_in_doubt(2, &[None; MAX_REGIONS], NOW, || 0), nobody);
+    assert_eq!(regions.due_in_doubt(1, &owes(1_000, NOW), NOW, || 0), nobody, "there is nowhere else to go");
+    assert_eq!(regions.due_in_doubt(2, &owes(1_000, NOW), NOW, || 0), [0, 1]);
+    assert_eq!(regions.due_in_doubt(2, &owes(1_374, NOW + 374), NOW + 374, || 0), nobody, "a moment ago");
+    assert_eq!(regions.due_in_doubt(2, &owes(1_375, NOW + 375), NOW + 375, || 0), [0, 1]);
+    assert_eq!(regions.due_in_doubt(2, &owes(1_900, NOW + 999), NOW + 999, || u32::MAX), [0, 1]);
+    // Something answered: it lives, and that one request is slow.
+    regions.take(0, Came::Answer, NOW + 1_000, NOW + 2_000);
+    assert_eq!(regions.due_in_doubt(2, &owes(4_000, NOW + 2_999), NOW + 2_999, || 0), nobody);
+    assert_eq!(regions.due_in_doubt(2, &owes(4_001, NOW + 3_000), NOW + 3_000, || 0), [0, 1]);
+}
+
+#[test]
+fn who_is_down_or_superseded_is_in_no_doubt() {
+    let mut regions = after(&[(0, Came::Nothing), (0, Came::Nothing), (0, Came::Nothing)]);
+    assert!(regions.due_in_doubt(2, &owes(5_000, NOW + 5_000), NOW + 5_000, || 0).is_empty());
+    regions.learn(0, told(true, 1), NOW + 5_001, NOW + 5_001);
+    regions.learn(0, told(true, 1), NOW + 5_002, NOW + 5_002);
+    regions.learn(1, told(true, 2), NOW + 5_002, NOW + 5_002);
+    assert_eq!(regions.health(0), Health::Superseded);
+    assert!(regions.due_in_doubt(2, &owes(9_000, NOW + 9_000), NOW + 9_000, || 0).is_empty());
+}
+
+#[test]
+fn a_frozen_region_is_down_after_three_questions_and_superseded_by_the_first_answer_of_another() {
+    let frozen = |step: u64| (NOW + 1_000 + 500 * step, NOW + 3_000 + 500 * step);
+    let mut regions = Regions::default();
+    for (asked_at_ms, now_ms) in (0..3).map(frozen) {
+        assert_eq!(regions.health(0), Health::Up);
+        regions.take(0, Came::Nothing, asked_at_ms, now_ms);
+    }
+    assert_eq!((regions.health(0), regions.choose(2, NONE)), (Health::Down, Some(1)));
+    let mut regions = Regions::default();
+    regions.learn(0, told(true, 1), NOW, NOW);
+    regions.learn(1, told(false, 1), NOW, NOW);
+    assert_eq!(regions.due_in_doubt(2, &owes(1_000, NOW + 1_000), NOW + 1_000, || 0), [0, 1]);
+    regions.learn(1, told(true, 2), NOW + 1_000, NOW + 1_001);
+    assert_eq!((regions.health(0), regions.choose(2, NONE)), (Health::Superseded, Some(1)));
+}
+
+#[test]
+fn one_watches_and_another_takes_over_from_who_was_dropped() {
+    let mut regions = Regions::default();
+    assert!(regions.takes_watch(NOW));
+    assert!(!regions.takes_watch(NOW) && !regions.takes_watch(NOW + WATCH_MS - 1));
+    regions.watches_on(NOW + WATCH_MS - 1);
+    assert!(!regions.takes_watch(NOW + WATCH_MS + 1_000));
+    assert!(regions.takes_watch(NOW + 2 * WATCH_MS));
+    assert!(regions.takes_watch(NOW - 1), "the clock was set back");
+    regions.ends_watch();
+    assert!(regions.takes_watch(NOW));
+}
+
 #[test]
 fn what_is_shown_says_how_old_it_is() {
     let mut regions = Regions::default();

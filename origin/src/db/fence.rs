@@ -40,6 +40,8 @@ const END_OTHERS: &str = "SELECT held.pid, pg_terminate_backend(held.pid) FROM p
     AND held.database = (SELECT oid FROM pg_database WHERE datname = current_database()) \
     AND held.objid = 'serving_region'::regclass AND session.application_name IS DISTINCT FROM $1 \
     AND EXISTS (SELECT 1 FROM serving_region WHERE epoch = $2)";
+/// How long the one row may take to be read. It takes a millisecond.
+const READ_WITHIN: Duration = Duration::from_secs(2);
 /// How long sessions are given to end.
 const END_WITHIN: Duration = Duration::from_secs(5);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(10);
@@ -184,12 +186,18 @@ impl Db {
         }
     }
 
-    /// Reads what was decided and takes it in.
+    /// Reads what was decided and takes it in. A session that does not answer is closed, so that none of the pool's few stays
+    /// behind with it.
     ///
     /// # Errors
-    /// From the database.
+    /// From the database, [`DbError::Late`] when it says nothing.
     pub async fn look_who_serves(&self) -> Result<Decision, DbError> {
-        let decision = read(&self.unfenced).await?;
+        let mut connection = self.unfenced.acquire().await?;
+        let Ok(decision) = tokio::time::timeout(READ_WITHIN, read(&mut *connection)).await else {
+            drop(connection.detach());
+            return Err(DbError::Late("who serves"));
+        };
+        let decision = decision?;
         self.fence.note(&decision);
         Ok(decision)
     }

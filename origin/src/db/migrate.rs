@@ -29,8 +29,8 @@ struct Migration {
     postgres: &'static str,
 }
 
-/// Any constant: it keeps two processes from migrating at once.
-const POSTGRES_LOCK: &str = "SELECT pg_advisory_xact_lock(7236427)";
+/// Any constant: it keeps two processes from migrating at once. The other one may take long.
+const POSTGRES_LOCK: &str = "SET LOCAL lock_timeout = 0; SELECT pg_advisory_xact_lock(7236427)";
 
 pub(super) async fn run(db: &Db) -> Result<(), DbError> {
     if db.kind() == Kind::Postgres {
@@ -47,7 +47,7 @@ pub(super) async fn run(db: &Db) -> Result<(), DbError> {
 async fn migrate(db: &Db) -> Result<(), DbError> {
     let mut tx = db.begin().await?;
     if db.kind() == Kind::Postgres {
-        sqlx::query(POSTGRES_LOCK).execute(&mut *tx).await?;
+        sqlx::raw_sql(POSTGRES_LOCK).execute(&mut *tx).await?;
     }
     sqlx::query("CREATE TABLE IF NOT EXISTS schema_version (version BIGINT NOT NULL)").execute(&mut *tx).await?;
     let row = sqlx::query("SELECT COALESCE(MAX(version), 0) FROM schema_version").fetch_one(&mut *tx).await?;

@@ -27,6 +27,11 @@ const READERS: u32 = 4;
 const POSTGRES_CONNECTIONS: u32 = 16;
 const ASIDE_CONNECTIONS: u32 = 4;
 const UNFENCED_CONNECTIONS: u32 = 4;
+/// In the pool without a fence, sessions end by themselves that hold a transaction for so long and do nothing: those of a
+/// process that was stopped in the middle of a ceremony, whose locks nothing else would ever take away. Between two
+/// statements of a step nobody waits for anybody and nothing is asked elsewhere, so that it is milliseconds; a step that was
+/// stopped for longer is undone and may be asked for again. A statement there waits longer for a lock than that, not for ever.
+const LET_GO: &str = "SET idle_in_transaction_session_timeout = '15s'; SET lock_timeout = '20s'";
 /// How long an idle connection is taken to be alive.
 const TRUSTED_FOR: Duration = Duration::from_secs(1);
 
@@ -79,6 +84,9 @@ pub enum DbError {
     /// More than fits into one row.
     #[error("{0} too long to be stored")]
     TooLong(&'static str),
+    /// It did not answer in time.
+    #[error("the database did not say {0} in time")]
+    Late(&'static str),
     /// No random bytes for what is to be stored.
     #[error(transparent)]
     Entropy(#[from] EntropyError),
@@ -233,7 +241,7 @@ fn postgres_options(connections: u32, fence: Option<&Arc<Fence>>) -> AnyPoolOpti
                 .await?;
             match fence {
                 Some(fence) => fence.admit(connection).await,
-                None => Ok(()),
+                None => sqlx::raw_sql(LET_GO).execute(connection).await.map(drop),
             }
         })
     })
