@@ -54,7 +54,8 @@ use crate::runtime::{Context, Env, Request, RuntimeReply};
 use crate::screen::{Inbound, Mode, PlainHttp, Rule, Screening};
 use crate::step::Task;
 
-/// The entry: `js/entry.js` calls it with the head of a request, and the time. What comes back is the answer, or a task to go on with.
+/// The entry: `js/entry.js` calls it with the head of a request, and the time. What comes back is the answer, or a task to
+/// go on with.
 ///
 /// # Errors
 /// None that is meant; the caller answers with [`failed`].
