@@ -66,7 +66,7 @@ async function steps(task) {
   for (;;) {
     const first = task.take();
     const waits = [];
-    for (let wait = first && task.take(); wait !== undefined; wait = task.take()) waits.push(wait);
+    if (first !== undefined) for (let wait = task.take(); wait !== undefined; wait = task.take()) waits.push(wait);
     if (first !== undefined && waits.length === 0 && open.size === 0) {
       // Nearly always: one thing to wait for, with nothing between.
       let [holds, value] = [true, undefined];
@@ -127,7 +127,11 @@ export default {
     try {
       if (!isSound) restart();
       const step = glue.handle(pack(request), request, env, context, Date.now());
-      return step instanceof glue.Task ? drive(step, isHead) : step;
+      if (!(step instanceof glue.Task)) return step;
+      const answer = drive(step, isHead);
+      // Who hangs up ends nothing: the origin may have it already, and what the request holds is given back at its end.
+      context.waitUntil(answer);
+      return answer;
     } catch (error) {
       return failed(error, generation, isHead);
     }

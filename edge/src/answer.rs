@@ -11,14 +11,15 @@ use crate::reply::{Body, Head, HeaderList, Refusal, Reply};
 /// A week, and another month while a newer one is fetched: an image never changes, a renderer seldom does.
 const IMAGE_CACHE_CONTROL: &str = "public, max-age=604800, stale-while-revalidate=2592000";
 
-/// As many images are kept; larger ones are not: 2 MiB at most, usually a tenth of it.
+/// As many images are kept, here and on the runtime's side; larger ones are not: 2 MiB at most, usually a tenth of it.
 const MAX_IMAGES: usize = 256;
-const MAX_KEPT_BYTES: usize = 8 * 1024;
+/// The longest body that is kept.
+pub const MAX_KEPT_BYTES: usize = 8 * 1024;
 
 /// Longer targets than any that we make are answered, and not kept.
 const MAX_KEPT_TARGET_BYTES: usize = 256;
 
-/// What is known of images, by path and query as they were sent. Drawing costs a third of a whole request.
+/// What is known of images, by path and query as they were sent. Drawing costs two fifths of a whole request.
 #[derive(Debug)]
 pub struct Images(Halves<String, Known>);
 

@@ -13,7 +13,7 @@ pub(crate) const NONE: u32 = u32::MAX;
 
 /// More shapes than there are kinds of requests and answers.
 const MAX_SHAPES: usize = 128;
-/// As many bodies are kept on the runtime's side.
+/// As many bodies are kept on the runtime's side, each no longer than `answer::MAX_KEPT_BYTES`.
 const MAX_BODIES: usize = 256;
 
 /// Names, with the value where it is the same in all headers of this shape.

@@ -4,7 +4,7 @@
 //! the runtime's objects, `config.rs` reads the bindings. No lock and no borrow is held across an `await`, and nothing
 //! asynchronous is shared between requests: one isolate interleaves many.
 //!
-//! What an isolate remembers is in `state.rs`: records, token keys, budgets. All of it comes from the origin's answers.
+//! What an isolate remembers is in `state.rs`. What it knows of credentials and regions comes from the origins' answers.
 //!
 //! The edge holds the link secret. It holds no card, no key and no data, and it decides alone only what no record of
 //! the origin's could make right.

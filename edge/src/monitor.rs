@@ -38,7 +38,7 @@ pub fn answer<S>(
     Reply { head: Head::new(200, headers), body: Body::Shared(last.or(&text)) }
 }
 
-/// The last answer that was given. It changes once a second at most, however often somebody asks.
+/// The last answer that was given. It changes when a second has gone or something is told, however often somebody asks.
 #[derive(Debug)]
 pub struct Last(Rc<[u8]>);
 

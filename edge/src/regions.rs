@@ -28,8 +28,8 @@ const CALM_MS: u64 = 10_000;
 const WORRIED_MS: u64 = 2_000;
 /// After news that change the choice, the regions are asked again as soon as this.
 const PROMPT_MS: u64 = 250;
-/// A region is in doubt when it has owed an answer for so long and given none meanwhile. It is longer than a packet takes that
-/// was lost once.
+/// A region is in doubt when it has owed an answer for so long and given none meanwhile. It is longer than a packet takes
+/// that was lost once.
 pub const DOUBT_AFTER_MS: u64 = 1_000;
 /// How often all regions are asked then.
 const DOUBT_MS: u64 = 500;
@@ -163,7 +163,8 @@ pub struct View<'s> {
 #[derive(Debug, Default)]
 pub struct Regions {
     each: [Region; MAX_REGIONS],
-    /// Somebody watches what the regions owe, see `watch.rs`.
+    /// Somebody watches what the regions owe, see `watch.rs`: the last one that began, by number.
+    watch: u64,
     watched_until_ms: u64,
 }
 
@@ -284,24 +285,31 @@ impl Regions {
         self.claim(count, now_ms, is_due, |calm_ms| jittered_ms(calm_ms, roll()))
     }
 
-    /// Whether nobody watches; then the caller does. One that the runtime dropped without a word is not waited for.
-    pub fn takes_watch(&mut self, now_ms: u64) -> bool {
+    /// A number when nobody watches: then the caller does. One that the runtime dropped without a word is not waited for.
+    pub fn takes_watch(&mut self, now_ms: u64) -> Option<u64> {
         // A clock that was set back has nobody watch.
-        let is_watched = (1..=WATCH_MS).contains(&self.watched_until_ms.saturating_sub(now_ms));
-        if !is_watched {
-            self.watches_on(now_ms);
+        let is_watched = (1..=2 * WATCH_MS).contains(&self.watched_until_ms.saturating_sub(now_ms));
+        if is_watched {
+            return None;
         }
-        !is_watched
+        self.watch += 1;
+        self.watches_on(self.watch, now_ms).then_some(self.watch)
     }
 
-    /// Who watches goes on.
-    pub fn watches_on(&mut self, now_ms: u64) {
-        self.watched_until_ms = now_ms.saturating_add(WATCH_MS);
+    /// Who watches goes on, unless another one has taken over meanwhile.
+    pub fn watches_on(&mut self, watch: u64, now_ms: u64) -> bool {
+        let is_its_own = watch == self.watch;
+        if is_its_own {
+            self.watched_until_ms = now_ms.saturating_add(WATCH_MS);
+        }
+        is_its_own
     }
 
     /// Who watches ends.
-    pub fn ends_watch(&mut self) {
-        self.watched_until_ms = 0;
+    pub fn ends_watch(&mut self, watch: u64) {
+        if watch == self.watch {
+            self.watched_until_ms = 0;
+        }
     }
 
     /// Those to ask for the monitor, which wants to know it now.

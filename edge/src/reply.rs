@@ -110,7 +110,7 @@ impl Refusal {
         Self::Problem { problem, detail: None, allow: None, retry_after_secs: None, cause: None, rule }
     }
 
-    /// It, by this rule of the screen.
+    /// The same refusal, by this rule of the screen.
     #[must_use]
     pub fn by(mut self, screen_rule: Rule) -> Self {
         if let Self::Problem { rule, .. } = &mut self {

@@ -12,6 +12,7 @@ use scanvault_protocol::{Problem, headers};
 use wasm_bindgen::{JsCast, JsValue};
 use zeroize::Zeroizing;
 
+use crate::answer::MAX_KEPT_BYTES;
 pub use crate::clock::now_ms;
 use crate::config::ClientAddress;
 use crate::forward::{Outgoing, PASSED_HEADERS};
@@ -311,6 +312,7 @@ pub fn into_response(reply: &RuntimeReply) -> Result<JsValue, JsValue> {
         _ if matches!(status, 204 | 205 | 304) => host::respond(*status, number, &text, &JsValue::NULL),
         Body::Empty => host::respond(*status, number, &text, &JsValue::NULL),
         Body::Bytes(bytes) => host::respond_bytes(*status, number, &text, bytes),
+        Body::Shared(bytes) if bytes.len() > MAX_KEPT_BYTES => host::respond_bytes(*status, number, &text, bytes),
         Body::Shared(bytes) => host::respond_kept(*status, number, &text, kept::body(bytes)),
         Body::Stream(stream) => host::respond(*status, number, &text, stream),
     }

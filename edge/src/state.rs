@@ -1,4 +1,5 @@
-//! What an isolate remembers between requests: what the origin told, and what has been taken of the budgets.
+//! What an isolate remembers between requests: what the origins told, what was taken of the budgets, what is under way, and
+//! what was drawn.
 //!
 //! One isolate interleaves many requests, so the state is borrowed for a step and never across an `await`. It is lost
 //! with the isolate, and nothing depends on it but speed and how much of a flood gets through.

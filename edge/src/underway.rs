@@ -7,7 +7,8 @@
 //! without a word. So each place also says when its request is over in any case, and counts no longer then.
 //!
 //! Not bounded here: bodies that are still arriving, answers whose body the runtime pumps by itself, what other isolates
-//! have under way, and what the module had before it was started anew. What an isolate asks regions for itself takes no place, so that it finds them however full it is.
+//! have under way, and what the module had before it was started anew. What an isolate asks regions for itself takes no
+//! place, so that it finds them however full it is.
 
 use crate::budget::Client;
 use crate::config::MAX_REGIONS;

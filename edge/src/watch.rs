@@ -19,18 +19,21 @@ const LIFE_MS: u64 = 20_000;
 /// Begins to watch, unless somebody does. With one region there is nowhere else to go.
 pub fn begin(context: &Context, config: &'static Config) {
     let now_ms = runtime::now_ms();
-    if config.origins.len() > 1 && state::with(|state| state.regions.takes_watch(now_ms)) {
-        runtime::wait_until(context, watch(context.clone(), config, now_ms));
+    if config.origins.len() < 2 {
+        return;
+    }
+    if let Some(number) = state::with(|state| state.regions.takes_watch(now_ms)) {
+        runtime::wait_until(context, watch(context.clone(), config, number, now_ms));
     }
 }
 
-/// Looks for as long as anything is owed.
-async fn watch(context: Context, config: &'static Config, began_ms: u64) {
+/// Looks for as long as anything is owed, and nobody else does.
+async fn watch(context: Context, config: &'static Config, number: u64, began_ms: u64) {
     let mut pause_ms = FIRST_LOOK_MS;
     while runtime::pause(pause_ms).await {
         pause_ms = LOOK_AGAIN_MS;
         let now_ms = runtime::now_ms();
-        let (due, is_owed) = look(config, now_ms);
+        let Some((due, is_owed)) = look(config, number, now_ms) else { return };
         for at in due {
             runtime::wait_until(&context, ask::probe(config, at));
         }
@@ -38,15 +41,17 @@ async fn watch(context: Context, config: &'static Config, began_ms: u64) {
             break;
         }
     }
-    state::with(|state| state.regions.ends_watch());
+    state::with(|state| state.regions.ends_watch(number));
 }
 
-/// The regions to ask how they stand, and whether anything is owed.
-fn look(config: &Config, now_ms: u64) -> (Vec<usize>, bool) {
+/// The regions to ask how they stand, and whether anything is owed. `None` when another one looks.
+fn look(config: &Config, number: u64, now_ms: u64) -> Option<(Vec<usize>, bool)> {
     state::with(|state| {
-        state.regions.watches_on(now_ms);
+        if !state.regions.watches_on(number, now_ms) {
+            return None;
+        }
         let since_ms = state.under_way.waiting_since(now_ms);
         let due = state.regions.due_in_doubt(config.origins.len(), &since_ms, now_ms, ask::roll);
-        (due, since_ms.iter().any(Option::is_some))
+        Some((due, since_ms.iter().any(Option::is_some)))
     })
 }

@@ -241,14 +241,20 @@ fn a_frozen_region_is_down_after_three_questions_and_superseded_by_the_first_ans
 #[test]
 fn one_watches_and_another_takes_over_from_who_was_dropped() {
     let mut regions = Regions::default();
-    assert!(regions.takes_watch(NOW));
-    assert!(!regions.takes_watch(NOW) && !regions.takes_watch(NOW + WATCH_MS - 1));
-    regions.watches_on(NOW + WATCH_MS - 1);
-    assert!(!regions.takes_watch(NOW + WATCH_MS + 1_000));
-    assert!(regions.takes_watch(NOW + 2 * WATCH_MS));
-    assert!(regions.takes_watch(NOW - 1), "the clock was set back");
-    regions.ends_watch();
-    assert!(regions.takes_watch(NOW));
+    let first = regions.takes_watch(NOW).unwrap();
+    assert_eq!([0, WATCH_MS - 1].map(|ms| regions.takes_watch(NOW + ms)), [None, None]);
+    assert!(regions.watches_on(first, NOW + WATCH_MS - 1));
+    assert_eq!(regions.takes_watch(NOW + WATCH_MS + 1_000), None);
+    assert_eq!(regions.takes_watch(NOW - 1), None, "a clock that trembles");
+    let second = regions.takes_watch(NOW + 2 * WATCH_MS).unwrap();
+    // The first one was only late: it neither goes on nor ends what is not its own.
+    assert!(!regions.watches_on(first, NOW + 2 * WATCH_MS));
+    regions.ends_watch(first);
+    assert_eq!(regions.takes_watch(NOW + 2 * WATCH_MS), None);
+    let third = regions.takes_watch(NOW - WATCH_MS).unwrap();
+    assert!(!regions.watches_on(second, NOW), "the clock was set back");
+    regions.ends_watch(third);
+    assert!(regions.takes_watch(NOW).is_some());
 }
 
 #[test]

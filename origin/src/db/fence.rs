@@ -175,8 +175,8 @@ impl Db {
         self.fence.standing().serves
     }
 
-    /// For what a region that stands by does too: the vault's own, the audit, operators, nonces. Nothing that moves money or
-    /// tells of it is written here.
+    /// For what a region that stands by does too: the vault's own, the audit, operators, nonces. What moves money or tells
+    /// of it is not written here, but for what operators say themselves (settle, replay).
     #[must_use]
     pub fn unfenced(&self) -> Self {
         let pool = &self.unfenced;
