@@ -9,6 +9,7 @@ export default {
   async fetch(request, env) {
     const url = new URL(request.url);
     if (url.pathname === "/hello") return new Response("ok");
+    if (url.pathname === "/hello/unchanged") return new Response(null, { status: 304, headers: HEADERS });
     if (url.pathname.startsWith("/hello/")) return hello(url.pathname === "/hello/logged");
     if (url.pathname.startsWith("/alike/")) return forwardAlike(request, url, env);
     const qr = /^\/qr\/(\d{10})\.(png|svg)$/.exec(url.pathname);
