@@ -64,20 +64,18 @@ async function steps(task) {
   const open = new Map();
   let next = 0;
   for (;;) {
-    const first = task.take();
     const waits = [];
-    if (first !== undefined) for (let wait = task.take(); wait !== undefined; wait = task.take()) waits.push(wait);
-    if (first !== undefined && waits.length === 0 && open.size === 0) {
-      // Nearly always: one thing to wait for, with nothing between.
+    for (let wait = task.take(); wait !== undefined; wait = task.take()) waits.push(wait);
+    if (open.size === 0 && waits.length === 1) {
+      // Nearly always: one thing to wait for. No promise of our own stands between.
       let [holds, value] = [true, undefined];
       try {
-        value = await first;
+        value = await waits[0];
       } catch (error) {
         [holds, value] = [false, error];
       }
       task.settle(next++, holds, value);
-    } else if (first !== undefined || open.size > 0) {
-      if (first !== undefined) waits.unshift(first);
+    } else if (open.size + waits.length > 0) {
       for (const wait of waits) {
         const place = next++;
         open.set(place, settled(wait).then((outcome) => [place, ...outcome]));

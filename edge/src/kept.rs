@@ -1,5 +1,6 @@
 //! How headers cross to the runtime's side, and what many answers have: that is told there once, and by number from then
-//! on, the shapes of headers and bodies. Both are bounded. A module that is started anew has told nothing yet, and takes the numbers over.
+//! on, the shapes of headers and bodies. Both are bounded. A module that is started anew has told nothing yet, and takes the
+//! numbers over.
 
 use core::cell::RefCell;
 use std::rc::Rc;

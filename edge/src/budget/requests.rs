@@ -14,8 +14,8 @@ use scanvault_protocol::route::{Route, RouteSpec};
 use crate::authenticate::Caller;
 use crate::halves::Halves;
 
-/// Images of one address. 500 a second are a thirteenth of a core if each is drawn anew; at once, what a printer of labels or a whole company
-/// behind one address may ask for.
+/// Images of one address. 500 a second are a thirteenth of a core if each is drawn anew; at once, what a printer of labels
+/// or a whole company behind one address may ask for.
 pub const IMAGES: Limit = Limit { every_ms: 2, burst: 5_000 };
 /// Everything else on open paths, of one address. A payer opens a page with its few files and then asks every other
 /// second how it stands: a hundred a second are two hundred payers at the same moment, behind one carrier's address.
