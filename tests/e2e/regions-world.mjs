@@ -38,6 +38,8 @@ export class RegionsWorld extends MoneyWorld {
   serving = "a";
   shops = [];
   answers = [];
+  /** Each idempotency key: when it was first used, and what it was answered. */
+  keys = new Map();
   stopped = true;
 
   static async open(random) {
@@ -105,14 +107,23 @@ export class RegionsWorld extends MoneyWorld {
   /** What the edge answers. Without an answer that says something, it is as if nobody had answered. */
   async throughEdge({ method = "GET", path, query = "", body = "", extra = {} }) {
     const began = performance.now();
+    const key = extra["idempotency-key"];
+    if (key && !this.keys.has(key)) this.keys.set(key, { first: began });
     const target = query === "" ? path : `${path}?${query}`;
     const answer = await ask(this.edge, target, { method, headers: extra, ...(body !== "" && { body }) });
     const isGivenUp = answer.status === 503 && answer.body.includes(UNREACHABLE);
-    this.answers.push({ began, ended: performance.now(), method, path, status: answer.status, isGivenUp, region: answer.headers["scanvault-region"] });
+    this.answers.push({ began, ended: performance.now(), method, path, key, status: answer.status, isGivenUp, region: answer.headers["scanvault-region"] });
+    if (key && answer.status === 200) this.#assertRepeated(this.keys.get(key), answer);
     if (answer.status < 500) return answer;
     const isLine = path.startsWith("/v1/");
     if (!isLine) assert.ok(PROBLEMS.includes(JSON.parse(answer.body).code), `${method} ${path}: ${answer.body}`);
     throw new Gone(`${answer.status} ${answer.body}`);
+  }
+
+  /** A key has one answer, whoever gives it. */
+  #assertRepeated(known, { body }) {
+    known.body ??= body;
+    assert.equal(body, known.body, "a repetition has another answer");
   }
 
   /** Merchants sell until `rest`. */
@@ -191,9 +202,11 @@ export class RegionsWorld extends MoneyWorld {
       await this.answered(20);
     }
     assert.deepEqual(await this.writtenBy(from), before, `${from} wrote after ${to} was said to serve`);
-    // Whatever began later and was answered well came from the other one. A 202 is read, and says that it is not known yet
-    // what became of the call.
-    const late = this.answers.filter(({ began, status, region }) => began >= fenced && status < 500 && status !== 202 && region === from);
+    // Whatever began later and was answered well came from the other one. One that wakes up may answer what it only reads
+    // before it knows: a 202 says that it is not known yet what became of a call, and a call that was made before under
+    // the same key has the answer that was kept then.
+    const isRead = ({ status, key }) => status === 202 || this.keys.get(key)?.first < fenced;
+    const late = this.answers.filter((answer) => answer.began >= fenced && answer.status < 500 && answer.region === from && !isRead(answer));
     assert.deepEqual(late, [], `${from} answered after it was fenced`);
     if (how === "killed") await this.startRegion(from);
     return { how, from, to, epoch, fencedMs: Math.round(fenced - told), firstMs: Math.round(first.ended - told) };

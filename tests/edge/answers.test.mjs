@@ -71,6 +71,25 @@ test("the same request gives the same bytes and tag; another one gives others", 
   assert.notEqual(other.headers.etag, first.headers.etag);
 });
 
+// An edge keeps 256 of them. A target of more than 256 bytes is never kept: what it gets is drawn anew.
+test("of more images than are kept every code has its own, however they come back", async () => {
+  const codes = Array.from({ length: 600 }, (_, n) => String(1_000_000_000 + 7_919 * n));
+  const all = (order, query) => inTens(order, (code) => ask(dev, `/pluto/public/qr/${code}${query}`));
+  const ofAnswer = ({ status, headers, body }) => ({ status, etag: headers.etag, name: headers["content-disposition"], body });
+  const drawn = new Map((await all(codes, `?anew=${"x".repeat(256)}`)).map((answer, n) => [codes[n], ofAnswer(answer)]));
+  assert.equal(new Set([...drawn.values()].map(({ body }) => body.toString("base64"))).size, codes.length);
+  for (const order of [codes, codes.toReversed(), codes]) {
+    const answers = await all(order, "");
+    assert.deepEqual(answers.map(ofAnswer), order.map((code) => drawn.get(code)));
+  }
+});
+
+async function inTens(all, step) {
+  const done = [];
+  for (let at = 0; at < all.length; at += 10) done.push(...(await Promise.all(all.slice(at, at + 10).map(step))));
+  return done;
+}
+
 test("HEAD tells what GET would, without the body", async () => {
   const whole = await ask(dev, QR);
   const head = await ask(dev, QR, { method: "HEAD" });
