@@ -38,7 +38,7 @@ export class RegionsWorld extends MoneyWorld {
   serving = "a";
   shops = [];
   answers = [];
-  /** Each idempotency key: when it was first used, and what it was answered. */
+  /** Each idempotency key: when it was first used, who answered it, and what. */
   keys = new Map();
   stopped = true;
 
@@ -108,7 +108,7 @@ export class RegionsWorld extends MoneyWorld {
   async throughEdge({ method = "GET", path, query = "", body = "", extra = {} }) {
     const began = performance.now();
     const key = extra["idempotency-key"];
-    if (key && !this.keys.has(key)) this.keys.set(key, { first: began });
+    if (key && !this.keys.has(key)) this.keys.set(key, { first: began, regions: new Set() });
     const target = query === "" ? path : `${path}?${query}`;
     const answer = await ask(this.edge, target, { method, headers: extra, ...(body !== "" && { body }) });
     const isGivenUp = answer.status === 503 && answer.body.includes(UNREACHABLE);
@@ -121,7 +121,8 @@ export class RegionsWorld extends MoneyWorld {
   }
 
   /** A key has one answer, whoever gives it. */
-  #assertRepeated(known, { body }) {
+  #assertRepeated(known, { headers, body }) {
+    known.regions.add(headers["scanvault-region"]);
     known.body ??= body;
     assert.equal(body, known.body, "a repetition has another answer");
   }
@@ -203,9 +204,9 @@ export class RegionsWorld extends MoneyWorld {
     }
     assert.deepEqual(await this.writtenBy(from), before, `${from} wrote after ${to} was said to serve`);
     // Whatever began later and was answered well came from the other one. One that wakes up may answer what it only reads
-    // before it knows: a 202 says that it is not known yet what became of a call, and a call that was made before under
-    // the same key has the answer that was kept then.
-    const isRead = ({ status, key }) => status === 202 || this.keys.get(key)?.first < fenced;
+    // before it knows: a 202 says that it is not known yet what became of a call, and a call that was asked before, or of
+    // the other one meanwhile, has the answer that is kept under its key.
+    const isRead = ({ status, key }) => status === 202 || this.keys.get(key)?.first < fenced || this.keys.get(key)?.regions.has(to);
     const late = this.answers.filter((answer) => answer.began >= fenced && answer.status < 500 && answer.region === from && !isRead(answer));
     assert.deepEqual(late, [], `${from} answered after it was fenced`);
     if (how === "killed") await this.startRegion(from);
