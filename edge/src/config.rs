@@ -5,7 +5,7 @@
 use std::sync::OnceLock;
 
 use scanvault_protocol::link::{self, LinkKey};
-use scanvault_qr::emv::Merchant;
+use scanvault_qr::emv::{Merchant, MerchantError};
 use scanvault_qr::request::Settings;
 use zeroize::Zeroizing;
 
@@ -13,8 +13,10 @@ use crate::log::LogLines;
 use crate::runtime::{self, Env};
 use crate::screen::{Mode, PlainHttp, Target, is_loopback};
 
-/// Who an EMV payload names. It is made without a look-up of the code, so it names the scheme and not the shop.
-const EMV_MERCHANT: (&str, &str, &str, &str) = ("ZA", "710", "Scan to Pay", "Online");
+/// Whom EMV payloads name where nothing else is set: country, currency, name, city. They are made without a look-up of the
+/// code, so they name whoever runs the edge and not the shop.
+const EMV_MERCHANT: [(&str, &str); 4] =
+    [("EMV_COUNTRY", "ZA"), ("EMV_CURRENCY", "710"), ("EMV_NAME", "Scan to Pay"), ("EMV_CITY", "Online")];
 
 /// The most regions that an edge asks.
 pub const MAX_REGIONS: usize = 4;
@@ -87,55 +89,77 @@ pub fn of_isolate(env: &Env) -> Result<&'static Config, ConfigError> {
 
 impl Config {
     fn parse(read: impl Fn(&str) -> Option<Zeroizing<String>>) -> Result<Self, ConfigError> {
-        let required = |binding: &'static str| {
-            let value = read(binding).filter(|value| !value.trim().is_empty());
-            value.ok_or(ConfigError { binding, reason: "is missing" })
-        };
-        let plain_http = match read("ALLOW_PLAIN_HTTP").as_ref().map_or("", |value| value.trim()) {
-            "" => PlainHttp::Refuse,
-            "loopback" => PlainHttp::Loopback,
-            _ => return Err(ConfigError { binding: "ALLOW_PLAIN_HTTP", reason: "is neither empty nor `loopback`" }),
-        };
-        let client_address = match read("CLIENT_ADDRESS").as_ref().map_or("", |value| value.trim()) {
-            "" | "none" => ClientAddress::Unknown,
-            "cf-connecting-ip" => ClientAddress::CfConnectingIp,
-            "runtime" => ClientAddress::Runtime,
-            _ => {
-                return Err(ConfigError {
-                    binding: "CLIENT_ADDRESS",
-                    reason: "is not `none`, `cf-connecting-ip` or `runtime`",
-                });
-            }
-        };
-        let screen = match read("SCREEN").as_ref().map_or("", |value| value.trim()) {
-            "" | "enforce" => Mode::Enforce,
-            "monitor" => Mode::Monitor,
-            _ => return Err(ConfigError { binding: "SCREEN", reason: "is neither `enforce` nor `monitor`" }),
-        };
-        let switch =
-            |binding: &'static str, default: bool| match read(binding).as_ref().map_or("", |value| value.trim()) {
-                "" => Ok(default),
-                "on" => Ok(true),
-                "off" => Ok(false),
-                _ => Err(ConfigError { binding, reason: "is neither `on` nor `off`" }),
-            };
-        let link_key = LinkKey::parse(&required("LINK_KEY_ID")?, &required("LINK_SECRET")?).map_err(|_| {
-            ConfigError { binding: "LINK_SECRET", reason: "and LINK_KEY_ID are not a name and 32 bytes" }
-        })?;
+        let bindings = Bindings(&read);
+        let loopback = [("", PlainHttp::Refuse), ("loopback", PlainHttp::Loopback)];
+        let plain_http = bindings.one_of("ALLOW_PLAIN_HTTP", &loopback, "is neither empty nor `loopback`")?;
+        let sources = [
+            ("none", ClientAddress::Unknown),
+            ("cf-connecting-ip", ClientAddress::CfConnectingIp),
+            ("runtime", ClientAddress::Runtime),
+        ];
+        let is_no_source = "is not `none`, `cf-connecting-ip` or `runtime`";
+        let screens = [("enforce", Mode::Enforce), ("monitor", Mode::Monitor)];
+        let lines = [("decisions", LogLines::Decisions), ("all", LogLines::All)];
+        let (key_id, secret) = (bindings.required("LINK_KEY_ID")?, bindings.required("LINK_SECRET")?);
+        let is_no_key = ConfigError { binding: "LINK_SECRET", reason: "and LINK_KEY_ID are not a name and 32 bytes" };
         Ok(Self {
-            origins: origins(&required("ORIGINS")?)?,
-            link_key,
-            qr: qr_settings(&required("PUBLIC_URL")?, plain_http)?,
+            origins: origins(&bindings.required("ORIGINS")?)?,
+            link_key: LinkKey::parse(&key_id, &secret).map_err(|_| is_no_key)?,
+            qr: qr_settings(&bindings.required("PUBLIC_URL")?, plain_http, bindings.emv_merchant()?)?,
             plain_http,
-            screen,
-            client_address,
-            has_rate_limits: switch("RATE_LIMITS", true)?,
-            log_lines: match read("LOG").as_ref().map_or("", |value| value.trim()) {
-                "" | "decisions" => LogLines::Decisions,
-                "all" => LogLines::All,
-                _ => return Err(ConfigError { binding: "LOG", reason: "is neither `decisions` nor `all`" }),
-            },
-            is_513_asked_for: switch("SECURITY_VIOLATION_513", false)?,
+            screen: bindings.one_of("SCREEN", &screens, "is neither `enforce` nor `monitor`")?,
+            client_address: bindings.one_of("CLIENT_ADDRESS", &sources, is_no_source)?,
+            has_rate_limits: bindings.switch("RATE_LIMITS", true)?,
+            log_lines: bindings.one_of("LOG", &lines, "is neither `decisions` nor `all`")?,
+            is_513_asked_for: bindings.switch("SECURITY_VIOLATION_513", false)?,
+        })
+    }
+}
+
+/// What reads a binding.
+struct Bindings<R>(R);
+
+impl<R: Fn(&str) -> Option<Zeroizing<String>>> Bindings<R> {
+    /// A binding that says anything.
+    fn given(&self, binding: &str) -> Option<Zeroizing<String>> {
+        (self.0)(binding).filter(|value| !value.trim().is_empty())
+    }
+
+    fn required(&self, binding: &'static str) -> Result<Zeroizing<String>, ConfigError> {
+        self.given(binding).ok_or(ConfigError { binding, reason: "is missing" })
+    }
+
+    /// What a word stands for; where there is none, the first.
+    fn one_of<T: Copy>(
+        &self,
+        binding: &'static str,
+        known: &[(&str, T)],
+        reason: &'static str,
+    ) -> Result<T, ConfigError> {
+        let given = self.given(binding);
+        let mut words = known.iter();
+        let found = match &given {
+            None => words.next(),
+            Some(value) => words.find(|(word, _)| *word == value.trim()),
+        };
+        found.map(|(_, meaning)| *meaning).ok_or(ConfigError { binding, reason })
+    }
+
+    fn switch(&self, binding: &'static str, default: bool) -> Result<bool, ConfigError> {
+        let word = if default { "on" } else { "off" };
+        self.one_of(binding, &[(word, default), ("on", true), ("off", false)], "is neither `on` nor `off`")
+    }
+
+    fn emv_merchant(&self) -> Result<Merchant, ConfigError> {
+        let [country, currency, name, city] = EMV_MERCHANT.map(|(binding, default)| match self.given(binding) {
+            Some(value) => value.trim().to_owned(),
+            None => default.to_owned(),
+        });
+        Merchant::new(&country, &currency, &name, &city).map_err(|error| match error {
+            MerchantError::Country => ConfigError { binding: "EMV_COUNTRY", reason: "is not two upper-case letters" },
+            MerchantError::Currency => ConfigError { binding: "EMV_CURRENCY", reason: "is not three digits" },
+            MerchantError::Name => ConfigError { binding: "EMV_NAME", reason: "is not 1 to 25 printable characters" },
+            MerchantError::City => ConfigError { binding: "EMV_CITY", reason: "is not 1 to 15 printable characters" },
         })
     }
 }
@@ -165,13 +189,11 @@ fn origin_authority(url: &str) -> Option<String> {
 }
 
 /// A printed code lives for years, so it leads to https; on loopback, in development, to whatever runs there.
-fn qr_settings(url: &str, plain_http: PlainHttp) -> Result<Settings, ConfigError> {
+fn qr_settings(url: &str, plain_http: PlainHttp, merchant: Merchant) -> Result<Settings, ConfigError> {
     let error = ConfigError { binding: "PUBLIC_URL", reason: "is not https://host[:port][/path]" };
     let is_allowed =
         |target: &Target| target.is_https || (plain_http == PlainHttp::Loopback && is_loopback(target.host_name()));
     base_of(url).filter(is_allowed).ok_or(error)?;
-    let (country, currency, name, city) = EMV_MERCHANT;
-    let merchant = Merchant::new(country, currency, name, city).map_err(|_| error)?;
     Settings::new(url.trim(), merchant).map_err(|_| error)
 }
 
@@ -250,6 +272,26 @@ mod tests {
     }
 
     #[test]
+    fn emv_payloads_name_whom_the_bindings_name() {
+        let merchant = |changes: &[(&str, Option<&str>)]| {
+            let read = |name: &str| {
+                let value = changes.iter().find(|(changed, _)| *changed == name).and_then(|(_, value)| *value);
+                value.map(|value| Zeroizing::new(value.to_owned()))
+            };
+            Bindings(read).emv_merchant().unwrap()
+        };
+        let of = |country, currency, name, city| Merchant::new(country, currency, name, city).unwrap();
+        assert_eq!(merchant(&[("EMV_CITY", Some(" "))]), of("ZA", "710", "Scan to Pay", "Online"));
+        let kenya = [
+            ("EMV_COUNTRY", Some("KE")),
+            ("EMV_CURRENCY", Some("404")),
+            ("EMV_NAME", Some("Duka ")),
+            ("EMV_CITY", Some("Nairobi")),
+        ];
+        assert_eq!(merchant(&kenya), of("KE", "404", "Duka", "Nairobi"));
+    }
+
+    #[test]
     fn each_broken_binding_is_named_and_not_repeated() {
         for (binding, value) in [
             ("ORIGINS", None),
@@ -276,6 +318,10 @@ mod tests {
             ("RATE_LIMITS", Some("false")),
             ("SECURITY_VIOLATION_513", Some("yes")),
             ("SCREEN", Some("off")),
+            ("EMV_COUNTRY", Some("Kenya")),
+            ("EMV_CURRENCY", Some("KES")),
+            ("EMV_NAME", Some("A name that is longer than 25 characters")),
+            ("EMV_CITY", Some("Llanfairpwllgwyngyll")),
         ] {
             let error = parse(&[(binding, value)]).unwrap_err();
             assert_eq!(error.binding, binding, "{value:?}");

@@ -69,7 +69,7 @@ test("it runs as a user without rights, which the kernel lets write nothing", { 
   assert.match(limit("Max core file size"), /^0\s+0\s/);
   const environment = readFileSync(`/proc/${world.host.pid}/environ`, "latin1").split("\0").filter(Boolean);
   assert.deepEqual(environment.map((line) => line.split("=")[0]).toSorted(), [
-    "CLIENT_ADDRESS", "LINK_KEY_ID", "LOG", "ORIGINS", "PUBLIC_URL", "RATE_LIMITS", "SCREEN", "SECURITY_VIOLATION_513",
+    "CLIENT_ADDRESS", "EMV_CITY", "EMV_COUNTRY", "EMV_CURRENCY", "EMV_NAME", "LINK_KEY_ID", "LOG", "ORIGINS", "PUBLIC_URL", "RATE_LIMITS", "SCREEN", "SECURITY_VIOLATION_513",
   ]);
 });
 

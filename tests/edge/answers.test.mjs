@@ -1,8 +1,11 @@
 // What the edge answers by itself. The origin is down throughout: none of this may need it.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { after, before, test } from "node:test";
 import { inflateSync } from "node:zlib";
+import { prepareZXingModule, readBarcodes } from "zxing-wasm/reader";
 import { ask, assertProblem, logOf, startEdge } from "./harness.mjs";
 import { startOrigin } from "./origin-stub.mjs";
 
@@ -14,7 +17,8 @@ let edge, dev;
 before(async () => {
   const origin = await startOrigin();
   await origin.close();
-  edge = await startEdge(origin, { dev: {}, all: { LOG: "all" } });
+  const kenya = { EMV_COUNTRY: "KE", EMV_CURRENCY: "404", EMV_NAME: "Duka la Mjini", EMV_CITY: "Nairobi" };
+  edge = await startEdge(origin, { dev: {}, all: { LOG: "all" }, kenya });
   dev = edge.urls.dev;
 });
 after(() => edge?.close());
@@ -61,6 +65,31 @@ test("an SVG, that can do nothing when it is opened as a page", async () => {
     assert.doesNotMatch(answer.body.toString(), /<style|style=|<script|href=/);
   }
 });
+
+test("what is in it, as another decoder reads it", async () => {
+  const wasmBinary = readFileSync(createRequire(import.meta.url).resolve("zxing-wasm/reader/zxing_reader.wasm"));
+  prepareZXingModule({ overrides: { wasmBinary } });
+  const read = async (url, query) => {
+    const symbols = await readBarcodes((await ask(url, `${QR}?${query}`)).body, { formats: ["QRCode"] });
+    return symbols.map(({ bytes }) => Buffer.from(bytes).toString());
+  };
+  const { dev, kenya } = edge.urls;
+  assert.deepEqual(await read(dev, ""), ["HTTPS://PAY.EXAMPLE/Q/0123456789"]);
+  assert.deepEqual(await read(dev, "payload=code"), ["0123456789"]);
+  const template = "000201" + "2626" + "0008za.co.mp" + "01100123456789" + "52040000";
+  assert.deepEqual(await read(dev, "payload=emv"), [checked(`${template}53037105802ZA5911Scan to Pay6006Online`)]);
+  assert.deepEqual(await read(kenya, "payload=emv"), [checked(`${template}53034045802KE5913Duka la Mjini6007Nairobi`)]);
+});
+
+/** With the checksum of EMV QRCPS-MPM (object 63): CRC-16 with polynomial 1021 and start FFFF, over its own tag and length too. */
+function checked(payload) {
+  let crc = 0xffff;
+  for (const byte of Buffer.from(`${payload}6304`)) {
+    crc ^= byte << 8;
+    for (let bit = 0; bit < 8; bit += 1) crc = ((crc << 1) ^ (crc & 0x8000 ? 0x1021 : 0)) & 0xffff;
+  }
+  return `${payload}6304${crc.toString(16).toUpperCase().padStart(4, "0")}`;
+}
 
 test("the same request gives the same bytes and tag; another one gives others", async () => {
   const [first, second, buster, other] = await Promise.all(

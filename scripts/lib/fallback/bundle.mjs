@@ -12,7 +12,10 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const MARK = "SHA256SUMS";
 
 /** Bindings that the launcher passes on. The link secret is none of them: an environment can be read in /proc. */
-const SETTINGS = ["PUBLIC_URL", "ORIGINS", "LINK_KEY_ID", "CLIENT_ADDRESS", "RATE_LIMITS", "LOG", "SCREEN", "SECURITY_VIOLATION_513"];
+const SETTINGS = [
+  ...["PUBLIC_URL", "ORIGINS", "LINK_KEY_ID", "CLIENT_ADDRESS", "RATE_LIMITS", "LOG", "SCREEN", "SECURITY_VIOLATION_513"],
+  ...["EMV_COUNTRY", "EMV_CURRENCY", "EMV_NAME", "EMV_CITY"],
+];
 
 /** Writes the bundle into `out`, which is new, empty, or an older bundle. */
 export function writeBundle(out) {
