@@ -14,6 +14,15 @@ const step = (site, state, path) => [200, {
   state, transactionId: 81234, url: `${site.bank.origin}/${path}`, ...(state === "method" ? { data: "bWV0aG9k" } : { creq: "Y3JlcQ" }),
 }];
 
+/** From here on the page's time goes by `runFor` only. A busy browser may take longer than the second that it is ahead. */
+async function pauseClock(page) {
+  for (;;) {
+    const at = await page.evaluate(() => Date.now() + 1000);
+    const isLate = await page.clock.pauseAt(at).then(() => false, (error) => /to the past/.test(error.message) || Promise.reject(error));
+    if (!isLate) return;
+  }
+}
+
 /** Answers the posts of a payment one after another. */
 function answers(site, ...list) {
   site.onPay = () => list[site.posts.length - 1];
@@ -69,7 +78,7 @@ scene("a method that never answers is given ten seconds", { tab: { clock: true }
   await fillCard(page);
   await pay(page);
   await page.waitForSelector("iframe", { state: "attached" });
-  await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1000));
+  await pauseClock(page);
   await page.clock.runFor(4000); // and what the test has taken itself
   assert.equal(site.posts.length, 1);
   assert.equal(await page.locator("iframe").isVisible(), false);
@@ -84,7 +93,7 @@ scene("a challenge that never answers is given ten minutes, then the server is a
   await fillCard(page);
   await pay(page);
   await page.locator("dialog").waitFor();
-  await page.clock.pauseAt(await page.evaluate(() => Date.now() + 1000));
+  await pauseClock(page);
   await page.clock.runFor(500000);
   assert.equal(site.posts.length, 1);
   await page.clock.runFor(101000);

@@ -242,12 +242,12 @@ onBothDatabases((at) => {
       assert.deepEqual([page.status, page.data.state, page.data.reason], [404, "expired", "unknown-code"]);
       assertProblem(await world.post(code, "a.b.c.d.e"), 404, "not-found", "Not found");
     }
-    const short = await world.code(merchant, "1.00", { expiryDate: Date.now() + 1200 });
+    const short = await world.code(merchant, "1.00", { expiryDate: Date.now() + 4000 });
     const sealed = await world.seal(await world.page(short.code));
     const page = await until("it has expired", async () => {
       const now = await world.page(short.code);
       return now.status !== 200 && now;
-    }, { seconds: 3 });
+    }, { seconds: 10 });
     assert.deepEqual([page.status, page.data.state, page.data.reason], [410, "expired", "expired"]);
     assertProblem(await world.post(short.code, sealed), 410, "code-expired", "This code has expired");
     const view = await world.query(merchant, short.code);

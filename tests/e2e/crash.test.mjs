@@ -99,7 +99,7 @@ onBothDatabases((at) => {
 
   test("SIGTERM: a shopper who has gone takes the payment with them no more than a crash does", async () => {
     const { world } = at;
-    const { code, payer } = await heldPayment("capture", 4444, 1_500);
+    const { code, payer } = await heldPayment("capture", 4444, 4_000);
     // The edge dies, and with it the connection that the answer would take.
     const gone = assert.rejects(payer);
     await world.children.end("edge", "SIGKILL");

@@ -49,8 +49,13 @@ function kernel() {
 function openForWriting() {
   const folder = `/proc/${world.host.pid}`;
   return readdirSync(`${folder}/fd`).flatMap((fd) => {
-    const flags = Number.parseInt(/^flags:\s+(\d+)$/m.exec(readFileSync(`${folder}/fdinfo/${fd}`, "utf8"))[1], 8);
-    return statSync(`${folder}/fd/${fd}`).isFile() && (flags & 3) !== 0 ? [readlinkSync(`${folder}/fd/${fd}`)] : [];
+    try {
+      const flags = Number.parseInt(/^flags:\s+(\d+)$/m.exec(readFileSync(`${folder}/fdinfo/${fd}`, "utf8"))[1], 8);
+      return statSync(`${folder}/fd/${fd}`).isFile() && (flags & 3) !== 0 ? [readlinkSync(`${folder}/fd/${fd}`)] : [];
+    } catch (error) {
+      if (error.code !== "ENOENT") throw error;
+      return []; // a connection that was closed meanwhile
+    }
   });
 }
 

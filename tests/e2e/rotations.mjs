@@ -11,7 +11,8 @@ import { startWorld } from "./world.mjs";
 
 const USER = "merchant-25";
 const LANES = 2; // requests in flight at each edge
-const BETWEEN_MS = 150; // rotations; long enough for every edge to be asked in between
+const BETWEEN_MS = 150; // rotations, at least; on an idle machine every edge is asked in between
+const ENOUGH_WITHIN_MS = 10_000;
 
 /** The counts of a run; throws at the first request that was answered wrongly. */
 export async function rotations(world, { count, edges }) {
@@ -21,10 +22,10 @@ export async function rotations(world, { count, edges }) {
   const lanes = addresses.flatMap((edge) => Array.from({ length: LANES }, (_, at) => run.lane(edge, at)));
   try {
     for (let n = 0; n < count; n += 1) {
-      await pause(BETWEEN_MS);
+      await Promise.race([run.taken(edges + 1), ...lanes]);
       await run.rotate(world);
     }
-    await pause(BETWEEN_MS);
+    await Promise.race([run.taken(edges + 1), ...lanes]);
   } finally {
     run.stop = true;
   }
@@ -40,6 +41,13 @@ class Run {
 
   constructor(password) {
     this.passwords = [password];
+  }
+
+  /** So many more requests with the new password have been let in, or a long time has passed. */
+  async taken(count) {
+    const [before, began] = [this.counts.newTaken, Date.now()];
+    do await pause(BETWEEN_MS);
+    while (this.counts.newTaken < before + count && Date.now() < began + ENOUGH_WITHIN_MS);
   }
 
   async rotate(world) {

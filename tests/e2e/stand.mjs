@@ -4,11 +4,11 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect } from "../../docs/internal-client.mjs";
 import { Children } from "../../scripts/lib/demo/children.mjs";
+import { freePort } from "../../scripts/lib/ports.mjs";
 import { openDatabase } from "./databases.mjs";
 import { send, sign } from "./link.mjs";
 import { startReceiver, whyNotGenuine } from "./receiver.mjs";
@@ -82,12 +82,12 @@ export class Ground {
     const { stdout } = await run(SCANVAULT, ["operator", "fingerprint", "--cert", this.at("ca/second.pem"), "--json"]);
     const operators = [`first operator,auditor uid:${process.getuid()}`, `second operator ${JSON.parse(stdout).identity}`];
     writeFileSync(this.at("operators"), `${operators.join("\n")}\n`, { mode: 0o600 });
-    const listen = `127.0.0.1:${await port()}`;
+    const listen = `127.0.0.1:${await freePort()}`;
     this.acquirer = `http://${listen}`;
     const folders = ["--state-dir", this.at("sandbox"), "--credentials", this.at("credentials")];
-    this.nets = { address: `127.0.0.1:${await port()}`, admin: `127.0.0.1:${await port()}` };
+    this.nets = { address: `127.0.0.1:${await freePort()}`, admin: `127.0.0.1:${await freePort()}` };
     const nets = ["--nets", this.nets.address, "--nets-admin", this.nets.admin];
-    const [bank, wallet] = [`127.0.0.1:${await port()}`, `127.0.0.1:${await port()}`];
+    const [bank, wallet] = [`127.0.0.1:${await freePort()}`, `127.0.0.1:${await freePort()}`];
     Object.assign(this, { bank: `http://${bank}`, wallet: `http://${wallet}` });
     const others = ["--threedsecure", bank, "--mobilepay", wallet, "--mobilepay-ca", this.at("ca/ca.pem"), "--no-rate-limits"];
     await this.children.start("sandbox", [SANDBOX, "serve", "--listen", listen, ...nets, ...others, ...folders], { ready: READY });
@@ -154,7 +154,7 @@ export class Stand {
 
   /** `fault` as in SCANVAULT_FAULT; `process` is `origin`, or the second one on the same database; `env` is its own. */
   async start({ fault = "", process: name = "origin", env: own = {} } = {}) {
-    const ports = (this.#ports[name] ??= { public: await port(), admin: await port(), callbacks: await port() });
+    const ports = (this.#ports[name] ??= { public: await freePort(), admin: await freePort(), callbacks: await freePort() });
     const env = {
       SCANVAULT_FAULT: fault,
       SCANVAULT_MODE: "development",
@@ -315,21 +315,6 @@ export class Stand {
   async close() {
     await Promise.all(["origin", "second"].map((name) => this.stop("SIGKILL", name)));
     this.database.close();
-  }
-}
-
-/** Below the ports that the kernel hands out: no outgoing connection takes it while its origin is dead. */
-const taken = new Set();
-async function port() {
-  for (;;) {
-    const number = 20_000 + (randomBytes(2).readUInt16BE() % 12_000);
-    if (taken.has(number)) continue;
-    taken.add(number);
-    const server = createServer();
-    const isFree = await new Promise((done) => server.once("error", () => done(false)).listen(number, "127.0.0.1", () => done(true)));
-    if (!isFree) continue;
-    await new Promise((done) => server.close(done));
-    return number;
   }
 }
 

@@ -158,18 +158,21 @@ onBothDatabases((at) => {
     const failed = await until("its outcome is written", () => row()?.last_error && row(), { seconds: 5 });
     assert.deepEqual([Number(failed.attempts), failed.last_error], [1, "answered 503"]);
     assert.equal((await world.cli("vault", "seal")).sealed, true);
+    // On a busy machine there may have been another attempt before it was sealed.
+    const sealed = await until("no attempt is under way", () => Number(row().lease_until_ms) === 0 && row(), { seconds: 20 });
+    const sent = receiver.of("merchant-25").length;
     receiver.status = 200;
     // Well past the time at which it would have gone out: the worker looks once a second.
-    await until("it is overdue", () => Date.now() > Number(failed.next_at_ms) + 1500, { seconds: 6 });
-    assert.equal(Number(row().attempts), 1);
-    assert.equal(receiver.of("merchant-25").length, 1, "nothing was sent");
-    const { scanvault_outbox_pending: pending, scanvault_sealed: sealed } = await world.metrics();
-    assert.deepEqual([pending, sealed], [1, 1]);
+    await until("it is overdue", () => Date.now() > Number(sealed.next_at_ms) + 1500, { seconds: 20 });
+    assert.equal(row().attempts, sealed.attempts);
+    assert.equal(receiver.of("merchant-25").length, sent, "nothing was sent");
+    const metrics = await world.metrics();
+    assert.deepEqual([metrics.scanvault_outbox_pending, metrics.scanvault_sealed], [1, 1]);
     await world.unseal(["bob", "carol"]);
-    await until("the second attempt", () => receiver.of("merchant-25").length === 2, { seconds: 5 });
-    const [first, second] = receiver.of("merchant-25");
-    assert.equal(second.id, first.id, "the same delivery");
-    assert.equal(whyNotGenuine(second, merchant.webhookSecret), undefined);
+    await until("the next attempt", () => receiver.of("merchant-25").length === sent + 1, { seconds: 5 });
+    const [first, last] = [receiver.of("merchant-25")[0], receiver.of("merchant-25").at(-1)];
+    assert.equal(last.id, first.id, "the same delivery");
+    assert.equal(whyNotGenuine(last, merchant.webhookSecret), undefined);
     await until("nothing waits", async () => (await world.metrics()).scanvault_outbox_pending === 0, { seconds: 5 });
   });
 

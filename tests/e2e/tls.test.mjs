@@ -114,7 +114,7 @@ test("the server's order of suites; curves; no RSA signature; no renegotiation",
   for (const algorithm of ["RSA-PSS+SHA256", "rsa_pss_rsae_sha256", "RSA+SHA256", "ECDSA+SHA1"]) {
     for (const protocol of ["-tls1_2", "-tls1_3"]) assert.ok(!(await handshake(protocol, "-sigalgs", algorithm)).agreed, `${protocol} ${algorithm}`);
   }
-  const twice = await run("sh", ["-c", `(sleep 0.3; echo R; sleep 0.3) | openssl s_client -connect 127.0.0.1:${port()} -tls1_2 -cert "$0" -key "$1"`, at("edges/edge.pem"), at("edges/edge.key")]);
+  const twice = await run("sh", ["-c", `(sleep 1; echo R; sleep 1) | openssl s_client -connect 127.0.0.1:${port()} -tls1_2 -cert "$0" -key "$1"`, at("edges/edge.pem"), at("edges/edge.key")]);
   assert.match(twice.stdout + twice.stderr, /no renegotiation|unexpected message/);
 });
 

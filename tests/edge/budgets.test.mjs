@@ -144,7 +144,8 @@ test("the platform's limiter, where there is one, counts refusals of an address 
     answer = await get("platform", basic(`merchant-${refused + 1000}`), from("203.0.113.7"));
     if (answer.status === 429) break;
   }
-  assert.ok(refused >= 10 && refused <= 15, `${refused}`); // it is asked beside the answer, so a few get through
+  // It is asked beside the answer, so a few get through; and it counts anew with each minute of the clock.
+  assert.ok(refused >= 10 && refused <= 25, `${refused}`);
   assertWait(answer, 10);
   assert.ok(Number(answer.headers["retry-after"]) > 1, "longer than the isolate's own limit would say");
   assert.equal((await right()).status, 200);

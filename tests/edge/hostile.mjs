@@ -18,7 +18,10 @@ const TYPES = ["application/json", "application/json; charset=utf-8", "applicati
 const HEADERS = ["Content-Encoding", "Idempotency-Key", "If-None-Match", "Cookie", "X-Forwarded-For", "Forwarded", "Accept", "Range", "Referer", "Origin", "User-Agent", "Signature", "Signature-Input", "Content-Digest", "Scanvault-Credential", "Scanvault-Host", "CF-Connecting-IP", "TE", "Via", "X-HTTP-Method-Override", "X-Original-URL", "Expect", "Accept-Encoding"];
 const PIECES = ["%00", "%2e%2e", "%2f", "%5c", "..", "//", "/./", ";", "\\", "%", "%zz", "%c0%ae", "~", ":", "|", "'", "\"", "<", ">", "{", "}", "^", "`", "[", "]", "?", "&", "=", "&&", "\x80", "\xff"];
 
-/** Draws requests: {bytes, toHead, isClean}. What is not clean is no HTTP, and the runtime may answer it by itself. */
+/** Far below the 128 KiB of a head that the runtime takes. */
+const SHORT_HEAD_BYTES = 100_000;
+
+/** Draws requests: {bytes, toHead, isClean}. What is not clean is no HTTP, or too long, and the runtime may answer it by itself. */
 export class Hostile {
   #state;
 
@@ -37,7 +40,8 @@ export class Hostile {
     const headers = [["Host", "127.0.0.1"], ...this.#credential(), ...this.#headers()];
     const body = this.#body(method, headers);
     const head = headers.map(([name, value]) => `${name}: ${value}\r\n`).join("");
-    return { bytes: Buffer.concat([Buffer.from(`${method} ${path} HTTP/1.1\r\n${head}\r\n`, "latin1"), body]), toHead: method === "HEAD", isClean: true };
+    const bytes = Buffer.concat([Buffer.from(`${method} ${path} HTTP/1.1\r\n${head}\r\n`, "latin1"), body]);
+    return { bytes, toHead: method === "HEAD", isClean: head.length < SHORT_HEAD_BYTES };
   }
 
   #path(path) {

@@ -147,7 +147,8 @@ on_both! {
         running.bell.notify_one();
         let began = std::time::Instant::now();
         quick.wait_for(20).await;
-        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        // Had they waited for the slow ones, it would have taken the fifteen seconds that those are given.
+        assert!(began.elapsed() < Duration::from_secs(12), "{:?}", began.elapsed());
         let under_way = slow.received().len();
         assert!((20..100).contains(&under_way), "{under_way} of one account at once");
     }

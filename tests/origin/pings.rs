@@ -72,7 +72,8 @@ on_both! {
         let (world, key) = ready(world, &receiver).await;
         let running = Running::start(&world);
         receiver.wait_for(1).await;
-        receiver.will(&[Act::Late(700, 200)]);
+        // While the second one is not answered, fifty changes are made; on a slow disk each of them takes a while.
+        receiver.will(&[Act::Late(4_000, 200)]);
         change(&world, &running).await;
         receiver.wait_for(2).await;
         for _ in 0..50 {

@@ -141,20 +141,22 @@ async fn what_had_begun_is_not_committed_after_another_serves() {
     assert_eq!(pay(&two.world, &digits, "4111111111111111", 300).await.json()["state"], "paid");
 }
 
-/// What hangs is given up, and more of it than the pool has connections leaves the pool as it was.
+/// What hangs is given up, and leaves the pool as it was: in all, more of it than the pool has connections.
 #[tokio::test]
 async fn who_serves_is_not_waited_for_without_end() {
     let world = World::postgres().await;
     let db = &world.app.db;
     let mut held = db.begin().await.unwrap();
     sqlx::query("LOCK TABLE serving_region IN ACCESS EXCLUSIVE MODE").execute(&mut *held).await.unwrap();
-    let mut looks = JoinSet::new();
-    for _ in 0..6 {
-        let db = db.clone();
-        looks.spawn(async move { timeout(FOR_EVER, db.look_who_serves()).await.expect("it waits for ever") });
-    }
-    while let Some(look) = looks.join_next().await {
-        assert!(matches!(look.unwrap(), Err(DbError::Late("who serves"))));
+    for _ in 0..2 {
+        let mut looks = JoinSet::new();
+        for _ in 0..3 {
+            let db = db.clone();
+            looks.spawn(async move { timeout(FOR_EVER, db.look_who_serves()).await.expect("it waits for ever") });
+        }
+        while let Some(look) = looks.join_next().await {
+            assert!(matches!(look.unwrap(), Err(DbError::Late("who serves"))));
+        }
     }
     held.rollback().await.unwrap();
     assert_eq!(db.look_who_serves().await.unwrap().epoch, 0);

@@ -3,6 +3,7 @@
 import { existsSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { resolve } from "node:path";
+import { freePort } from "../ports.mjs";
 import { DemoError, run } from "./children.mjs";
 import { at } from "./paths.mjs";
 
@@ -63,7 +64,7 @@ export async function choosePorts(keep) {
   const held = [];
   const ports = {};
   for (const name of PORT_NAMES) {
-    const server = await listen(last[name] ?? 0).catch((error) => {
+    const server = await listen(last[name] ?? (await freePort())).catch((error) => {
       if (error.code !== "EADDRINUSE") throw error;
       throw new DemoError(`port ${last[name]}, which the kept state needs (${name}), is in use`);
     });
