@@ -70,7 +70,11 @@ pub fn image<S>(
     let request = ImageRequest::parse(name, query.unwrap_or_default()).map_err(refused)?;
     let mut known = Known { etag: request.etag(settings), file_name: request.file_name(), drawn: None };
     let reply = match known.reply(if_none_match) {
-        Some(unchanged) => unchanged,
+        Some(unchanged) => {
+            // A tag can be made up of an image that does not exist; of that there is nothing unchanged.
+            request.check(settings).map_err(refused)?;
+            unchanged
+        }
         None => {
             let image = request.render(settings).map_err(refused)?;
             let drawn = Drawn { content_type: image.content_type, bytes: image.bytes.into() };

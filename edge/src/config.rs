@@ -158,8 +158,12 @@ impl<R: Fn(&str) -> Option<Zeroizing<String>>> Bindings<R> {
         Merchant::new(&country, &currency, &name, &city).map_err(|error| match error {
             MerchantError::Country => ConfigError { binding: "EMV_COUNTRY", reason: "is not two upper-case letters" },
             MerchantError::Currency => ConfigError { binding: "EMV_CURRENCY", reason: "is not three digits" },
-            MerchantError::Name => ConfigError { binding: "EMV_NAME", reason: "is not 1 to 25 printable characters" },
-            MerchantError::City => ConfigError { binding: "EMV_CITY", reason: "is not 1 to 15 printable characters" },
+            MerchantError::Name => {
+                ConfigError { binding: "EMV_NAME", reason: "is not 1 to 25 printable ASCII characters" }
+            }
+            MerchantError::City => {
+                ConfigError { binding: "EMV_CITY", reason: "is not 1 to 15 printable ASCII characters" }
+            }
         })
     }
 }
@@ -190,10 +194,11 @@ fn origin_authority(url: &str) -> Option<String> {
 
 /// A printed code lives for years, so it leads to https; on loopback, in development, to whatever runs there.
 fn qr_settings(url: &str, plain_http: PlainHttp, merchant: Merchant) -> Result<Settings, ConfigError> {
-    let error = ConfigError { binding: "PUBLIC_URL", reason: "is not https://host[:port][/path]" };
+    let error = ConfigError { binding: "PUBLIC_URL", reason: "is not https://host[:port]" };
     let is_allowed =
         |target: &Target| target.is_https || (plain_http == PlainHttp::Loopback && is_loopback(target.host_name()));
-    base_of(url).filter(is_allowed).ok_or(error)?;
+    // Nothing is served below a path, and codes are printed.
+    base_of(url).filter(is_allowed).filter(|target| target.path == "/").ok_or(error)?;
     Settings::new(url.trim(), merchant).map_err(|_| error)
 }
 
@@ -312,6 +317,7 @@ mod tests {
             ("PUBLIC_URL", Some("http://pay.example")),
             ("PUBLIC_URL", Some("http://127.0.0.1:8787")),
             ("PUBLIC_URL", Some("https://pay.example/?a")),
+            ("PUBLIC_URL", Some("https://pay.example/shop")),
             ("ALLOW_PLAIN_HTTP", Some("true")),
             ("CLIENT_ADDRESS", Some("x-forwarded-for")),
             ("CLIENT_ADDRESS", Some("Runtime")),

@@ -11,16 +11,18 @@ use crate::reply::{Head, HeaderList};
 const CACHE_CONTROL: &str = "cache-control";
 const CONTENT_SECURITY_POLICY: &str = "content-security-policy";
 
-/// An SVG opened as a document runs and loads nothing.
-pub const SVG_CONTENT_SECURITY_POLICY: &str = "default-src 'none'; sandbox";
+/// An SVG opened as a document runs and loads nothing. A 304 says so too, since what it says takes the place of what the
+/// cache has (RFC 9111 §3.2); it does not say of which type the image is.
+pub const SVG_CONTENT_SECURITY_POLICY: &str = "default-src 'none'; sandbox; frame-ancestors 'none'";
 
 /// Sets the headers that harden an answer, over anything that is there already.
 ///
 /// Only images and assets may be cached, and only when they are what was asked for: an error never is. In development
 /// pages may show the sandbox's bank, which has no TLS.
 pub fn harden(head: &mut Head, spec: Option<&RouteSpec>, request_id: &str, is_development: bool) {
-    let cacheable = spec.is_some_and(|spec| matches!(spec.route, Route::QrImage | Route::Asset))
-        && matches!(head.status, 200 | 304)
+    let is_found = matches!(head.status, 200 | 304);
+    let is_image = is_found && spec.is_some_and(|spec| spec.route == Route::QrImage);
+    let cacheable = (is_image || is_found && spec.is_some_and(|spec| spec.route == Route::Asset))
         && get(&head.headers, CACHE_CONTROL).is_some();
     if !cacheable {
         set(&mut head.headers, CACHE_CONTROL, "no-store".into());
@@ -33,7 +35,7 @@ pub fn harden(head: &mut Head, spec: Option<&RouteSpec>, request_id: &str, is_de
         monitor::POLICY
     } else if page.is_some() {
         headers::page_policy(is_framed, is_development)
-    } else if media_type.starts_with("image/svg+xml") {
+    } else if is_image {
         SVG_CONTENT_SECURITY_POLICY
     } else {
         headers::API_CONTENT_SECURITY_POLICY
@@ -137,6 +139,10 @@ mod tests {
         // HTML where no page is expected gets no right to do anything.
         assert_eq!(policy("text/html", Route::CodeQuery), headers::API_CONTENT_SECURITY_POLICY);
         assert_eq!(policy("image/svg+xml; charset=utf-8", Route::QrImage), SVG_CONTENT_SECURITY_POLICY);
+        for (status, expected) in [(304, SVG_CONTENT_SECURITY_POLICY), (400, headers::API_CONTENT_SECURITY_POLICY)] {
+            let head = hardened(status, &[], Some(Route::QrImage));
+            assert_eq!(value(&head, "content-security-policy"), expected);
+        }
     }
 
     #[test]

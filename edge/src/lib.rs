@@ -54,6 +54,9 @@ use crate::runtime::{Context, Env, Request, RuntimeReply};
 use crate::screen::{Inbound, Mode, PlainHttp, Rule, Screening};
 use crate::step::Task;
 
+/// How long a body may take to arrive, also where its row has longer for the whole.
+const BODY_MS: u32 = 8_000;
+
 /// The entry: `js/entry.js` calls it with the head of a request, and the time. What comes back is the answer, or a task to
 /// go on with.
 ///
@@ -88,7 +91,10 @@ async fn answer_to(head: Zeroizing<String>, request: Request, env: Env, context:
     let mut trace = Trace::new(config.map_or(Mode::Enforce, |config| config.screen));
     let request_id = random::id();
     let outcome = match (config, &request_id) {
-        (Ok(config), Some(request_id)) => serve(&request, &inbound, config, &context, request_id, &mut trace).await,
+        (Ok(config), Some(request_id)) => {
+            let outcome = serve(&request, &inbound, config, &context, request_id, &mut trace).await;
+            if outcome.is_err() && !trace.is_counted { count_refused(&inbound, config).and(outcome) } else { outcome }
+        }
         (Err(error), _) => Err(Refusal::caused(Problem::Internal, error.to_string())),
         (_, None) => Err(Refusal::caused(Problem::Internal, "no randomness")),
     };
@@ -126,6 +132,8 @@ struct Trace {
     spec: Option<&'static RouteSpec>,
     /// Where a credential came from that the origin refused.
     failed_address: Option<u128>,
+    /// Whether it was held against the budgets.
+    is_counted: bool,
     /// Who was counted, where the platform is told of it.
     counted: Option<Client>,
     /// The screen's own.
@@ -134,11 +142,13 @@ struct Trace {
 
 impl Trace {
     fn new(mode: Mode) -> Self {
-        Self { spec: None, failed_address: None, counted: None, screening: Screening::new(mode) }
+        Self { spec: None, failed_address: None, is_counted: false, counted: None, screening: Screening::new(mode) }
     }
 }
 
 /// The steps after one another; the first that refuses ends it.
+///
+/// What is refused before the budgets are asked counts for its address (429), in `answer_to`.
 ///
 /// Refused are, in this order: plain HTTP (308, 403), sizes and forms (431, 414, 400), unknown paths (404), methods
 /// (405), query names (400), credentials (401, 400), roles (403), bodies by their headers (415, 413), budgets (429),
@@ -157,13 +167,13 @@ async fn serve(
     let spec = route::find(&inbound.method, &target.path)?.spec;
     trace.spec = Some(spec);
     screen::query(spec, target, &mut trace.screening)?;
-    let caller = identify(spec, inbound).await.map_err(|problem| spec.in_dialect(problem, config.is_513_asked_for))?;
+    let caller = identify(spec, inbound, config).await?;
     authorise::check(&caller, spec.audience)?;
     let plan = screen::body(inbound, spec, &mut trace.screening)?;
     let charge = if config.has_rate_limits { charge(spec, inbound, &caller, request_id, trace)? } else { None };
     let outcome = async {
         let is_announced = inbound.content_length.is_some();
-        let body = runtime::read_body(request, is_announced, plan, spec.deadline_ms).await?;
+        let body = runtime::read_body(request, is_announced, plan, spec.deadline_ms.min(BODY_MS)).await?;
         screen::body_size(spec, body.len(), &mut trace.screening)?;
         if spec.answerer == Answerer::Origin {
             watch::begin(context, config);
@@ -200,18 +210,34 @@ async fn respond(request: Admitted<'_>, body: &[u8], config: &Config) -> Result<
 }
 
 /// Who calls. Only a token that this isolate has not seen before waits for anything: for its signature.
-async fn identify(spec: &RouteSpec, inbound: &Inbound) -> Result<Caller, Problem> {
+async fn identify(spec: &RouteSpec, inbound: &Inbound, config: &Config) -> Result<Caller, Refusal> {
     let header = inbound.authorization.as_ref().map(|value| value.as_str());
     let now_ms = runtime::now_ms();
-    let judged =
-        state::with(|state| authenticate::judge(spec.audience, header, &state.records, &state.tokens, now_ms))?;
-    match judged {
+    let refused = |problem| spec.in_dialect(problem, config.is_513_asked_for).into();
+    let judged = state::with(|state| authenticate::judge(spec.audience, header, &state.records, &state.tokens, now_ms));
+    match judged.map_err(refused)? {
         Judgement::Settled(caller) => Ok(caller),
         Judgement::Signature(check) => {
+            if config.has_rate_limits {
+                // Looked at before it costs a signature: an address may send tokens without end that only look right.
+                let looked =
+                    state::with(|state| state.budgets.requests.look(inbound.client_address.as_deref(), now_ms));
+                looked.map_err(|wait| Refusal::wait(wait.ms, wait.limit))?;
+            }
             let holds = runtime::holds(&check.key, check.signed(), &check.signature).await;
-            state::with(|state| check.conclude(holds, &mut state.tokens, now_ms))
+            state::with(|state| check.conclude(holds, &mut state.tokens, now_ms)).map_err(refused)
         }
     }
+}
+
+/// Counts what was refused before the budgets were asked; whoever has too much of that is told to wait.
+fn count_refused(inbound: &Inbound, config: &Config) -> Result<(), Refusal> {
+    if !config.has_rate_limits {
+        return Ok(());
+    }
+    let (client, now_ms) = (inbound.client_address.as_deref(), runtime::now_ms());
+    let taken = state::with(|state| state.budgets.requests.take_refused(client, now_ms));
+    taken.map_err(|wait| Refusal::wait(wait.ms, wait.limit))
 }
 
 /// Takes from the budgets what this request costs.
@@ -223,6 +249,7 @@ fn charge(
     trace: &mut Trace,
 ) -> Result<Option<Charge>, Refusal> {
     let (client, now_ms) = (inbound.client_address.as_deref(), runtime::now_ms());
+    trace.is_counted = true;
     state::with(|state| {
         let counted = state.budgets.requests.take(client, caller, spec, now_ms);
         trace.counted = counted.map_err(|wait| Refusal::wait(wait.ms, wait.limit))?.filter(|_| is_told(request_id));

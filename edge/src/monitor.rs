@@ -57,19 +57,29 @@ impl Last {
     }
 }
 
-/// Whether a page is named before JSON. Whoever takes anything is a program.
+/// Whether a page is named and JSON is not preferred: by weight (RFC 9110 §12.4.2), then by who comes first. Whoever takes
+/// anything is a program.
 #[must_use]
 pub fn wants_page(accept: Option<&str>) -> bool {
-    let ranges = accept.unwrap_or_default().split(',');
-    let named = ranges.map(|range| range.split_once(';').unwrap_or((range, ""))).find_map(|(name, parameters)| {
-        let is_refused = parameters.split(';').any(|parameter| {
-            let quality = parameter.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
-            quality.is_some_and(|quality| quality <= 0.0)
-        });
-        let is = |media_type: &str| !is_refused && name.trim().eq_ignore_ascii_case(media_type);
-        if is("text/html") { Some(true) } else { is("application/json").then_some(false) }
-    });
-    named.unwrap_or(false)
+    let list = accept.unwrap_or_default();
+    let (page, json) = (weight(list, "text/html"), weight(list, "application/json"));
+    match (page, json) {
+        (Some((page, at)), Some((json, other))) => page > json || (page >= json && at < other),
+        (page, _) => page.is_some(),
+    }
+}
+
+/// How much a type that is named is wanted, and its place. `None`: it is not named, or named as not wanted.
+fn weight(accept: &str, media_type: &str) -> Option<(f32, usize)> {
+    accept.split(',').enumerate().find_map(|(at, range)| {
+        let mut parts = range.split(';').map(str::trim);
+        if !parts.next()?.eq_ignore_ascii_case(media_type) {
+            return None;
+        }
+        let named = parts.find_map(|parameter| parameter.strip_prefix("q=").or(parameter.strip_prefix("Q=")));
+        let weight = named.map_or(1.0, |weight| weight.parse::<f32>().unwrap_or(0.0));
+        (weight > 0.0).then_some((weight, at))
+    })
 }
 
 /// Each region in the order of choice: its name, what it is by that order, and what is known of it.
@@ -129,10 +139,12 @@ fn page(regions: &Regions, origins: &[Origin], now_ms: u64) -> String {
     );
     for (region, role, view) in each(regions, origins, now_ms) {
         let vault = view.told.map_or("unknown", |told| if told.sealed { "sealed" } else { "unsealed" });
+        let serves = view.told.map_or("unknown", |told| if told.serves { "yes" } else { "no, it stands by" });
         let version = view.told.map_or("unknown", |told| told.version.as_str());
         let epoch = view.told.map_or_else(|| "unknown".to_owned(), |told| told.epoch.to_string());
         let facts = [
             ("Health", view.health),
+            ("Serves", serves),
             ("Vault", vault),
             ("Release", version),
             ("Epoch", epoch.as_str()),

@@ -5,7 +5,7 @@
 
 use crate::emv;
 use crate::frame::{Layout, Paint, Shape, Style};
-use crate::matrix::Matrix;
+use crate::matrix::{Matrix, Plan};
 use crate::query::{Query, ecc, format, paint, payload, whole};
 use crate::svg::svg;
 use crate::version::{Ecc, Level};
@@ -223,27 +223,45 @@ impl ImageRequest {
         format!("\"{RENDERER}.{kind}.{code}.{size}.{margin}.{ecc}.{payload}.{frame}.{format}\"")
     }
 
+    /// Whether it can be drawn; nothing is.
+    ///
+    /// # Errors
+    /// As [`Self::render`].
+    pub fn check(&self, settings: &Settings) -> Result<(), Refusal> {
+        let payload = self.payload(settings);
+        let plan = Plan::new(payload.as_bytes(), self.ecc).map_err(|_| Refusal::TooSmall)?;
+        self.layout(plan.version().size()).map(drop)
+    }
+
     /// Draws the image.
     ///
     /// # Errors
     /// [`Refusal::TooSmall`] when a module would have fewer than two pixels.
     pub fn render(&self, settings: &Settings) -> Result<Image, Refusal> {
-        let payload = match self.payload {
-            Payload::Url => settings.code_url(self.code),
-            Payload::Code => self.code.to_string(),
-            Payload::Emv => emv::payload(self.code, &settings.merchant),
-        };
         // Settings bound the payload far below the largest symbol.
-        let matrix = Matrix::encode(payload.as_bytes(), self.ecc).map_err(|_| Refusal::TooSmall)?;
-        let shape = if self.kind == Kind::Zimswitch { Shape::Bars } else { Shape::Ring };
-        let style = self.paint.map(|paint| Style { shape, paint });
-        let layout = Layout::new(matrix.size(), self.margin, self.size, style).ok_or(Refusal::TooSmall)?;
+        let matrix = Matrix::encode(self.payload(settings).as_bytes(), self.ecc).map_err(|_| Refusal::TooSmall)?;
+        let layout = self.layout(matrix.size())?;
         let bytes = match self.format {
             Format::Png => layout.png(&matrix, self.code.as_str()),
             Format::Svg => svg(&layout, self.margin, &matrix, self.code.as_str()).into_bytes(),
             Format::DataUri => data_uri(&layout.png(&matrix, self.code.as_str())),
         };
         Ok(Image { content_type: self.content_type(), bytes })
+    }
+
+    fn payload(&self, settings: &Settings) -> String {
+        match self.payload {
+            Payload::Url => settings.code_url(self.code),
+            Payload::Code => self.code.to_string(),
+            Payload::Emv => emv::payload(self.code, &settings.merchant),
+        }
+    }
+
+    /// Where everything goes for a symbol of so many modules.
+    fn layout(&self, modules: u32) -> Result<Layout, Refusal> {
+        let shape = if self.kind == Kind::Zimswitch { Shape::Bars } else { Shape::Ring };
+        let style = self.paint.map(|paint| Style { shape, paint });
+        Layout::new(modules, self.margin, self.size, style).ok_or(Refusal::TooSmall)
     }
 }
 
@@ -344,6 +362,37 @@ mod tests {
         assert_eq!(tags.len(), 6);
     }
 
+    /// Where a row changes, so must [`RENDERER`]: caches hold an image for a week by its tag.
+    #[test]
+    fn the_bytes_are_those_of_this_renderer() {
+        let drawn = [
+            ("qr/0123456789", ""),
+            ("qr/0123456789", "size=1024&format=svg"),
+            ("qr/9876543210", "payload=code&ecc=L&margin=8"),
+            ("qr/9876543210", "payload=emv&ecc=Q&size=300"),
+            ("stpqr/0123456789", "colorCode=1"),
+            ("stpqr/0123456789", "format=svg"),
+            ("zimswitch/0123456789", "colorCode=3&size=600"),
+            ("zimswitch/0123456789", "format=datauri"),
+        ]
+        .map(|(path, query)| {
+            let bytes = parse(path, query).unwrap().render(&settings()).unwrap().bytes;
+            let fold = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3);
+            (bytes.len(), bytes.iter().fold(0xCBF2_9CE4_8422_2325_u64, fold))
+        });
+        let expected = [
+            (481, 3_408_839_885_931_968_927),
+            (1257, 17_451_987_399_529_984_658),
+            (436, 10_846_636_767_106_379_201),
+            (745, 2_318_807_868_626_836_131),
+            (741, 10_659_672_112_714_268_377),
+            (1988, 3_811_087_947_038_390_077),
+            (971, 1_917_503_135_607_242_329),
+            (1230, 13_790_921_531_918_074_524),
+        ];
+        assert_eq!((RENDERER, drawn), ("q1", expected));
+    }
+
     #[test]
     fn base64_vectors_of_the_rfc() {
         let encoded = |text: &str| String::from_utf8(data_uri(text.as_bytes())).unwrap();
@@ -365,6 +414,7 @@ mod tests {
         ) {
             let query = format!("size={size}&margin={margin}&ecc={ecc}&payload={payload}&colorCode={colour}{rest}");
             let request = parse(&format!("{kind}/{code}"), &query).unwrap();
+            prop_assert_eq!(request.check(&settings()), request.render(&settings()).map(drop));
             match request.render(&settings()) {
                 Ok(image) => prop_assert_eq!(image.content_type, request.content_type()),
                 // The widest: version 9 at H is 53 modules; with frame and text under 2 × 110 pixels.

@@ -73,7 +73,7 @@ for (const [how, end, start] of [
     const { code } = await world.code(merchant, "22.00");
     const sealed = await world.seal(await world.page(code));
     await end();
-    const [answers] = await withImages(() => Promise.all([
+    const [answers, loaded] = await withImages(() => Promise.all([
       world.create(merchant, JSON.stringify({ merchantReference: how, amount: 5 })),
       world.call(merchant, `/pluto/code/${code}`),
       world.post(code, sealed),
@@ -84,6 +84,7 @@ for (const [how, end, start] of [
       }),
     ]));
     answers.forEach(isUnreachable);
+    assert.ok(loaded > 0, "images load");
     await start();
     await world.unseal();
     assert.equal((await world.create(merchant, JSON.stringify({ merchantReference: how, amount: 5 }))).status, 200);

@@ -11,7 +11,7 @@ const RULES = new URL("../../edge/src/screen/rule.rs", import.meta.url);
 /** As the code names them, so that none is forgotten here. */
 const SCREEN = new Set([
   ...[...readFileSync(RULES, "utf8").matchAll(/=> "([a-z-]+)",/g)].map(([, name]) => name),
-  "limit-address", "limit-account", "limit-images",
+  "limit-address", "limit-account", "limit-images", "limit-under-way", "limit-under-way-client",
 ]);
 
 /** Holds the lines of a world's edges against the rules that its tests provoke. */

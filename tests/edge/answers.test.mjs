@@ -60,7 +60,9 @@ test("an SVG, that can do nothing when it is opened as a page", async () => {
   for (const path of [`${QR}.svg`, "/pluto/public/stpqr/0123456789.svg?size=256"]) {
     const answer = await ask(dev, path);
     assertImage(answer, "image/svg+xml; charset=utf-8", "0123456789.svg");
-    assert.equal(answer.headers["content-security-policy"], "default-src 'none'; sandbox");
+    assert.equal(answer.headers["content-security-policy"], "default-src 'none'; sandbox; frame-ancestors 'none'");
+    const known = await ask(dev, path, { headers: { "if-none-match": answer.headers.etag } });
+    assert.deepEqual([known.status, known.headers["content-security-policy"]], [304, "default-src 'none'; sandbox; frame-ancestors 'none'"]);
     assert.match(answer.body.toString(), /^<svg xmlns="http:\/\/www\.w3\.org\/2000\/svg"[^]*<\/svg>\s*$/);
     assert.doesNotMatch(answer.body.toString(), /<style|style=|<script|href=/);
   }
@@ -153,8 +155,13 @@ test("what is out of bounds is told which rule, and is not cached", async () => 
     assertProblem(await ask(dev, path), 400, "bad-request", detail);
   }
   // A bad request stays one for whoever claims to have its answer.
-  const known = await ask(dev, `${QR}?size=1`, { headers: { "if-none-match": "*" } });
-  assert.equal(known.status, 400);
+  const tag = (await ask(dev, `${QR}?size=640&payload=emv&ecc=H&margin=16`)).headers.etag.replace(".640.", ".128.");
+  for (const query of ["size=1", "size=64", "size=128&payload=emv&ecc=H&margin=16"]) {
+    for (const known of ["*", tag]) {
+      const answer = await ask(dev, `${QR}?${query}`, { headers: { "if-none-match": known } });
+      assert.deepEqual([answer.status, answer.headers["cache-control"]], [400, "no-store"], `${query} ${known}`);
+    }
+  }
 });
 
 /** The compressed rows of a PNG: its IDAT chunks (RFC 2083 §4.1.3). */

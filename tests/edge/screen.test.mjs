@@ -156,6 +156,24 @@ test("an address on open paths, and a higher bound for its images; another addre
   for (const path of [PAGE, QR]) assert.equal((await ask(edge.urls.limited, path, { headers: from("203.0.113.8") })).status, 200);
 });
 
+test("what is refused before anybody is counted counts for its address; an account that is right passes from there", async () => {
+  const accounts = startAccounts();
+  addAccount(accounts, "merchant-25", "right");
+  origin.respond = accounts.respond;
+  const who = { authorization: basic("25", "right") };
+  await ask(edge.urls.limited, CODE, { headers: who });
+  const signed = { authorization: `Bearer ${"e30.".repeat(2)}e30` };
+  for (const [address, path, headers] of [["203.0.113.17", "/nowhere", {}], ["203.0.113.18", CODE, signed], ["203.0.113.19", `${PAGE}/x`, {}]]) {
+    const { taken, took, refused } = await until429(edge.urls.limited, path, { ...from(address), ...headers }, 20_000);
+    assert.ok(taken >= 1_000 && taken <= 1_032 + took / 10, JSON.stringify({ path, taken, took }));
+    assertWait(refused);
+    assert.equal((await logOf(edge, [refused]))[0].rule, "limit-address");
+    for (const [path, headers] of [[CODE, who], [QR, {}]]) {
+      assert.equal((await ask(edge.urls.limited, path, { headers: { ...headers, ...from(address) } })).status, 200);
+    }
+  }
+});
+
 test("an account that is right has a bound, too, from wherever it calls; another one is another one", async () => {
   const accounts = startAccounts();
   for (const name of ["merchant-25", "merchant-26"]) addAccount(accounts, name, "right");

@@ -17,7 +17,7 @@ use crate::halves::Halves;
 /// Images of one address. 500 a second are a thirteenth of a core if each is drawn anew; at once, what a printer of labels
 /// or a whole company behind one address may ask for.
 pub const IMAGES: Limit = Limit { every_ms: 2, burst: 5_000 };
-/// Everything else on open paths, of one address. A payer opens a page with its few files and then asks every other
+/// Everything else on open paths, and all that is refused before a credential counts, of one address. A payer opens a page with its few files and then asks every other
 /// second how it stands: a hundred a second are two hundred payers at the same moment, behind one carrier's address.
 pub const ADDRESS: Limit = Limit { every_ms: 10, burst: 1_000 };
 /// An account that is right. 500 a second are forty million a day; the burst is a shop that catches up.
@@ -125,6 +125,25 @@ impl Requests {
         .map_err(|ms| Wait { limit, ms })
     }
 
+    /// Takes one for what is refused here before anybody was counted: refusing costs something, too, a line of the log
+    /// above all.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn take_refused(&mut self, client: Option<&str>, now_ms: u64) -> Result<(), Wait> {
+        let Some(address) = client.map(str::trim).and_then(address_key) else { return Ok(()) };
+        self.addresses.take(address, now_ms).map_err(|ms| Wait { limit: "limit-address", ms })
+    }
+
+    /// Whether an address has had all of it; nothing is taken.
+    ///
+    /// # Errors
+    /// How long to wait.
+    pub fn look(&self, client: Option<&str>, now_ms: u64) -> Result<(), Wait> {
+        let ms = client.map(str::trim).and_then(address_key).map_or(0, |key| self.addresses.wait_ms(&key, now_ms));
+        if ms == 0 { Ok(()) } else { Err(Wait { limit: "limit-address", ms }) }
+    }
+
     /// The platform's limiter has had enough of a client.
     pub fn rest(&mut self, client: Client, now_ms: u64) {
         self.resting.put(client, now_ms.saturating_add(REST_MS));
@@ -188,6 +207,21 @@ mod tests {
             assert!(requests.take(other, &token, row(Route::CodeQuery), NOW).is_err());
         }
         assert!(requests.take(HERE, &named(26, Mark::Verified), row(Route::CodeQuery), NOW).is_ok());
+    }
+
+    #[test]
+    fn what_is_refused_here_counts_for_its_address() {
+        let mut requests = Requests::default();
+        for _ in 0..ADDRESS.burst {
+            assert_eq!((requests.look(HERE, NOW), requests.take_refused(HERE, NOW)), (Ok(()), Ok(())));
+        }
+        let full = Err(Wait { limit: "limit-address", ms: ADDRESS.every_ms });
+        assert_eq!((requests.look(HERE, NOW), requests.take_refused(HERE, NOW)), (full, full));
+        for other in [None, Some("203.0.113.8")] {
+            assert_eq!((requests.look(other, NOW), requests.take_refused(other, NOW)), (Ok(()), Ok(())));
+        }
+        assert!(requests.take(HERE, &Caller::Anonymous, row(Route::PayPage), NOW).is_err());
+        assert!(requests.take(HERE, &named(25, Mark::Verified), row(Route::CodeQuery), NOW).is_ok());
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn the_policy_names_the_style_and_nothing_else() {
 }
 
 #[test]
-fn who_names_a_page_first_gets_one() {
+fn who_wants_a_page_more_or_first_gets_one() {
     for (accept, is_page) in [
         (None, false),
         (Some(""), false),
@@ -106,6 +106,9 @@ fn who_names_a_page_first_gets_one() {
         (Some("image/png, text/html;q=0.1"), true),
         (Some("application/json, text/html"), false),
         (Some("text/html, application/json"), true),
+        (Some("text/html;q=0.1, application/json"), false),
+        (Some("application/json;q=0.1, text/html"), true),
+        (Some("application/json; Q=0.5, text/html;q=0.5"), false),
         (Some("text/html;q=0, application/json"), false),
         (Some("text/html; q=0.000"), false),
         (Some("application/json;q=0, text/html"), true),

@@ -205,8 +205,8 @@ pub enum ConfigError {
     /// Nothing says whose certificate is Nets'.
     #[error("--nets-address needs --nets-ca: the CAs that Nets' certificate may be of")]
     NetsCa,
-    /// Not a base that a code can be appended to.
-    #[error("the public address must be http(s)://host without a query")]
+    /// Not a base that a code can be appended to and that is served.
+    #[error("the public address must be http(s)://host[:port], without a path or query")]
     PublicUrl,
 }
 

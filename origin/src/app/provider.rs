@@ -16,6 +16,7 @@ use http_body_util::{BodyExt, Limited};
 use tokio::sync::Semaphore;
 
 use crate::payments::wallet::{CallbackRefused, ProviderCall, Wallet, WebhookError};
+use crate::web::{json, reply};
 
 /// A callback has about 1 kB.
 const MAX_BODY_BYTES: usize = 16 * 1024;
@@ -49,9 +50,7 @@ impl Provider {
     pub async fn answer(&self, request: Request<Body>) -> Response {
         let started = Instant::now();
         let (route, mut response) = self.route(request).await;
-        let headers = response.headers_mut();
-        headers.insert("cache-control", HeaderValue::from_static("no-store"));
-        headers.insert("x-content-type-options", HeaderValue::from_static("nosniff"));
+        reply::harden(&mut response, None);
         let took_us = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         tracing::info!(route, status = response.status().as_u16(), took_us, "provider answered");
         response
@@ -69,7 +68,8 @@ impl Provider {
             Target::Webhook(_) => "mobilepay webhook",
         };
         let body = match read(body).await {
-            Ok(body) => body,
+            Ok(body) if json::is_shallow(&body) => body,
+            Ok(_) => return (route, bare(StatusCode::BAD_REQUEST)),
             Err(status) => return (route, bare(status)),
         };
         // Nothing is done: the provider comes again, and finds the region that serves.

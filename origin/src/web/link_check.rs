@@ -18,6 +18,7 @@ use scanvault_protocol::{AccountName, headers, route};
 use zeroize::Zeroizing;
 
 use super::nonces::Nonces;
+use super::reply;
 use super::request::Signed;
 use crate::clock::Clock;
 
@@ -148,6 +149,7 @@ impl Keys {
 pub fn refusal() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::UNAUTHORIZED;
+    reply::harden(&mut response, None);
     response
 }
 

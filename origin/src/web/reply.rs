@@ -75,7 +75,8 @@ pub fn put_reason(response: &mut Response, reason: &str) {
     }
 }
 
-fn harden(response: &mut Response, page_policy: Option<&'static str>) {
+/// Sets the headers that harden an answer. `page_policy` is for one that is a page.
+pub fn harden(response: &mut Response, page_policy: Option<&'static str>) {
     let list = response.headers_mut();
     let is_html = list.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/html"));
     let page_policy = page_policy.filter(|_| is_html);

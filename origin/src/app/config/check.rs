@@ -21,9 +21,12 @@ impl Config {
     /// # Errors
     /// See [`ConfigError`].
     pub fn check(&self) -> Result<(), ConfigError> {
+        // Nothing is served below a path, and links are printed.
         let is_base = |url: &str| {
-            (url.starts_with("https://") || url.starts_with("http://"))
-                && url.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'?' | b'#' | b'@' | b'"'))
+            let host = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://")).unwrap_or_default();
+            let host = host.strip_suffix('/').unwrap_or(host);
+            !host.is_empty()
+                && host.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'/' | b'\\' | b'?' | b'#' | b'@' | b'"'))
         };
         if !is_name(&self.region) {
             return Err(ConfigError::Region);
