@@ -17,8 +17,9 @@ use crate::halves::Halves;
 /// Images of one address. 500 a second are a thirteenth of a core if each is drawn anew; at once, what a printer of labels
 /// or a whole company behind one address may ask for.
 pub const IMAGES: Limit = Limit { every_ms: 2, burst: 5_000 };
-/// Everything else on open paths, and all that is refused before a credential counts, of one address. A payer opens a page with its few files and then asks every other
-/// second how it stands: a hundred a second are two hundred payers at the same moment, behind one carrier's address.
+/// Everything else on open paths, of one address, and all that is refused to it before a credential counts. A payer opens a
+/// page with its few files and then asks every other second how it stands: a hundred a second are two hundred payers at the
+/// same moment, behind one carrier's address.
 pub const ADDRESS: Limit = Limit { every_ms: 10, burst: 1_000 };
 /// An account that is right. 500 a second are forty million a day; the burst is a shop that catches up.
 pub const ACCOUNT: Limit = Limit { every_ms: 2, burst: 5_000 };
