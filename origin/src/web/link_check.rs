@@ -18,7 +18,6 @@ use scanvault_protocol::{AccountName, headers, route};
 use zeroize::Zeroizing;
 
 use super::nonces::Nonces;
-use super::reply;
 use super::request::Signed;
 use crate::clock::Clock;
 
@@ -149,7 +148,6 @@ impl Keys {
 pub fn refusal() -> Response {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::UNAUTHORIZED;
-    reply::harden(&mut response, None);
     response
 }
 
