@@ -189,15 +189,15 @@ export class RegionsWorld extends MoneyWorld {
     const before = await this.writtenBy(from);
     const isFirst = ({ began, status, method, region }) => began >= told && method === "POST" && status === 200 && region === to;
     const isThere = () => this.answers.some(isFirst);
-    const came = how === "frozen" ? this.#newcomers(isThere) : [];
+    const came = this.#newcomers(isThere);
     await this.whileAtWork("a first success", isThere);
     const [first] = this.answers.filter(isFirst).sort((one, other) => one.ended - other.ended);
     await this.answered(40);
     if (how === "frozen") {
       await this.#assertFoundWithoutDeadlines(first, gone);
       process.kill(this[from].pid, "SIGCONT");
-      await Promise.all(await came);
     }
+    await Promise.all(await came);
     await this.answered(40);
     if (how !== "killed") {
       await until("it knows", async () => (await this.region(from, "show")).serves === false);
@@ -215,7 +215,8 @@ export class RegionsWorld extends MoneyWorld {
     return { how, from, to, epoch, fencedMs: Math.round(fenced - told), firstMs: Math.round(first.ended - told) };
   }
 
-  /** Others who come to the shops one after another, since all who are there wait for the frozen one. */
+  /** Others who come to the shops one after another, since all who are there may wait for the old one: a frozen one says
+   * nothing, and one that lives looks for seconds for what becomes of a call that it can no longer bring to its end. */
   async #newcomers(isEnough) {
     const all = [];
     for (let n = 0; !isEnough() && !this.stopped; n += 1) {
